@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afp-codec.h"
+#include "afp-packer.h"
+#include "afp-tiles.h"
+
+/*
+ * What the files of the codec base class share. Internal.
+ *   afp-layout.c    what becomes of a plane        afp-context.c   one plane in work
+ *   afp-claim.c     who takes a plane              afp-encode.c    encode a plane as claimed
+ *   afp-quantizer.c a claim as a quantizer         afp-decoder.c   read a coded plane
+ *   afp-routing.c   which tensors and planes       afp-codec.c     the element
+ */
+
+struct _AfpLayout {
+  gatomicrefcount ref_count;
+  AfpCodec *codec;
+  AfpPlaneDesc input;
+  guint quantum;
+  gboolean flat;
+  GArray *children;   /* AfpPlaneDesc */
+  GPtrArray *params;  /* name, value, name, value: resolved by describe */
+};
+
+struct _AfpClaim {
+  gatomicrefcount ref_count;
+  AfpCodec *codec;
+  AfpLayout *layout;
+  AfpClaim **children; /* NULL for code planes */
+  gboolean is_fallback;
+  gboolean exact;
+  guint64 bytes;
+  char *open_loop_reason;
+};
+
+typedef struct {
+  float *values;
+  guint32 *codes;
+  float *metric;
+  AfpQuantizer *quantizer;
+} AfpContextChild;
+
+struct _AfpContext {
+  AfpCodec *codec;
+  AfpLayout *layout;
+  char *name;
+  AfpPool *pool;
+  AfpMatrix *matrix; /* in the codec's rows and columns; NULL while decoding */
+  AfpMetricKind metric_kind;
+  guint metric_length;
+  const float *metric_data;
+  gboolean fitted;
+  gboolean decoding;
+  AfpContextChild *children;
+};
+
+AfpLayout *afp_layout_new (AfpCodec *codec, const AfpPlaneDesc *input);
+AfpLayout *afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols);
+guint64 afp_layout_get_quanta (const AfpLayout *layout); /* per row */
+
+AfpContext *afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *pool);
+void afp_context_free (AfpContext *ctx);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpContext, afp_context_free)
+void afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, guint length, const float *data);
+/* Metric of n_vectors vectors of @length starting at element @first of row @row; out: stride * n floats. */
+void afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col, gsize n_vectors, float *out);
+AfpMetricKind afp_metric_regroup_kind (AfpMetricKind kind, guint from_length, guint to_length);
+
+/* The children of one block, allocated together. Entries for the children whose bit is set in neither are left empty. */
+typedef struct {
+  AfpBlock block;
+  AfpBlockPlane *planes;
+  gpointer memory;
+} AfpBlockBuffer;
+void afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *tile, gboolean encoding);
+void afp_block_buffer_clear (AfpBlockBuffer *buffer);
+
+/* One codec at work on one plane or on vectors: fit, freeze, encode. */
+typedef struct {
+  AfpClaim *claim;
+  AfpContext *ctx;
+  AfpPlane **fixed; /* finished tensor- and row-scope children */
+  gpointer state;
+  gboolean open;
+} AfpEncoder;
+AfpEncoder *afp_encoder_new (AfpClaim *claim, const char *name, AfpPool *pool, GError **error);
+void afp_encoder_free (AfpEncoder *encoder);
+gboolean afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, guint length, const float *metric_data, GError **error);
+
+/* From a quantizer: the coded plane for codes that an asker chose. @codes: one packed array per block-scope code child. */
+AfpPlane *afp_quantizer_make_plane (AfpQuantizer *self, GBytes *const *codes);
+guint afp_quantizer_get_n_code_children (AfpQuantizer *self);
+/* symbols per vector, bits and offset in a vector's codes of the i-th block-scope code child */
+void afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits, guint *offset);
+
+AfpClaim *afp_claim_new (AfpCodec *codec, AfpLayout *layout, AfpClaim **children); /* takes the layout and the array */
+
+/* The element that decodes planes of codec @name with resolved @params; shared, frozen. AfpCodec or AfpPacker. */
+AfpTransform *afp_codec_find (const char *name, guint version, const char *params, GError **error);
+AfpMatrix *afp_decoder_open (AfpPlane *plane, GError **error); /* of a plane coded by an AfpCodec */
+
+gboolean afp_codec_is_open_loop (AfpCodec *self);
+gpointer afp_plane_get_maker (const AfpPlane *plane); /* the codec instance that coded it, or NULL */
+void afp_plane_set_maker (AfpPlane *plane, gpointer codec);
+void afp_plane_set_metric (AfpPlane *plane, GBytes *metric_data);
+GBytes *afp_plane_get_metric (const AfpPlane *plane);
+GBytes *afp_packer_unpack_plane (AfpPlane *plane, GError **error);
+AfpPlaneDesc afp_packer_child_desc (AfpPacker *self, const AfpPlaneDesc *code);
+AfpPlane *afp_plane_finalize_float (AfpPlane *plane, const char *name, AfpPool *pool, GError **error);
+
+/* Routing: which tensors and planes a codec takes; properties of the base class. */
+typedef struct {
+  char *tensors;
+  char *exclude;
+  char *rules;
+  guint planes;
+  guint min_dims;
+  guint64 min_weights;
+  gboolean force;
+  gboolean open_loop;
+  GPtrArray *rule_list; /* AfpRule */
+} AfpRouting;
+typedef struct {
+  GPatternSpec *pattern;
+  gboolean pass;
+  AfpCodec *variant; /* NULL: the codec itself */
+} AfpRule;
+gboolean afp_routing_prepare (AfpRouting *routing, AfpCodec *codec, GError **error);
+void afp_routing_clear (AfpRouting *routing);
+/* The codec that is to take planes of the tensor, or NULL and why not. */
+AfpCodec *afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const AfpPlaneDesc *desc, char **why);

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-codec.h"
+
+#include "afp-codec-private.h"
+#include "afp-error.h"
+#include "afp-pipeline.h"
+#include "afp-plan.h"
+#include "afp-pool.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct {
+  AfpRouting routing;
+  GHashTable *claims; /* "tensor/plane/path" -> AfpClaim; written while planning, read while running */
+} AfpCodecPrivate;
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpCodec, afp_codec, AFP_TYPE_TRANSFORM)
+
+#define PRIVATE(self) ((AfpCodecPrivate *) afp_codec_get_instance_private (self))
+
+static const char *const kind_values[] = { "weight", "residual", "coeffs", "codebook", "scale", "frame", NULL };
+
+static const AfpProperty properties[] = {
+  AFP_PROP_FLAGS ("planes", NULL, 0, AfpCodecPrivate, routing.planes, NULL, kind_values,
+                  "Kinds of float planes to take"),
+  AFP_PROP_STRING ("tensors", NULL, 0, AfpCodecPrivate, routing.tensors, NULL,
+                   "Globs of tensor names to take, separated by commas; all if unset"),
+  AFP_PROP_STRING ("exclude", NULL, 0, AfpCodecPrivate, routing.exclude, NULL,
+                   "Globs of tensor names to leave alone, separated by commas"),
+  AFP_PROP_STRING ("rules", NULL, 0, AfpCodecPrivate, routing.rules, NULL,
+                   "File of rules, one a line: GLOB pass | GLOB take | GLOB NAME=VALUE ...; the first match counts"),
+  AFP_PROP_UINT ("min-dims", NULL, 0, AfpCodecPrivate, routing.min_dims, 0, AFP_MAX_RANK, "2", "axes",
+                 "Tensors of fewer dimensions are left alone"),
+  AFP_PROP_SIZE ("min-weights", NULL, 0, AfpCodecPrivate, routing.min_weights, 0, 9e15, "256", "weights",
+                 "Smaller tensors are left alone"),
+  AFP_PROP_BOOL ("force", NULL, 0, AfpCodecPrivate, routing.force, "false",
+                 "Take planes even where that costs more bytes than leaving them"),
+  AFP_PROP_BOOL ("open-loop", NULL, 0, AfpCodecPrivate, routing.open_loop, "false",
+                 "Do not ask who takes the planes left behind: optimise without knowing"),
+};
+
+gboolean
+afp_codec_is_open_loop (AfpCodec *self)
+{
+  return PRIVATE (self)->routing.open_loop;
+}
+
+/* --- claims at plan time ------------------------------------------------------------------------------------------ */
+
+static guint64
+fallback_bytes (AfpSpec *spec, const AfpPlaneDesc *desc)
+{
+  if (desc->kind == AFP_KIND_WEIGHT)
+    return afp_spec_get_n_bytes (spec) + AFP_PLANE_ROW_BYTES;
+  g_autoptr (AfpClaim) fallback = afp_claim_new_fallback (desc, NULL);
+  return fallback ? afp_claim_get_bytes (fallback, NULL) : G_MAXUINT64;
+}
+
+/* What this codec would make of the plane, whoever may take what it leaves; NULL: cannot. */
+static AfpClaim *
+make_claim (AfpCodec *self, AfpCodec *variant, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc, GError **error)
+{
+  g_autoptr (AfpLayout) layout = afp_codec_describe (variant, desc, error);
+
+  if (!layout)
+    return NULL;
+  const guint n = afp_layout_get_n_children (layout);
+  AfpClaim **children = g_new0 (AfpClaim *, n + 1);
+  for (guint i = 0; i < n; i++) {
+    const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
+    if (!afp_plane_desc_is_float (child))
+      continue;
+    g_autofree char *child_path = g_strconcat (path, "/", child->name, NULL);
+    children[i] = afp_pad_query_claim (afp_transform_get_src (AFP_TRANSFORM (self)), spec, child_path, child);
+    if (!children[i] && !(children[i] = afp_claim_new_fallback (child, error))) {
+      for (guint j = 0; j < i; j++)
+        g_clear_pointer (&children[j], afp_claim_unref);
+      g_free (children);
+      return NULL;
+    }
+  }
+  return afp_claim_new (variant, g_steal_pointer (&layout), children);
+}
+
+typedef struct {
+  guint64 bytes, fallback;
+  gboolean exact;
+  char *why;
+  char *what;
+} Verdict;
+
+static void
+verdict_clear (Verdict *verdict)
+{
+  g_free (verdict->why);
+  g_free (verdict->what);
+}
+
+/* The one decision: (transfer full) the claim if this codec takes the plane, else NULL and why. */
+static AfpClaim *
+decide (AfpCodec *self, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc, Verdict *verdict)
+{
+  AfpRouting *routing = &PRIVATE (self)->routing;
+  g_autoptr (GError) error = NULL;
+  AfpCodec *variant = afp_routing_match (routing, self, spec, desc, &verdict->why);
+
+  verdict->fallback = fallback_bytes (spec, desc);
+  if (!variant)
+    return NULL;
+  g_autoptr (AfpClaim) claim = make_claim (self, variant, spec, path, desc, &error);
+  if (!claim) {
+    verdict->why = g_strdup (error->message);
+    return NULL;
+  }
+  verdict->bytes = afp_claim_get_bytes (claim, &verdict->exact);
+  verdict->what = afp_claim_to_string (claim);
+  if (verdict->bytes < verdict->fallback || desc->optional || routing->force)
+    return g_steal_pointer (&claim);
+  verdict->why = g_strdup ("costs more than it saves");
+  return NULL;
+}
+
+static AfpClaim *
+codec_describe_plane (AfpTransform *transform, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc)
+{
+  AfpCodec *self = AFP_CODEC (transform);
+  Verdict verdict = { 0 };
+  AfpClaim *claim = decide (self, spec, path, desc, &verdict);
+
+  verdict_clear (&verdict);
+  return claim ? claim : afp_pad_query_claim (afp_transform_get_src (transform), spec, path, desc);
+}
+
+/* Which planes the codec asks about, and who answers: for the plan. */
+static char *
+describe_queries (AfpCodec *self, AfpClaim *claim)
+{
+  const AfpLayout *layout = afp_claim_get_layout (claim);
+  GString *text = g_string_new (NULL);
+
+  for (guint i = 0; AFP_CODEC_GET_CLASS (self)->asks && i < afp_layout_get_n_children (layout); i++) {
+    const AfpPlaneDesc *desc = afp_layout_get_child (layout, i);
+    AfpClaim *child = afp_claim_get_child (claim, i);
+    if (!child || desc->scope != AFP_SCOPE_BLOCK)
+      continue;
+    const char *reason = afp_codec_is_open_loop (afp_claim_get_codec (claim)) ? "open-loop=true" : child->open_loop_reason;
+    const char *who = afp_claim_is_fallback (child) ? afp_element_get_factory_name (AFP_ELEMENT (child->codec))
+                                                    : afp_element_get_name (AFP_ELEMENT (child->codec));
+    g_string_append_printf (text, "%s%s: ", text->len ? "; " : "", desc->name);
+    if (reason)
+      g_string_append_printf (text, "open loop (%s)", reason);
+    else
+      g_string_append_printf (text, "optimised with %s", who);
+  }
+  return g_string_free (text, FALSE);
+}
+
+static AfpPlane *
+planned_coded (AfpClaim *claim)
+{
+  const AfpLayout *layout = claim->layout;
+  const guint n = afp_layout_get_n_children (layout);
+  g_autoptr (GPtrArray) children = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
+  g_autofree char *params = afp_layout_get_params (layout);
+
+  for (guint i = 0; i < n; i++) {
+    const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
+    g_ptr_array_add (children, child->kind == AFP_KIND_CODE ? afp_plane_new_code (child, NULL)
+                                                            : afp_plane_new_float (child, NULL, NULL));
+  }
+  return afp_plane_new_coded (&layout->input, afp_element_get_factory_name (AFP_ELEMENT (claim->codec)),
+                              AFP_CODEC_GET_CLASS (claim->codec)->version, params, n, (AfpPlane **) children->pdata);
+}
+
+/* Working bytes while one plane is encoded: unpacked tiles are small; packed and float children are whole. */
+static guint64
+working_bytes (AfpClaim *claim)
+{
+  const AfpLayout *layout = claim->layout;
+  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (claim->codec);
+  guint64 bytes = klass->scratch ? klass->scratch (claim->codec, layout) : 0;
+
+  for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
+    const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
+    bytes += child->kind == AFP_KIND_CODE ? afp_plane_desc_bytes (child) : child->rows * child->cols * sizeof (float);
+    if (child->vector)
+      bytes += child->rows * child->cols / child->vector * afp_metric_stride (child->metric, child->vector) * sizeof (float);
+  }
+  return bytes;
+}
+
+/* Walks the tree; take() replaces a float leaf or returns NULL to leave it. */
+typedef AfpPlane *(*TakeFunc) (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data, GError **error);
+
+static AfpPlane *
+walk (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, TakeFunc take, gpointer user_data, GError **error)
+{
+  const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
+
+  if (!afp_plane_get_codec (plane)) {
+    GError *local = NULL;
+    AfpPlane *taken = afp_plane_desc_is_float (desc) ? take (self, tensor, plane, path, user_data, &local) : NULL;
+    if (local) {
+      g_propagate_error (error, local);
+      return NULL;
+    }
+    return taken ? taken : afp_plane_ref (plane);
+  }
+  g_autoptr (AfpPlane) result = afp_plane_ref (plane);
+  for (guint i = 0; i < afp_plane_get_n_children (plane); i++) {
+    AfpPlane *child = afp_plane_get_child (plane, i);
+    g_autofree char *child_path = g_strconcat (path, "/", afp_plane_get_desc (child)->name, NULL);
+    g_autoptr (AfpPlane) other = walk (self, tensor, child, child_path, take, user_data, error);
+    if (!other)
+      return NULL;
+    if (other != child) {
+      AfpPlane *copy = afp_plane_replace_child (result, i, other);
+      afp_plane_unref (result);
+      result = copy;
+    }
+  }
+  return g_steal_pointer (&result);
+}
+
+static char *
+claim_key (AfpTensor *tensor, const char *path)
+{
+  return g_strconcat (afp_spec_get_name (afp_tensor_get_spec (tensor)), "/", path, NULL);
+}
+
+static AfpPlane *
+plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data, GError **error)
+{
+  AfpSpec *spec = afp_tensor_get_spec (tensor);
+  const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
+  AfpPlan *plan = user_data;
+  Verdict verdict = { 0 };
+  g_autoptr (AfpClaim) claim = decide (self, spec, path, desc, &verdict);
+  g_autofree char *queries = claim ? describe_queries (self, claim) : NULL;
+
+  afp_plan_note_claim (plan, AFP_ELEMENT (self), spec, path, claim != NULL, verdict.bytes, verdict.exact, verdict.fallback,
+                       verdict.what ? verdict.what : "", claim ? queries : verdict.why);
+  verdict_clear (&verdict);
+  if (!claim)
+    return NULL;
+  afp_plan_note_memory (plan, spec, afp_spec_get_n_bytes (spec) + working_bytes (claim));
+  g_hash_table_insert (PRIVATE (self)->claims, claim_key (tensor, path), afp_claim_ref (claim));
+  return planned_coded (claim);
+}
+
+static AfpTensor *
+codec_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GError **error)
+{
+  AfpPlane *root = afp_tensor_get_root (tensor);
+  g_autoptr (AfpPlane) result =
+    walk (AFP_CODEC (transform), tensor, root, afp_plane_get_desc (root)->name, plan_take, plan, error);
+
+  return result ? afp_tensor_new_with_root (tensor, result) : NULL;
+}
+
+/* --- run ------------------------------------------------------------------------------------------------------------ */
+
+static AfpPlane *
+run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data, GError **error)
+{
+  g_autofree char *key = claim_key (tensor, path);
+  AfpClaim *claim = g_hash_table_lookup (PRIVATE (self)->claims, key);
+  AfpPlane *frozen = afp_plane_get_frozen (plane);
+
+  if (!claim)
+    return NULL;
+  if (frozen && afp_plane_get_maker (frozen) == claim->codec)
+    return afp_plane_ref (frozen);
+  g_autoptr (AfpMatrix) matrix = afp_plane_open (plane, afp_tensor_get_spec (tensor), error);
+  if (!matrix)
+    return NULL;
+  AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
+  GBytes *metric = afp_plane_get_metric (plane);
+  AfpPlane *coded =
+    afp_claim_encode (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, key, pool, error);
+  if (!coded && error && !*error)
+    g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC, "%s failed on plane '%s' and did not say why",
+                 afp_element_get_name (AFP_ELEMENT (self)), key);
+  return coded;
+}
+
+typedef struct {
+  AfpMatrix *matrix;
+  AfpTiles tiles;
+  AfpSpec *spec;
+} FiniteJob;
+
+static void
+set_not_finite_error (AfpSpec *spec, guint64 row, guint64 col, float value, GError **error)
+{
+  const gboolean transposed = afp_spec_get_rank (spec) >= 2 && afp_spec_get_view (spec)->input_first;
+  guint64 index = transposed ? col * afp_spec_get_rows (spec) + row : row * afp_spec_get_cols (spec) + col;
+  g_autoptr (GString) place = g_string_new (NULL);
+
+  for (guint i = afp_spec_get_rank (spec); i-- > 0;) {
+    const guint64 length = afp_spec_get_shape (spec)[i];
+    g_autofree char *text = g_strdup_printf ("%s%" G_GUINT64_FORMAT, i ? "," : "", index % length);
+    g_string_prepend (place, text);
+    index /= length;
+  }
+  g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
+               "tensor '%s' holds %s at [%s]: weights must be finite to be encoded; repair the model, or leave the tensor alone with "
+               "exclude=%s",
+               afp_spec_get_name (spec), isnan (value) ? "NaN" : value > 0 ? "+Inf" : "-Inf", place->str,
+               afp_spec_get_name (spec));
+}
+
+static gboolean
+finite_tile (gsize index, gpointer user_data, GError **error)
+{
+  FiniteJob *job = user_data;
+  const AfpTile tile = afp_tiles_get (&job->tiles, index);
+  const gsize n = tile.n_rows * tile.n_cols;
+  g_autofree float *values = g_new (float, n);
+
+  if (!afp_matrix_read (job->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols, values, error))
+    return FALSE;
+  for (gsize i = 0; i < n; i++)
+    if (!isfinite (values[i])) {
+      set_not_finite_error (job->spec, tile.row + i / tile.n_cols, tile.col + i % tile.n_cols, values[i], error);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+check_finite (AfpTensor *tensor, AfpPool *pool, GError **error)
+{
+  FiniteJob job = { .spec = afp_tensor_get_spec (tensor) };
+  g_autoptr (AfpMatrix) matrix = afp_plane_open (afp_tensor_get_root (tensor), job.spec, error);
+
+  if (!matrix)
+    return FALSE;
+  job.matrix = matrix;
+  afp_tiles_init (&job.tiles, afp_matrix_get_rows (matrix), afp_matrix_get_cols (matrix), 1);
+  return afp_parallel_for (pool, job.tiles.n_tiles, finite_tile, &job, error);
+}
+
+static AfpTensor *
+codec_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
+{
+  AfpCodec *self = AFP_CODEC (transform);
+  AfpPlane *root = afp_tensor_get_root (tensor);
+  const char *name = afp_plane_get_desc (root)->name;
+  g_autofree char *key = claim_key (tensor, name);
+
+  if (afp_tensor_is_raw (tensor) && g_hash_table_contains (PRIVATE (self)->claims, key) &&
+      !check_finite (tensor, afp_element_get_pool (AFP_ELEMENT (self)), error))
+    return NULL;
+  g_autoptr (AfpPlane) result = walk (self, tensor, root, name, run_take, NULL, error);
+  return result ? afp_tensor_new_with_root (tensor, result) : NULL;
+}
+
+/* --- class ---------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+codec_check (AfpElement *element, GError **error)
+{
+  AfpCodec *self = AFP_CODEC (element);
+
+  g_hash_table_remove_all (PRIVATE (self)->claims);
+  return afp_routing_prepare (&PRIVATE (self)->routing, self, error);
+}
+
+static void
+afp_codec_constructed (GObject *object)
+{
+  AfpCodec *self = AFP_CODEC (object);
+
+  G_OBJECT_CLASS (afp_codec_parent_class)->constructed (object);
+  PRIVATE (self)->routing.planes = AFP_CODEC_GET_CLASS (self)->default_planes;
+}
+
+static void
+afp_codec_finalize (GObject *object)
+{
+  AfpCodecPrivate *priv = PRIVATE (AFP_CODEC (object));
+
+  afp_routing_clear (&priv->routing);
+  g_hash_table_unref (priv->claims);
+  G_OBJECT_CLASS (afp_codec_parent_class)->finalize (object);
+}
+
+static void
+afp_codec_class_init (AfpCodecClass *klass)
+{
+  AfpElementClass *element_class = AFP_ELEMENT_CLASS (klass);
+  AfpTransformClass *transform_class = AFP_TRANSFORM_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->constructed = afp_codec_constructed;
+  G_OBJECT_CLASS (klass)->finalize = afp_codec_finalize;
+  afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties), AfpCodec_private_offset);
+  element_class->check = codec_check;
+  transform_class->plan_tensor = codec_plan_tensor;
+  transform_class->process = codec_process;
+  transform_class->describe = codec_describe_plane;
+  klass->version = 1;
+  klass->default_planes = AFP_KINDS (AFP_KIND_WEIGHT) | AFP_KINDS (AFP_KIND_RESIDUAL);
+}
+
+static void
+afp_codec_init (AfpCodec *self)
+{
+  PRIVATE (self)->claims = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) afp_claim_unref);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-dtype.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct {
+  const char *name;
+  guint8 size;
+  gboolean real;
+} dtypes[AFP_N_DTYPES] = {
+  [AFP_DTYPE_F32] = { "f32", 4, TRUE },         [AFP_DTYPE_F64] = { "f64", 8, TRUE },
+  [AFP_DTYPE_F16] = { "f16", 2, TRUE },         [AFP_DTYPE_BF16] = { "bf16", 2, TRUE },
+  [AFP_DTYPE_F8_E4M3] = { "f8_e4m3", 1, FALSE }, [AFP_DTYPE_F8_E5M2] = { "f8_e5m2", 1, FALSE },
+  [AFP_DTYPE_I64] = { "i64", 8, FALSE },        [AFP_DTYPE_I32] = { "i32", 4, FALSE },
+  [AFP_DTYPE_I16] = { "i16", 2, FALSE },        [AFP_DTYPE_I8] = { "i8", 1, FALSE },
+  [AFP_DTYPE_U64] = { "u64", 8, FALSE },        [AFP_DTYPE_U32] = { "u32", 4, FALSE },
+  [AFP_DTYPE_U16] = { "u16", 2, FALSE },        [AFP_DTYPE_U8] = { "u8", 1, FALSE },
+  [AFP_DTYPE_BOOL] = { "bool", 1, FALSE },
+};
+
+/**
+ * afp_dtype_name:
+ * @dtype: an element type
+ *
+ * Returns: (transfer none): its name in lower case, as in files and caps
+ */
+const char *
+afp_dtype_name (AfpDType dtype)
+{
+  g_return_val_if_fail ((guint) dtype < AFP_N_DTYPES, NULL);
+  return dtypes[dtype].name;
+}
+
+/**
+ * afp_dtype_parse:
+ * @name: a name in any case ("F32", "bf16")
+ * @dtype: (out): the element type
+ *
+ * Returns: %FALSE if there is no such type
+ */
+gboolean
+afp_dtype_parse (const char *name, AfpDType *dtype)
+{
+  for (guint i = 0; i < AFP_N_DTYPES; i++)
+    if (g_ascii_strcasecmp (name, dtypes[i].name) == 0) {
+      *dtype = (AfpDType) i;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+/**
+ * afp_dtype_size:
+ * @dtype: an element type
+ *
+ * Returns: bytes of one element
+ */
+gsize
+afp_dtype_size (AfpDType dtype)
+{
+  g_return_val_if_fail ((guint) dtype < AFP_N_DTYPES, 0);
+  return dtypes[dtype].size;
+}
+
+/**
+ * afp_dtype_is_real:
+ * @dtype: an element type
+ *
+ * Returns: whether codecs can work on it
+ */
+gboolean
+afp_dtype_is_real (AfpDType dtype)
+{
+  g_return_val_if_fail ((guint) dtype < AFP_N_DTYPES, FALSE);
+  return dtypes[dtype].real;
+}
+
+static guint32
+float_bits (float value)
+{
+  guint32 bits;
+  memcpy (&bits, &value, sizeof bits);
+  return bits;
+}
+
+static float
+bits_float (guint32 bits)
+{
+  float value;
+  memcpy (&value, &bits, sizeof value);
+  return value;
+}
+
+/**
+ * afp_f16_to_f32:
+ * @half: IEEE 754 binary16
+ *
+ * Returns: the same value; exact
+ */
+float
+afp_f16_to_f32 (guint16 half)
+{
+  guint32 sign = (guint32) (half & 0x8000u) << 16;
+  guint32 exponent = (half >> 10) & 0x1fu;
+  guint32 mantissa = half & 0x3ffu;
+
+  if (exponent == 31)
+    return bits_float (sign | 0x7f800000u | (mantissa << 13));
+  if (exponent == 0) {
+    float value = ldexpf ((float) mantissa, -24);
+    return sign ? -value : value;
+  }
+  return bits_float (sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+/**
+ * afp_f32_to_f16:
+ * @value: a number
+ *
+ * Returns: the nearest binary16, ties to even; overflow gives infinity
+ */
+guint16
+afp_f32_to_f16 (float value)
+{
+  guint32 bits = float_bits (value);
+  guint16 sign = (guint16) ((bits >> 16) & 0x8000u);
+  guint32 magnitude = bits & 0x7fffffffu;
+
+  if (magnitude >= 0x7f800000u) /* infinity, NaN (kept quiet) */
+    return sign | 0x7c00u | (magnitude > 0x7f800000u ? 0x200u : 0);
+  if (magnitude >= 0x477ff000u) /* rounds past 65504 */
+    return sign | 0x7c00u;
+  if (magnitude < 0x38800000u) { /* subnormal in binary16 */
+    float scaled = bits_float (magnitude) * 16777216.0f; /* 2^24: exact */
+    return sign | (guint16) lrintf (scaled);
+  }
+  magnitude += 0xfffu + ((magnitude >> 13) & 1);
+  return sign | (guint16) ((magnitude - 0x38000000u) >> 13);
+}
+
+static guint16
+f32_to_bf16 (float value)
+{
+  guint32 bits = float_bits (value);
+
+  if ((bits & 0x7fffffffu) > 0x7f800000u)
+    return (guint16) ((bits >> 16) | 0x40u);
+  return (guint16) ((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+}
+
+/**
+ * afp_dtype_to_f32:
+ * @dtype: f32, f64, f16 or bf16
+ * @in: first element; need not be aligned
+ * @stride: elements from one to the next
+ * @out: (array length=n): floats
+ * @n: number of elements
+ *
+ * Reads numbers of any real type. f64 is rounded to nearest.
+ */
+void
+afp_dtype_to_f32 (AfpDType dtype, const void *in, gsize stride, float *out, gsize n)
+{
+  const guint8 *p = in;
+
+  switch (dtype) {
+  case AFP_DTYPE_F32:
+    if (stride == 1) {
+      memcpy (out, p, n * 4);
+      break;
+    }
+    for (gsize i = 0; i < n; i++)
+      memcpy (&out[i], p + i * stride * 4, 4);
+    break;
+  case AFP_DTYPE_F64:
+    for (gsize i = 0; i < n; i++) {
+      double value;
+      memcpy (&value, p + i * stride * 8, 8);
+      out[i] = (float) value;
+    }
+    break;
+  case AFP_DTYPE_F16:
+  case AFP_DTYPE_BF16:
+    for (gsize i = 0; i < n; i++) {
+      guint16 half;
+      memcpy (&half, p + i * stride * 2, 2);
+      out[i] = dtype == AFP_DTYPE_F16 ? afp_f16_to_f32 (half) : bits_float ((guint32) half << 16);
+    }
+    break;
+  default:
+    g_return_if_reached ();
+  }
+}
+
+/**
+ * afp_dtype_from_f32:
+ * @dtype: f32, f64, f16 or bf16
+ * @in: (array length=n): floats
+ * @out: first element; need not be aligned
+ * @stride: elements from one to the next
+ * @n: number of elements
+ *
+ * Writes numbers in any real type, rounded to nearest even.
+ */
+void
+afp_dtype_from_f32 (AfpDType dtype, const float *in, void *out, gsize stride, gsize n)
+{
+  guint8 *p = out;
+
+  switch (dtype) {
+  case AFP_DTYPE_F32:
+    for (gsize i = 0; i < n; i++)
+      memcpy (p + i * stride * 4, &in[i], 4);
+    break;
+  case AFP_DTYPE_F64:
+    for (gsize i = 0; i < n; i++) {
+      double value = in[i];
+      memcpy (p + i * stride * 8, &value, 8);
+    }
+    break;
+  case AFP_DTYPE_F16:
+  case AFP_DTYPE_BF16:
+    for (gsize i = 0; i < n; i++) {
+      guint16 half = dtype == AFP_DTYPE_F16 ? afp_f32_to_f16 (in[i]) : f32_to_bf16 (in[i]);
+      memcpy (p + i * stride * 2, &half, 2);
+    }
+    break;
+  default:
+    g_return_if_reached ();
+  }
+}

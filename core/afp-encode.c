@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-bits.h"
+#include "afp-codec-private.h"
+#include "afp-error.h"
+#include "afp-pool.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- one codec at work: fit, freeze ----------------------------------------------------------------------------- */
+
+AfpEncoder *
+afp_encoder_new (AfpClaim *claim, const char *name, AfpPool *pool, GError **error)
+{
+  AfpEncoder *encoder = g_new0 (AfpEncoder, 1);
+  AfpCodec *codec = claim->codec;
+  const guint n = afp_layout_get_n_children (claim->layout);
+
+  encoder->claim = afp_claim_ref (claim);
+  encoder->ctx = afp_context_new (codec, claim->layout, name, pool);
+  encoder->fixed = g_new0 (AfpPlane *, n);
+  for (guint i = 0; i < n; i++) {
+    const AfpPlaneDesc *desc = afp_layout_get_child (claim->layout, i);
+    AfpClaim *child = claim->children ? claim->children[i] : NULL;
+    if (!AFP_CODEC_GET_CLASS (codec)->asks || afp_codec_is_open_loop (codec) || !child ||
+        desc->scope != AFP_SCOPE_BLOCK || child->open_loop_reason)
+      continue;
+    g_autofree char *path = g_strconcat (name, "/", desc->name, NULL);
+    encoder->ctx->children[i].quantizer = afp_quantizer_new (child, path, pool, error);
+    if (!encoder->ctx->children[i].quantizer) {
+      afp_encoder_free (encoder);
+      return NULL;
+    }
+  }
+  return encoder;
+}
+
+static void
+encoder_close (AfpEncoder *encoder)
+{
+  AfpCodec *codec = encoder->claim->codec;
+
+  if (encoder->state && encoder->state != encoder->ctx && AFP_CODEC_GET_CLASS (codec)->close)
+    AFP_CODEC_GET_CLASS (codec)->close (codec, encoder->state);
+  encoder->state = NULL;
+  encoder->open = FALSE;
+}
+
+void
+afp_encoder_free (AfpEncoder *encoder)
+{
+  encoder_close (encoder);
+  for (guint i = 0; i < afp_layout_get_n_children (encoder->claim->layout); i++)
+    g_clear_pointer (&encoder->fixed[i], afp_plane_unref);
+  g_free (encoder->fixed);
+  afp_context_free (encoder->ctx);
+  afp_claim_unref (encoder->claim);
+  g_free (encoder);
+}
+
+static AfpPlane *
+pack_fixed_codes (const AfpPlaneDesc *desc, const guint32 *codes)
+{
+  const gsize size = afp_plane_desc_bytes (desc);
+  guint8 *packed = g_malloc0 (MAX (size, 1));
+
+  afp_bits_pack (packed, 0, codes, desc->rows * desc->cols, desc->bits);
+  g_autoptr (GBytes) bytes = g_bytes_new_take (packed, size);
+  return afp_plane_new_code (desc, bytes);
+}
+
+/* Codes the values of a tensor-scope child as its claim says and puts back what a decoder will see. */
+static AfpPlane *
+round_fixed_values (AfpEncoder *encoder, guint child, GError **error)
+{
+  const AfpPlaneDesc *desc = afp_layout_get_child (encoder->claim->layout, child);
+  AfpContext *ctx = encoder->ctx;
+  const gsize size = desc->rows * desc->cols * sizeof (float);
+  g_autofree char *path = g_strconcat (ctx->name, "/", desc->name, NULL);
+  g_autoptr (GBytes) values = g_bytes_new (ctx->children[child].values, size);
+  g_autoptr (AfpMatrix) matrix = afp_matrix_new_dense (desc->rows, desc->cols, values);
+
+  g_autoptr (AfpPlane) frozen =
+    afp_claim_encode (encoder->claim->children[child], matrix, ctx->children[child].metric, path, ctx->pool, error);
+  if (!frozen)
+    return NULL;
+  g_autoptr (AfpMatrix) decoded = afp_plane_open (frozen, NULL, error);
+  g_autoptr (GBytes) rounded = decoded ? afp_matrix_to_dense (decoded, ctx->pool, error) : NULL;
+  if (!rounded)
+    return NULL;
+  memcpy (ctx->children[child].values, g_bytes_get_data (rounded, NULL), size);
+  return afp_plane_new_float (desc, NULL, frozen);
+}
+
+static gboolean
+encoder_freeze (AfpEncoder *encoder, GError **error)
+{
+  AfpContext *ctx = encoder->ctx;
+  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (encoder->claim->codec);
+
+  for (guint i = 0; i < afp_layout_get_n_children (encoder->claim->layout); i++) {
+    const AfpPlaneDesc *desc = afp_layout_get_child (encoder->claim->layout, i);
+    if (desc->scope == AFP_SCOPE_BLOCK) {
+      AfpQuantizer *quantizer = ctx->children[i].quantizer;
+      if (!quantizer || afp_quantizer_is_frozen (quantizer))
+        continue;
+      if (afp_quantizer_needs_fit (quantizer)) /* the codec did not use it */
+        g_clear_object (&ctx->children[i].quantizer);
+      else if (!afp_quantizer_fit (quantizer, NULL, 0, NULL, error))
+        return FALSE;
+      continue;
+    }
+    g_clear_pointer (&encoder->fixed[i], afp_plane_unref);
+    encoder->fixed[i] = desc->kind == AFP_KIND_CODE ? pack_fixed_codes (desc, ctx->children[i].codes)
+                                                    : round_fixed_values (encoder, i, error);
+    if (!encoder->fixed[i])
+      return FALSE;
+  }
+  encoder_close (encoder);
+  encoder->state = ctx;
+  if (klass->open) {
+    GError *local = NULL;
+    encoder->state = klass->open (encoder->claim->codec, ctx, &local);
+    if (local) {
+      g_propagate_error (error, local);
+      return FALSE;
+    }
+  }
+  encoder->open = TRUE;
+  return TRUE;
+}
+
+gboolean
+afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, guint length, const float *metric_data,
+                 GError **error)
+{
+  AfpCodec *codec = encoder->claim->codec;
+  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (codec);
+
+  if (matrix) {
+    afp_context_set_data (encoder->ctx, matrix, kind, length, metric_data);
+    if (klass->fit && !klass->fit (codec, encoder->ctx, error))
+      return FALSE;
+    encoder->ctx->fitted = TRUE;
+  }
+  return encoder_freeze (encoder, error);
+}
+
+/* --- a whole plane ---------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  guint8 *packed;  /* of a code child */
+  float *values;   /* of a float child without quantizer */
+  float *metric;
+  guint8 **parts;  /* of a quantizer's code children */
+} Output;
+
+typedef struct {
+  AfpEncoder *encoder;
+  AfpTiles tiles;
+  Output *outputs;
+} PlaneJob;
+
+static gsize
+vectors_of (const AfpPlaneDesc *desc)
+{
+  return desc->vector ? desc->rows * desc->cols / desc->vector : 0;
+}
+
+static void
+outputs_init (PlaneJob *job)
+{
+  AfpContext *ctx = job->encoder->ctx;
+
+  job->outputs = g_new0 (Output, afp_layout_get_n_children (ctx->layout));
+  for (guint i = 0; i < afp_layout_get_n_children (ctx->layout); i++) {
+    const AfpPlaneDesc *desc = afp_layout_get_child (ctx->layout, i);
+    AfpQuantizer *quantizer = ctx->children[i].quantizer;
+    Output *output = &job->outputs[i];
+    if (desc->scope != AFP_SCOPE_BLOCK)
+      continue;
+    if (desc->kind == AFP_KIND_CODE)
+      output->packed = g_malloc0 (MAX (afp_plane_desc_bytes (desc), 1));
+    else if (quantizer) {
+      const guint n = afp_quantizer_get_n_code_children (quantizer);
+      output->parts = g_new0 (guint8 *, n + 1);
+      for (guint c = 0; c < n; c++) {
+        guint symbols, bits, offset;
+        afp_quantizer_get_code_child (quantizer, c, &symbols, &bits, &offset);
+        output->parts[c] = g_malloc0 (afp_bits_bytes (vectors_of (desc) * symbols, bits) + 1);
+      }
+    } else {
+      const gsize stride = afp_metric_stride (desc->metric, desc->vector);
+      output->values = g_malloc (MAX (desc->rows * desc->cols, 1) * sizeof (float));
+      output->metric = stride ? g_new (float, MAX (vectors_of (desc) * stride, 1)) : NULL;
+    }
+  }
+}
+
+static void
+outputs_clear (PlaneJob *job)
+{
+  AfpContext *ctx = job->encoder->ctx;
+
+  for (guint i = 0; i < afp_layout_get_n_children (ctx->layout); i++) {
+    Output *output = &job->outputs[i];
+    g_free (output->packed);
+    g_free (output->values);
+    g_free (output->metric);
+    for (guint c = 0; output->parts && output->parts[c]; c++)
+      g_free (output->parts[c]);
+    g_free (output->parts);
+  }
+  g_free (job->outputs);
+}
+
+/* A tile's vectors are one run of the plane's vectors: whole rows, or a part of the only row. */
+static void
+store_quantizer_codes (AfpQuantizer *quantizer, const guint32 *codes, guint64 first, gsize n, guint8 **parts)
+{
+  const guint total = afp_quantizer_get_n_codes (quantizer);
+
+  for (guint c = 0; c < afp_quantizer_get_n_code_children (quantizer); c++) {
+    guint symbols, bits, offset;
+    afp_quantizer_get_code_child (quantizer, c, &symbols, &bits, &offset);
+    if (symbols == total) {
+      afp_bits_pack (parts[c], first * symbols, codes, n * symbols, bits);
+      return;
+    }
+    g_autofree guint32 *own = g_new (guint32, MAX (n *symbols, 1));
+    for (gsize i = 0; i < n; i++)
+      memcpy (own + i * symbols, codes + i * total + offset, symbols * sizeof *own);
+    afp_bits_pack (parts[c], first * symbols, own, n * symbols, bits);
+  }
+}
+
+static void
+store_tile (PlaneJob *job, const AfpBlockBuffer *buffer, const AfpTile *tile)
+{
+  AfpContext *ctx = job->encoder->ctx;
+  const guint quantum = ctx->layout->quantum;
+  const guint64 quanta = tile->n_rows * (tile->n_cols / quantum);
+  const guint64 first_quantum = tile->row * afp_layout_get_quanta (ctx->layout) + tile->col / quantum;
+
+  for (guint i = 0; i < afp_layout_get_n_children (ctx->layout); i++) {
+    const AfpPlaneDesc *desc = afp_layout_get_child (ctx->layout, i);
+    const AfpBlockPlane *plane = &buffer->planes[i];
+    Output *output = &job->outputs[i];
+    const gsize n = quanta * desc->per_quantum, first = first_quantum * desc->per_quantum;
+    if (desc->scope != AFP_SCOPE_BLOCK)
+      continue;
+    if (output->packed)
+      afp_bits_pack (output->packed, first, plane->codes, n, desc->bits);
+    if (output->values)
+      memcpy (output->values + first, plane->values, n * sizeof (float));
+    if (output->metric) {
+      const gsize stride = afp_metric_stride (desc->metric, desc->vector);
+      memcpy (output->metric + first / desc->vector * stride, plane->metric, n / desc->vector * stride * sizeof (float));
+    }
+    if (output->parts)
+      store_quantizer_codes (plane->quantizer, plane->quantizer_codes, first / desc->vector, n / desc->vector, output->parts);
+  }
+}
+
+static gboolean
+encode_tile (gsize index, gpointer user_data, GError **error)
+{
+  PlaneJob *job = user_data;
+  AfpContext *ctx = job->encoder->ctx;
+  AfpCodec *codec = ctx->codec;
+  const AfpTile tile = afp_tiles_get (&job->tiles, index);
+  AfpBlockBuffer buffer;
+  gboolean ok;
+
+  afp_block_buffer_init (&buffer, ctx, &tile, TRUE);
+  ok = afp_matrix_read (ctx->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols, buffer.block.values, error) &&
+       (!AFP_CODEC_GET_CLASS (codec)->encode_block ||
+        AFP_CODEC_GET_CLASS (codec)->encode_block (codec, job->encoder->state, &buffer.block, error));
+  if (ok)
+    store_tile (job, &buffer, &tile);
+  else
+    g_prefix_error (error, "%s: ", ctx->name);
+  afp_block_buffer_clear (&buffer);
+  return ok;
+}
+
+static AfpPlane *
+make_block_child (PlaneJob *job, guint child)
+{
+  AfpContext *ctx = job->encoder->ctx;
+  const AfpPlaneDesc *desc = afp_layout_get_child (ctx->layout, child);
+  AfpQuantizer *quantizer = ctx->children[child].quantizer;
+  Output *output = &job->outputs[child];
+
+  if (desc->kind == AFP_KIND_CODE) {
+    g_autoptr (GBytes) bytes = g_bytes_new_take (g_steal_pointer (&output->packed), afp_plane_desc_bytes (desc));
+    return afp_plane_new_code (desc, bytes);
+  }
+  if (quantizer) {
+    const guint n = afp_quantizer_get_n_code_children (quantizer);
+    g_autoptr (GPtrArray) codes = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+    for (guint c = 0; c < n; c++) {
+      guint symbols, bits, offset;
+      afp_quantizer_get_code_child (quantizer, c, &symbols, &bits, &offset);
+      g_ptr_array_add (codes, g_bytes_new (output->parts[c], afp_bits_bytes (vectors_of (desc) * symbols, bits)));
+    }
+    g_autoptr (AfpPlane) frozen = afp_quantizer_make_plane (quantizer, (GBytes *const *) codes->pdata);
+    return afp_plane_new_float (desc, NULL, frozen);
+  }
+  g_autoptr (GBytes) values =
+    g_bytes_new_take (g_steal_pointer (&output->values), desc->rows * desc->cols * sizeof (float));
+  AfpPlane *plane = afp_plane_new_float (desc, values, NULL);
+  if (output->metric) {
+    const gsize n = vectors_of (desc) * afp_metric_stride (desc->metric, desc->vector);
+    g_autoptr (GBytes) metric = g_bytes_new_take (g_steal_pointer (&output->metric), n * sizeof (float));
+    afp_plane_set_metric (plane, metric);
+  }
+  return plane;
+}
+
+static AfpPlane *
+make_coded (PlaneJob *job)
+{
+  AfpEncoder *encoder = job->encoder;
+  const AfpLayout *layout = encoder->claim->layout;
+  const guint n = afp_layout_get_n_children (layout);
+  g_autoptr (GPtrArray) children = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
+  g_autofree char *params = afp_layout_get_params (layout);
+
+  for (guint i = 0; i < n; i++)
+    g_ptr_array_add (children, encoder->fixed[i] ? afp_plane_ref (encoder->fixed[i]) : make_block_child (job, i));
+  AfpCodec *codec = encoder->claim->codec;
+  AfpPlane *plane =
+    afp_plane_new_coded (&layout->input, afp_element_get_factory_name (AFP_ELEMENT (codec)),
+                         AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
+  afp_plane_set_maker (plane, codec);
+  return plane;
+}
+
+/**
+ * afp_claim_encode: (skip)
+ * @claim: who codes the plane
+ * @matrix: the plane's numbers, in its own rows and columns
+ * @metric_data: (nullable): metric of the plane's vectors, of the kind that its description says
+ * @name: "tensor/plane/path", for messages and random seeds
+ * @pool: (nullable): threads
+ * @error: return location
+ *
+ * Fits, freezes and encodes. Float planes among the children carry their values, or the coded form that their own claim gave them.
+ *
+ * Returns: (transfer full): the coded plane
+ */
+AfpPlane *
+afp_claim_encode (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data, const char *name, AfpPool *pool, GError **error)
+{
+  const AfpPlaneDesc *desc = &claim->layout->input;
+  AfpEncoder *encoder = afp_encoder_new (claim, name, pool, error);
+  AfpPlane *plane = NULL;
+
+  if (!encoder)
+    return NULL;
+  if (afp_encoder_fit (encoder, matrix, desc->metric, desc->vector, metric_data, error)) {
+    PlaneJob job = { .encoder = encoder };
+    afp_tiles_init (&job.tiles, afp_layout_get_rows (claim->layout), afp_layout_get_cols (claim->layout),
+                    claim->layout->quantum);
+    outputs_init (&job);
+    if (afp_parallel_for (pool, job.tiles.n_tiles, encode_tile, &job, error))
+      plane = make_coded (&job);
+    outputs_clear (&job);
+  }
+  afp_encoder_free (encoder);
+  return plane;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-pipeline-private.h"
+
+#include <string.h>
+
+G_DEFINE_FINAL_TYPE (AfpLink, afp_link, AFP_TYPE_ELEMENT)
+
+/* --- own time --- */
+
+static _Thread_local AfpStageFrame *afp_stage_top;
+static _Thread_local gint64 afp_stage_since;
+
+static void
+afp_run_stage_charge (void)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (afp_stage_top && afp_stage_top->stage)
+    afp_stage_top->stage->usec += now - afp_stage_since;
+  afp_stage_since = now;
+}
+
+void
+afp_run_stage_begin (AfpStageFrame *frame, AfpStage *stage)
+{
+  afp_run_stage_charge ();
+  frame->stage = stage;
+  frame->outer = afp_stage_top;
+  afp_stage_top = frame;
+}
+
+void
+afp_run_stage_end (AfpStageFrame *frame)
+{
+  afp_run_stage_charge ();
+  afp_stage_top = frame->outer;
+}
+
+/* --- errors --- */
+
+static _Thread_local const GError *afp_stage_placed;
+
+void
+afp_stage_forget_error (void)
+{
+  afp_stage_placed = NULL;
+}
+
+void
+afp_stage_place_error (AfpStage *stage, AfpTensor *tensor, GError **error)
+{
+  const char *name = afp_element_get_name (stage->element);
+
+  if (!error || !*error || *error == afp_stage_placed)
+    return;
+  if (tensor) {
+    const char *tensor_name = afp_spec_get_name (afp_tensor_get_spec (tensor));
+
+    if (!strstr ((*error)->message, tensor_name))
+      g_prefix_error (error, "tensor '%s': ", tensor_name);
+  }
+  if (!strstr ((*error)->message, name))
+    g_prefix_error (error, "%s: ", name);
+  afp_stage_placed = *error;
+}
+
+/* --- the run --- */
+
+gboolean
+afp_link_deliver (AfpLink *self, AfpTensor *tensor, GError **error)
+{
+  GError *local = NULL;
+  AfpStageFrame frame;
+  AfpSize size;
+  gboolean ok;
+
+  afp_tensor_get_size (tensor, &size);
+  self->to->n_in++;
+  self->to->bytes_in += size.total;
+  self->to->root = afp_tensor_get_root (tensor);
+  afp_run_stage_begin (&frame, self->to);
+  ok = afp_pad_push (self->src, tensor, &local);
+  afp_run_stage_end (&frame);
+  if (ok)
+    return TRUE;
+  afp_stage_place_error (self->to, tensor, &local);
+  g_propagate_error (error, local);
+  return FALSE;
+}
+
+gboolean
+afp_link_deliver_finish (AfpLink *self, GError **error)
+{
+  GError *local = NULL;
+  AfpStageFrame frame;
+  gboolean ok;
+
+  self->to->root = NULL;
+  afp_run_stage_begin (&frame, self->to);
+  ok = afp_pad_push_finish (self->src, &local);
+  afp_run_stage_end (&frame);
+  if (ok)
+    return TRUE;
+  afp_stage_place_error (self->to, NULL, &local);
+  g_propagate_error (error, local);
+  return FALSE;
+}
+
+static gboolean
+afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
+{
+  AfpLink *self = AFP_LINK (afp_pad_get_element (pad));
+  AfpStage *from = self->from;
+  AfpStageFrame frame;
+  AfpSize size;
+  gboolean ok;
+
+  afp_run_stage_begin (&frame, NULL);
+  afp_tensor_get_size (tensor, &size);
+  if (self->first) {
+    from->n_out++;
+    from->bytes_out += size.total;
+  }
+  if (!AFP_IS_SOURCE (from->element) && from->root != (gconstpointer) afp_tensor_get_root (tensor))
+    from->changed = TRUE;
+  ok = self->queue ? afp_queue_push (self->queue, tensor, error)
+                   : afp_link_deliver (self, tensor, error);
+  afp_run_stage_end (&frame);
+  return ok;
+}
+
+/* Behind a queue the end of the stream is handed on when all stages before it are done: sinks write what those found out. */
+static gboolean
+afp_link_finish (AfpPad *pad, GError **error)
+{
+  AfpLink *self = AFP_LINK (afp_pad_get_element (pad));
+
+  return self->queue ? TRUE : afp_link_deliver_finish (self, error);
+}
+
+/* --- the plan --- */
+
+static gboolean
+afp_link_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
+{
+  AfpLink *self = AFP_LINK (afp_pad_get_element (pad));
+  GError *local = NULL;
+
+  self->to->planned_in++;
+  if (afp_pad_push_plan (self->src, tensor, plan, &local))
+    return TRUE;
+  afp_stage_place_error (self->to, tensor, &local);
+  g_propagate_error (error, local);
+  return FALSE;
+}
+
+static AfpClaim *
+afp_link_describe (AfpPad *pad, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc)
+{
+  AfpLink *self = AFP_LINK (afp_pad_get_element (pad));
+
+  return afp_pad_query_claim (self->src, spec, path, desc);
+}
+
+/* --- the object --- */
+
+AfpLink *
+afp_link_new (AfpStage *from, AfpPad *from_pad, AfpStage *to, AfpPad *to_pad, GError **error)
+{
+  g_autoptr (AfpLink) self = g_object_new (AFP_TYPE_LINK, NULL);
+
+  /* Messages of pads shall speak of the elements on both sides. */
+  afp_element_set_name (AFP_ELEMENT (self), afp_element_get_name (from->element));
+  self->from = from;
+  self->to = to;
+  self->first = from_pad == afp_element_get_pad (from->element, AFP_PAD_SRC, 0);
+  if (!afp_pad_link (from_pad, self->sink, error) || !afp_pad_link (self->src, to_pad, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+static void
+afp_link_finalize (GObject *object)
+{
+  AfpLink *self = AFP_LINK (object);
+
+  g_clear_pointer (&self->queue, afp_queue_free);
+  G_OBJECT_CLASS (afp_link_parent_class)->finalize (object);
+}
+
+static void
+afp_link_class_init (AfpLinkClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = afp_link_finalize;
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "What sits between two pads.", NULL);
+}
+
+static void
+afp_link_init (AfpLink *self)
+{
+  AfpElement *element = AFP_ELEMENT (self);
+
+  self->sink = afp_element_add_pad (element, "sink", AFP_PAD_SINK);
+  self->src = afp_element_add_pad (element, "src", AFP_PAD_SRC);
+  afp_pad_set_functions (self->sink, afp_link_chain, afp_link_plan, afp_link_finish,
+                         afp_link_describe);
+  afp_element_set_factory_name (element, "link");
+}

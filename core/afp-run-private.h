@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afp-pipeline-private.h"
+#include "afp-pool.h"
+
+/*
+ * One run: a load thread for the source at work, the thread of afp_pipeline_run() that carries each tensor through the graph,
+ * one thread for each sink. Queues stand after the source and before the sinks. Internal to afp-run.c and afp-run-threads.c.
+ */
+typedef struct {
+  AfpRun *run;
+  AfpLink *link;
+  GThread *thread;
+} AfpRunWriter;
+
+struct _AfpRun {
+  AfpPipeline *pipeline;
+  AfpPool *pool;
+  AfpPlan *plan;
+  guint64 queue_bytes;
+  GPtrArray *writers; /* AfpRunWriter */
+  GMutex lock;        /* of all fields below */
+  GPtrArray *errors;  /* GError: the first is the cause */
+  gboolean stopping;
+  AfpQueue *load_queue; /* of the source at work */
+  guint64 done, tensors, bytes_done, bytes_total;
+};
+
+void afp_run_fail (AfpRun *run, GError *error); /* (transfer full) */
+gboolean afp_run_has_failed (AfpRun *run);
+gboolean afp_run_is_stopping (AfpRun *run);
+
+/* All tensors of a source, through the graph, and the end of its stream. */
+void afp_run_source (AfpRun *run, AfpStage *stage);
+gboolean afp_run_start_writers (AfpRun *run, GError **error);
+void afp_run_join_writers (AfpRun *run);

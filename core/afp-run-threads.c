@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-run-private.h"
+
+#include "afp-error.h"
+#include "afp-table.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* --- load --- */
+
+/* The kernel may begin to read what is mapped; for memory of our own this does nothing. */
+static gboolean
+afp_run_read_ahead (AfpPlane *plane, const char *path, gpointer user_data)
+{
+  GBytes *bytes = afp_plane_get_data (plane);
+  gsize page = (gsize) sysconf (_SC_PAGESIZE);
+  gsize size = 0;
+  gconstpointer data = bytes ? g_bytes_get_data (bytes, &size) : NULL;
+  gsize start = (gsize) data / page * page;
+
+  if (size >= page)
+    (void) posix_madvise ((gpointer) start, (gsize) data - start + size, POSIX_MADV_WILLNEED);
+  return TRUE;
+}
+
+typedef struct {
+  AfpRun *run;
+  AfpStage *stage;
+  AfpQueue *queue;
+} AfpRunLoader;
+
+static AfpTensor *
+afp_run_read_tensor (AfpStage *stage, gsize index, GError **error)
+{
+  AfpStageFrame frame;
+  AfpTensor *tensor;
+
+  afp_run_stage_begin (&frame, stage);
+  tensor = afp_source_read_tensor (AFP_SOURCE (stage->element), index, error);
+  if (tensor)
+    afp_plane_foreach (afp_tensor_get_root (tensor), afp_run_read_ahead, NULL);
+  afp_run_stage_end (&frame);
+  if (!tensor)
+    afp_stage_place_error (stage, NULL, error);
+  return tensor;
+}
+
+static gpointer
+afp_run_load (gpointer data)
+{
+  AfpRunLoader *loader = data;
+  gsize n = afp_source_get_n_tensors (AFP_SOURCE (loader->stage->element));
+  GError *error = NULL;
+
+  for (gsize i = 0; i < n && !error && !afp_run_is_stopping (loader->run); i++) {
+    g_autoptr (AfpTensor) tensor = afp_run_read_tensor (loader->stage, i, &error);
+
+    if (tensor)
+      afp_queue_push (loader->queue, tensor, &error);
+  }
+  if (error)
+    afp_run_fail (loader->run, error);
+  afp_queue_push_end (loader->queue);
+  return NULL;
+}
+
+/* --- compute --- */
+
+static void
+afp_run_set_load_queue (AfpRun *run, AfpQueue *queue)
+{
+  g_mutex_lock (&run->lock);
+  run->load_queue = queue;
+  if (queue && run->stopping)
+    afp_queue_abort (queue);
+  g_mutex_unlock (&run->lock);
+}
+
+static void
+afp_run_push_all (AfpRun *run, AfpQueue *queue, AfpPad *src)
+{
+  GError *error = NULL;
+  gboolean more = TRUE;
+
+  while (more && !error) {
+    g_autoptr (AfpTensor) tensor = afp_queue_pop (queue, &error);
+
+    more = tensor != NULL;
+    if (tensor)
+      afp_pad_push (src, tensor, &error);
+  }
+  if (error)
+    afp_run_fail (run, error);
+}
+
+void
+afp_run_source (AfpRun *run, AfpStage *stage)
+{
+  g_autoptr (AfpQueue) queue = afp_queue_new (run->queue_bytes);
+  AfpRunLoader loader = { run, stage, queue };
+  AfpPad *src = afp_element_get_pad (stage->element, AFP_PAD_SRC, 0);
+  GError *error = NULL;
+  GThread *thread;
+
+  afp_run_set_load_queue (run, queue);
+  thread = g_thread_try_new ("afp-load", afp_run_load, &loader, &error);
+  if (thread) {
+    afp_run_push_all (run, queue, src);
+    g_thread_join (thread);
+  }
+  afp_run_set_load_queue (run, NULL);
+  if (!error && !afp_run_is_stopping (run))
+    afp_pad_push_finish (src, &error);
+  if (error)
+    afp_run_fail (run, error);
+}
+
+/* --- write --- */
+
+static void
+afp_run_post_progress (AfpRun *run, AfpStage *stage, AfpTensor *tensor)
+{
+  AfpSink *sink = AFP_SINK (stage->element);
+  AfpSpec *spec = afp_tensor_get_spec (tensor);
+  gsize n = afp_sink_get_n_records (sink);
+  const AfpSinkRecord *record = n > 0 ? afp_sink_get_record (sink, n - 1) : NULL;
+  guint64 raw = afp_spec_get_n_bytes (spec), weights = afp_spec_get_n_elements (spec);
+  guint64 bytes = record ? record->size.total : 0;
+  g_autofree char *from = afp_format_bytes (raw), *to = afp_format_bytes (bytes), *text = NULL;
+  JsonObject *object = json_object_new ();
+  JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+
+  text = g_strdup_printf ("%s: %s -> %s (%.3f bits per weight)", afp_spec_get_name (spec), from, to,
+                          weights ? 8.0 * (double) bytes / (double) weights : 0.0);
+  json_object_set_string_member (object, "tensor", afp_spec_get_name (spec));
+  json_object_set_int_member (object, "bytes_in", (gint64) raw);
+  json_object_set_int_member (object, "bytes_out", (gint64) bytes);
+  g_mutex_lock (&run->lock);
+  run->done++;
+  run->bytes_done += raw;
+  json_object_set_int_member (object, "done", (gint64) run->done);
+  json_object_set_int_member (object, "tensors", (gint64) run->tensors);
+  json_object_set_int_member (object, "bytes_done", (gint64) run->bytes_done);
+  json_object_set_int_member (object, "bytes_total", (gint64) run->bytes_total);
+  g_mutex_unlock (&run->lock);
+  json_node_take_object (node, object);
+  afp_run_post (run, afp_message_new (AFP_MESSAGE_PROGRESS, afp_element_get_name (stage->element),
+                                      text, node));
+}
+
+static gpointer
+afp_run_write (gpointer data)
+{
+  AfpRunWriter *writer = data;
+  AfpRun *run = writer->run;
+  AfpStage *stage = writer->link->to;
+  GError *error = NULL;
+  gboolean more = TRUE;
+
+  while (more && !error) {
+    g_autoptr (AfpTensor) tensor = afp_queue_pop (writer->link->queue, &error);
+
+    more = tensor != NULL;
+    if (tensor && afp_link_deliver (writer->link, tensor, &error) && stage->counted)
+      afp_run_post_progress (run, stage, tensor);
+  }
+  stage->complete = !error && stage->n_in == stage->planned_in;
+  if (!error && !afp_run_has_failed (run))
+    afp_link_deliver_finish (writer->link, &error);
+  if (error)
+    afp_run_fail (run, error);
+  return NULL;
+}
+
+gboolean
+afp_run_start_writers (AfpRun *run, GError **error)
+{
+  for (guint i = 0; i < run->writers->len; i++) {
+    AfpRunWriter *writer = g_ptr_array_index (run->writers, i);
+
+    writer->thread = g_thread_try_new ("afp-write", afp_run_write, writer, error);
+    if (!writer->thread)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* The end of the stream goes to the sinks now that all other stages are done. */
+void
+afp_run_join_writers (AfpRun *run)
+{
+  for (guint i = 0; i < run->writers->len; i++) {
+    AfpRunWriter *writer = g_ptr_array_index (run->writers, i);
+
+    afp_queue_push_end (writer->link->queue);
+  }
+  for (guint i = 0; i < run->writers->len; i++) {
+    AfpRunWriter *writer = g_ptr_array_index (run->writers, i);
+
+    if (writer->thread)
+      g_thread_join (writer->thread);
+  }
+}

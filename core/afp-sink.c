@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-sink.h"
+
+#include "afp-plan.h"
+
+typedef struct {
+  GMutex lock;         /* of what follows: a writer thread adds, others look */
+  GPtrArray *records;  /* of AfpSinkRecord */
+  GHashTable *recipes; /* distinct ones; owns the records' texts */
+  guint64 total_bytes;
+} AfpSinkPrivate;
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpSink, afp_sink, AFP_TYPE_ELEMENT)
+
+static AfpSinkPrivate *
+get_private (AfpSink *self)
+{
+  return afp_sink_get_instance_private (self);
+}
+
+static void
+record_free (AfpSinkRecord *record)
+{
+  afp_spec_unref (record->spec);
+  g_free (record);
+}
+
+/* --- what was consumed --- */
+
+static void
+add_record (AfpSink *self, AfpTensor *tensor)
+{
+  AfpSinkPrivate *priv = get_private (self);
+  AfpSinkRecord *record = g_new0 (AfpSinkRecord, 1);
+  char *recipe = afp_tensor_get_recipe (tensor);
+
+  record->spec = afp_spec_ref (afp_tensor_get_spec (tensor));
+  afp_tensor_get_size (tensor, &record->size);
+
+  g_mutex_lock (&priv->lock);
+  priv->total_bytes += record->size.total;
+  record->recipe = g_hash_table_lookup (priv->recipes, recipe);
+  if (!record->recipe) {
+    priv->total_bytes += afp_size_recipe_bytes (recipe);
+    record->recipe = g_steal_pointer (&recipe);
+    g_hash_table_add (priv->recipes, record->recipe);
+  }
+  g_ptr_array_add (priv->records, record);
+  g_mutex_unlock (&priv->lock);
+  g_free (recipe);
+}
+
+gsize
+afp_sink_get_n_records (AfpSink *self)
+{
+  AfpSinkPrivate *priv = get_private (self);
+  g_mutex_lock (&priv->lock);
+  gsize n = priv->records->len;
+  g_mutex_unlock (&priv->lock);
+  return n;
+}
+
+/* (transfer none) (nullable): NULL past the end */
+const AfpSinkRecord *
+afp_sink_get_record (AfpSink *self, gsize index)
+{
+  AfpSinkPrivate *priv = get_private (self);
+  g_mutex_lock (&priv->lock);
+  const AfpSinkRecord *record = index < priv->records->len ? priv->records->pdata[index] : NULL;
+  g_mutex_unlock (&priv->lock);
+  return record;
+}
+
+guint64
+afp_sink_get_total_bytes (AfpSink *self)
+{
+  AfpSinkPrivate *priv = get_private (self);
+  g_mutex_lock (&priv->lock);
+  guint64 bytes = priv->total_bytes;
+  g_mutex_unlock (&priv->lock);
+  return bytes;
+}
+
+/* --- functions of the pad --- */
+
+static gboolean
+afp_sink_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
+{
+  AfpSink *self = AFP_SINK (afp_pad_get_element (pad));
+  AfpSinkClass *klass = AFP_SINK_GET_CLASS (self);
+  g_autoptr (AfpTensor) finalized = afp_tensor_finalize (tensor, NULL, error);
+
+  if (!finalized || (klass->plan_tensor && !klass->plan_tensor (self, finalized, error)))
+    return FALSE;
+  afp_plan_note_output (plan, AFP_ELEMENT (self), finalized);
+  return TRUE;
+}
+
+static gboolean
+afp_sink_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
+{
+  AfpSink *self = AFP_SINK (afp_pad_get_element (pad));
+  AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
+  g_autoptr (AfpTensor) finalized = afp_tensor_finalize (tensor, pool, error);
+
+  if (!finalized)
+    return FALSE;
+  add_record (self, finalized);
+  return AFP_SINK_GET_CLASS (self)->consume (self, finalized, error);
+}
+
+static gboolean
+afp_sink_finish (AfpPad *pad, GError **error)
+{
+  AfpSink *self = AFP_SINK (afp_pad_get_element (pad));
+  AfpSinkClass *klass = AFP_SINK_GET_CLASS (self);
+  return klass->finish ? klass->finish (self, error) : TRUE;
+}
+
+/* After every element finished well: the file gets its name. */
+gboolean
+afp_sink_publish (AfpSink *self, GError **error)
+{
+  AfpSinkClass *klass = AFP_SINK_GET_CLASS (self);
+  return klass->publish ? klass->publish (self, error) : TRUE;
+}
+
+/* --- GObject --- */
+
+static gboolean
+afp_sink_real_consume (AfpSink *self, AfpTensor *tensor, GError **error)
+{
+  return TRUE;
+}
+
+static void
+afp_sink_finalize (GObject *object)
+{
+  AfpSinkPrivate *priv = get_private (AFP_SINK (object));
+
+  g_ptr_array_unref (priv->records);
+  g_hash_table_unref (priv->recipes);
+  g_mutex_clear (&priv->lock);
+  G_OBJECT_CLASS (afp_sink_parent_class)->finalize (object);
+}
+
+static void
+afp_sink_class_init (AfpSinkClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = afp_sink_finalize;
+  klass->consume = afp_sink_real_consume;
+}
+
+static void
+afp_sink_init (AfpSink *self)
+{
+  AfpSinkPrivate *priv = get_private (self);
+  AfpPad *pad = afp_element_add_pad (AFP_ELEMENT (self), "sink", AFP_PAD_SINK);
+
+  g_mutex_init (&priv->lock);
+  priv->records = g_ptr_array_new_with_free_func ((GDestroyNotify) record_free);
+  priv->recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  /* No describe function: a sink takes no float plane, their fallbacks store them. */
+  afp_pad_set_functions (pad, afp_sink_chain, afp_sink_plan, afp_sink_finish, NULL);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afp-element.h"
+
+G_BEGIN_DECLS
+
+#define AFP_TYPE_SINK (afp_sink_get_type ())
+AFP_API G_DECLARE_DERIVABLE_TYPE (AfpSink, afp_sink, AFP, SINK, AfpElement)
+
+/**
+ * AfpSinkClass:
+ * @plan_tensor: (nullable): refuses at plan time what it cannot write (planned, finalized tensor)
+ * @consume: one tensor, finalized; called from one thread, in the order of the source
+ * @finish: everything came: build and sync the file, still under its temporary name
+ * @publish: (nullable): rename into place; called after every element finished well. On failure stop (ok=FALSE) removes all traces
+ *
+ * The base class finalizes tensors before it hands them over, and counts them for the report.
+ */
+struct _AfpSinkClass {
+  AfpElementClass parent_class;
+  gboolean (*plan_tensor) (AfpSink *self, AfpTensor *tensor, GError **error);
+  gboolean (*consume) (AfpSink *self, AfpTensor *tensor, GError **error);
+  gboolean (*finish) (AfpSink *self, GError **error);
+  gboolean (*publish) (AfpSink *self, GError **error);
+  gpointer padding[8];
+};
+
+AFP_API gboolean afp_sink_publish (AfpSink *self, GError **error);
+/* What has been consumed so far: for each tensor its size, spec and recipe; see afp-report. */
+AFP_API gsize afp_sink_get_n_records (AfpSink *self);
+typedef struct {
+  AfpSpec *spec;
+  AfpSize size;
+  char *recipe;
+} AfpSinkRecord;
+AFP_API const AfpSinkRecord *afp_sink_get_record (AfpSink *self, gsize index);
+AFP_API guint64 afp_sink_get_total_bytes (AfpSink *self); /* sizes and shared recipes */
+
+G_END_DECLS

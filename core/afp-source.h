@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afp-element.h"
+
+G_BEGIN_DECLS
+
+#define AFP_TYPE_SOURCE (afp_source_get_type ())
+AFP_API G_DECLARE_DERIVABLE_TYPE (AfpSource, afp_source, AFP, SOURCE, AfpElement)
+
+/**
+ * AfpSourceClass:
+ * @open: reads headers only; sets up what the others answer
+ * @get_n_tensors: number of tensors
+ * @plan_tensor: tensor @index without data (transfer full)
+ * @read_tensor: tensor @index with data (transfer full); raw arrays should be mapped, not copied. Called from one thread,
+ *   in order of index, or at random by tools
+ * @get_info: (nullable): facts about the file: "format", "pipeline", "plugins", "metrics", "notes" ...; (transfer full)
+ * @get_fingerprint: (nullable): SHA-256 hex of what identifies the input without reading all of it; (transfer full)
+ */
+struct _AfpSourceClass {
+  AfpElementClass parent_class;
+  gboolean (*open) (AfpSource *self, GError **error);
+  gsize (*get_n_tensors) (AfpSource *self);
+  AfpTensor *(*plan_tensor) (AfpSource *self, gsize index, GError **error);
+  AfpTensor *(*read_tensor) (AfpSource *self, gsize index, GError **error);
+  JsonNode *(*get_info) (AfpSource *self);
+  char *(*get_fingerprint) (AfpSource *self);
+  gpointer padding[8];
+};
+
+AFP_API gboolean afp_source_open (AfpSource *self, GError **error); /* once; later calls return TRUE */
+AFP_API gsize afp_source_get_n_tensors (AfpSource *self);
+AFP_API AfpTensor *afp_source_plan_tensor (AfpSource *self, gsize index, GError **error);
+AFP_API AfpTensor *afp_source_read_tensor (AfpSource *self, gsize index, GError **error);
+AFP_API JsonNode *afp_source_get_info (AfpSource *self);       /* an object; never NULL */
+AFP_API char *afp_source_get_fingerprint (AfpSource *self);    /* or NULL */
+
+G_END_DECLS
