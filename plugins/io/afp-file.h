@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "h5-table.h"
+#include "io-output.h"
+
+/*
+ * Our own file: tables in HDF5 and one payload. The format is in docs/afpipe-file.5; the limits here are stated there too.
+ *   afp-file.c        the tables in memory, their check     afp-file-write.c  tables to a file
+ *   h5-table.c        one table in HDF5                     afp-file-read.c   a file to tables
+ *   afp-part.c        the payload while a run goes on       writer-afp.c, reader-afp.c: behind write and load
+ */
+#define AFP_FILE_VERSION 1
+#define AFP_FILE_VERSION_ATTRIBUTE "afpipe_format"
+#define AFP_FILE_PAYLOAD_ALIGN 64 /* of the payload in the file */
+#define AFP_FILE_HEAD 4096        /* the attribute above lies in the first bytes of the file */
+
+#define AFP_FILE_MAX_TENSORS (1u << 18)
+#define AFP_FILE_MAX_PLANES (1u << 20)
+#define AFP_FILE_MAX_RECIPES (1u << 15)
+#define AFP_FILE_MAX_NAME 1024
+#define AFP_FILE_MAX_ROLE 200
+#define AFP_FILE_MAX_RECIPE 8192
+#define AFP_FILE_MAX_PLUGINS 256
+#define AFP_FILE_MAX_TEXT AFP_H5_MAX_TEXT /* bytes of an attribute */
+
+/* A row of /tensors. */
+typedef struct {
+  char *name;
+  char *dtype;
+  char *shape;         /* "3x3x32x64", "scalar" */
+  char *view;          /* "in:3" */
+  gint32 alias_of;     /* row of /tensors, or -1 */
+  guint32 recipe;      /* row of /recipes */
+  guint32 first_plane; /* row of /planes */
+  guint32 n_planes;
+} AfpFileTensor;
+
+/* A row of /planes. */
+typedef struct {
+  const char *role; /* path, owned by the AfpFile: "weight/coeffs/indices" */
+  guint8 bits;      /* per symbol; of an element of a raw array */
+  guint64 offset;   /* in the payload */
+  guint64 bytes;
+  guint32 crc32;
+} AfpFilePlane;
+
+/* All but the payload. */
+typedef struct {
+  GArray *tensors;     /* AfpFileTensor */
+  GArray *planes;      /* AfpFilePlane */
+  GPtrArray *recipes;  /* char* */
+  GStringChunk *texts; /* roles, each once */
+  char *pipeline;      /* these may be NULL */
+  char *tool_version;
+  char *fingerprint;
+  char *metrics;
+  GStrv
+      plugins; /* "seedlm 0.1.0; codecs seedlm/1; license LGPL-2.1-or-later; origin https://..." */
+  guint64 payload_bytes;
+  guint64 payload_offset; /* in the file; 0 if the payload is empty */
+} AfpFile;
+
+AfpFile *afp_file_new (void);
+void afp_file_free (AfpFile *file);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpFile, afp_file_free)
+#define afp_file_tensor(file, i) (&g_array_index ((file)->tensors, AfpFileTensor, i))
+#define afp_file_plane(file, i) (&g_array_index ((file)->planes, AfpFilePlane, i))
+
+/* By the first bytes of a file, without HDF5: safe on anything. FALSE if it cannot be read. */
+gboolean afp_file_is_ours (const char *path);
+/* Does everything fit together? @path: for messages; @file_bytes: size of the file. */
+gboolean afp_file_check (const AfpFile *file, const char *path, guint64 file_bytes, GError **error);
+/* The spec of a row of /tensors; AFP_ERROR_FORMAT if dtype, shape or view are damaged. (transfer full) */
+AfpSpec *afp_file_make_spec (const AfpFile *file, guint tensor, GError **error);
+guint32 afp_file_crc32 (gconstpointer data, gsize size);
+
+/* Creates the HDF5 file, with a hole for payload_bytes bytes of payload, and sets payload_offset. */
+gboolean afp_file_write (AfpFile *file, const char *path, GError **error);
+/* Reads and checks all but the payload. */
+AfpFile *afp_file_read (const char *path, GError **error);
+
+/* The payload of a run that goes on: LOCATION.part and its journal, which has a line for each finished tensor. */
+typedef struct _AfpPart AfpPart;
+/* @leftover: (out): a killed run had left one, which is lost now */
+AfpPart *afp_part_new (const char *location, const char *pipeline, const char *fingerprint,
+                       gboolean *leftover, GError **error);
+/* Appends a plane, aligned, or finds that the same bytes are there already. Sets offset, bytes and crc32 of @plane. */
+gboolean afp_part_add_plane (AfpPart *part, GBytes *data, AfpFilePlane *plane, GError **error);
+/* Writes through what was added, and then the tensor's line in the journal. */
+gboolean afp_part_end_tensor (AfpPart *part, AfpSpec *spec, const char *recipe,
+                              const AfpFilePlane *planes, guint n_planes, GError **error);
+guint64 afp_part_get_bytes (const AfpPart *part);
+gboolean afp_part_copy (AfpPart *part, AfpOutput *output, guint64 offset, GError **error);
+void afp_part_free (AfpPart *part); /* removes both files */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpPart, afp_part_free)

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "io-input.h"
+
+#include <string.h>
+
+GBytes *
+afp_input_map (const char *path, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autoptr (GMappedFile) map = g_mapped_file_new (path, FALSE, &local);
+
+  if (map == NULL) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read '%s': %s", path, local->message);
+    return NULL;
+  }
+  return g_mapped_file_get_bytes (map);
+}
+
+gboolean
+afp_input_check_name (const char *name, const char *path, GError **error)
+{
+  const gsize n = strlen (name);
+
+  if (n == 0) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "'%s' has a tensor with an empty name", path);
+    return FALSE;
+  }
+  if (n > AFP_INPUT_MAX_NAME) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "'%s' has a tensor whose name has %" G_GSIZE_FORMAT
+                 " bytes; the limit is %d ('%.40s...')",
+                 path, n, AFP_INPUT_MAX_NAME, g_utf8_validate (name, 40, NULL) ? name : "?");
+    return FALSE;
+  }
+  if (!g_utf8_validate (name, (gssize) n, NULL)) {
+    g_autofree char *shown = g_strescape (name, NULL);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "'%s' has a tensor whose name is not UTF-8: \"%s\"", path, shown);
+    return FALSE;
+  }
+  for (const char *p = name; *p; p++)
+    if ((guchar) *p < 0x20 || *p == 0x7f) {
+      g_autofree char *shown = g_strescape (name, NULL);
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "'%s' has a tensor whose name holds the control character 0x%02x: \"%s\"", path,
+                   (guchar) *p, shown);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+char *
+afp_input_check_shape (guint64 rank, const guint64 *shape, AfpDType dtype, guint64 *n_elements,
+                       guint64 *n_bytes)
+{
+  if (rank > AFP_MAX_RANK)
+    return g_strdup_printf ("has rank %" G_GUINT64_FORMAT "; the limit is %d", rank, AFP_MAX_RANK);
+  if (!afp_shape_count ((guint) rank, shape, afp_dtype_size (dtype), n_elements, n_bytes))
+    return g_strdup ("has a shape whose bytes do not fit into 63 bits");
+  return NULL;
+}
+
+GChecksum *
+afp_input_fingerprint_new (const char *format)
+{
+  GChecksum *checksum = g_checksum_new (G_CHECKSUM_SHA256);
+
+  g_checksum_update (checksum, (const guchar *) format, (gssize) strlen (format) + 1);
+  return checksum;
+}
+
+void
+afp_input_fingerprint_add_size (GChecksum *checksum, guint64 size)
+{
+  const guint64 little = GUINT64_TO_LE (size);
+
+  g_checksum_update (checksum, (const guchar *) &little, sizeof little);
+}
+
+void
+afp_input_set_notes (JsonObject *info, const GPtrArray *notes)
+{
+  if (notes->len == 0)
+    return;
+  JsonArray *array = json_array_new ();
+  for (guint i = 0; i < notes->len; i++)
+    json_array_add_string_element (array, notes->pdata[i]);
+  json_object_set_array_member (info, "notes", array);
+}

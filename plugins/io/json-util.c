@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "json-util.h"
+
+#include <string.h>
+
+static gboolean
+fail (GError **error, const char *what, gsize offset, const char *why)
+{
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s is damaged: %s at byte %" G_GSIZE_FORMAT,
+               what, why, offset);
+  return FALSE;
+}
+
+/* Offset behind the closing quote of the string whose first byte is at @i, or 0 with the error set. */
+static gsize
+scan_string (const char *text, gsize n, gsize i, const char *what, GError **error)
+{
+  for (; i < n; i++) {
+    const guchar c = (guchar) text[i];
+    if (c == '"')
+      return i + 1;
+    if (c < 0x20) {
+      fail (error, what, i, "a control character in a string");
+      return 0;
+    }
+    if (c != '\\')
+      continue;
+    if (n - i >= 6 && memcmp (text + i, "\\u0000", 6) == 0) {
+      fail (error, what, i, "a NUL in a string");
+      return 0;
+    }
+    i++;
+  }
+  fail (error, what, n, "a string that does not end");
+  return 0;
+}
+
+/* Only bytes of JSON outside of strings, brackets balanced and not too deep. */
+static gboolean
+scan (const char *text, gsize n, guint max_depth, const char *what, GError **error)
+{
+  guint depth = 0;
+
+  for (gsize i = 0; i < n;) {
+    const char c = text[i];
+    if (c == '"') {
+      i = scan_string (text, n, i + 1, what, error);
+      if (i == 0)
+        return FALSE;
+      continue;
+    }
+    if (c == '{' || c == '[') {
+      if (++depth > max_depth)
+        return fail (error, what, i, "nesting that is too deep");
+    } else if (c == '}' || c == ']') {
+      if (depth-- == 0)
+        return fail (error, what, i, "a bracket that nothing opens");
+    } else if (c == '\0' || strchr (" \t\r\n,:0123456789+-.eEtrufalsn", c) == NULL)
+      return fail (error, what, i, "a character that is not JSON");
+    i++;
+  }
+  if (depth > 0)
+    return fail (error, what, n, "the end of the text inside a bracket");
+  return TRUE;
+}
+
+typedef struct {
+  GPtrArray *open; /* of GHashTable: member names of the objects that are being read */
+  char *twice;
+} Members;
+
+static void
+on_object_start (JsonParser *parser, Members *members)
+{
+  g_ptr_array_add (members->open, g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL));
+}
+
+static void
+on_object_member (JsonParser *parser, JsonObject *object, const char *name, Members *members)
+{
+  GHashTable *names = members->open->pdata[members->open->len - 1];
+
+  if (!g_hash_table_add (names, g_strdup (name)) && members->twice == NULL)
+    members->twice = g_strdup (name);
+}
+
+static void
+on_object_end (JsonParser *parser, JsonObject *object, Members *members)
+{
+  g_ptr_array_set_size (members->open, (int) members->open->len - 1);
+}
+
+JsonNode *
+afp_json_parse (const char *text, gsize n, guint max_depth, const char *what, GError **error)
+{
+  if (!scan (text, n, max_depth, what, error))
+    return NULL;
+
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (GPtrArray) open = g_ptr_array_new_with_free_func ((GDestroyNotify) g_hash_table_unref);
+  g_autoptr (GError) local = NULL;
+  Members members = { open, NULL };
+  g_signal_connect (parser, "object-start", G_CALLBACK (on_object_start), &members);
+  g_signal_connect (parser, "object-member", G_CALLBACK (on_object_member), &members);
+  g_signal_connect (parser, "object-end", G_CALLBACK (on_object_end), &members);
+  const gboolean ok = json_parser_load_from_data (parser, text, (gssize) n, &local);
+  g_autofree char *twice = members.twice;
+
+  if (!ok) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s is damaged: %s", what, local->message);
+    return NULL;
+  }
+  if (twice != NULL) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s is damaged: '%s' occurs twice", what,
+                 twice);
+    return NULL;
+  }
+  JsonNode *root = json_parser_steal_root (parser);
+  if (root == NULL)
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s is damaged: it is empty", what);
+  return root;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "h5-dataset.h"
+
+#include <json-glib/json-glib.h>
+
+/* What a Keras file, or any other HDF5 file, has in tensors. */
+typedef struct {
+  AfpSpec *spec;
+  char *path; /* of the dataset in the file */
+  AfpH5Dataset dataset;
+} AfpKerasEntry;
+
+typedef struct {
+  const char *layout;  /* "keras", "keras-weights" (Keras 3, .weights.h5), "hdf5" */
+  GPtrArray *entries;  /* of AfpKerasEntry, in the file's order of layers and weights */
+  GHashTable *by_name; /* tensor's name -> AfpKerasEntry */
+  GPtrArray *notes;    /* of char*: what was left out */
+  JsonNode *config;    /* (nullable) model_config */
+} AfpKerasScan;
+
+/*
+ * Reads the headers: with layer_names and weight_names, where Keras put them, the model's own weights; else all datasets of
+ * numbers. @path: for messages. With afp_h5_lock() held.
+ */
+AfpKerasScan *afp_keras_scan (hid_t file, const char *path, guint64 file_bytes, GError **error);
+void afp_keras_scan_free (AfpKerasScan *scan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpKerasScan, afp_keras_scan_free)

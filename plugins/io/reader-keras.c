@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "io-input.h"
+#include "keras-scan.h"
+#include "reader.h"
+
+#include <string.h>
+
+/*
+ * Keras .h5 and other HDF5. Arrays that lie in the file as they would in memory are slices of the mapped file; chunked,
+ * compressed and big-endian ones are read through HDF5.
+ */
+
+#define FINGERPRINT_BYTES 4096
+
+typedef struct {
+  char *path;
+  GBytes *map;
+  hid_t file;
+  AfpKerasScan *scan;
+} Reader;
+
+static void
+reader_close (gpointer data)
+{
+  Reader *self = data;
+
+  afp_h5_lock ();
+  g_clear_pointer (&self->scan, afp_keras_scan_free);
+  if (self->file >= 0)
+    H5Fclose (self->file);
+  afp_h5_unlock ();
+  g_clear_pointer (&self->map, g_bytes_unref);
+  g_free (self->path);
+  g_free (self);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Reader, reader_close)
+
+/* The superblock is at 0, or behind a user block of 512, 1024, 2048, ... bytes. */
+static gboolean
+reader_sniff (const char *path, const guint8 *head, gsize n, guint64 file_size)
+{
+  static const guint8 signature[8] = { 0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n' };
+
+  for (gsize at = 0; at + sizeof signature <= n; at = at == 0 ? 512 : 2 * at)
+    if (memcmp (head + at, signature, sizeof signature) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+static gpointer
+reader_open (const AfpReaderOptions *options, GError **error)
+{
+  g_autoptr (Reader) self = g_new0 (Reader, 1);
+  self->path = g_strdup (options->location);
+  self->file = H5I_INVALID_HID;
+  self->map = afp_input_map (self->path, error);
+  if (self->map == NULL)
+    return NULL;
+
+  afp_h5_lock ();
+  self->file = afp_h5_open_file (self->path, FALSE, error);
+  if (self->file >= 0)
+    self->scan = afp_keras_scan (self->file, self->path, g_bytes_get_size (self->map), error);
+  afp_h5_unlock ();
+  return self->scan != NULL ? g_steal_pointer (&self) : NULL;
+}
+
+static gsize
+reader_get_n_tensors (gpointer data)
+{
+  return ((Reader *) data)->scan->entries->len;
+}
+
+static AfpTensor *
+make_tensor (const AfpKerasEntry *entry, GBytes *bytes)
+{
+  g_autoptr (AfpPlane) plane = afp_plane_new_raw (entry->spec, bytes);
+
+  return afp_tensor_new (entry->spec, plane);
+}
+
+static AfpTensor *
+reader_plan_tensor (gpointer data, gsize index, GError **error)
+{
+  return make_tensor (((Reader *) data)->scan->entries->pdata[index], NULL);
+}
+
+static GBytes *
+read_through_hdf5 (Reader *self, const AfpKerasEntry *entry, GError **error)
+{
+  g_autoptr (GBytes) bytes = NULL;
+
+  afp_h5_lock ();
+  {
+    g_auto (AfpHid) dataset = afp_h5_open_dataset (self->file, entry->path, error);
+    if (dataset >= 0)
+      bytes = afp_h5_read (dataset, &entry->dataset, error);
+  }
+  afp_h5_unlock ();
+  if (bytes == NULL)
+    g_prefix_error (error, "'%s', dataset '%s': ", self->path, entry->path);
+  return g_steal_pointer (&bytes);
+}
+
+static AfpTensor *
+reader_read_tensor (gpointer data, gsize index, GError **error)
+{
+  Reader *self = data;
+  const AfpKerasEntry *entry = self->scan->entries->pdata[index];
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (entry->dataset.offset != AFP_H5_NOT_MAPPABLE && G_BYTE_ORDER == G_LITTLE_ENDIAN)
+    bytes = g_bytes_new_from_bytes (self->map, (gsize) entry->dataset.offset,
+                                    (gsize) entry->dataset.n_bytes);
+  else
+    bytes = read_through_hdf5 (self, entry, error);
+  return bytes != NULL ? make_tensor (entry, bytes) : NULL;
+}
+
+static JsonNode *
+reader_get_info (gpointer data)
+{
+  Reader *self = data;
+  JsonObject *info = json_object_new ();
+  JsonArray *files = json_array_new ();
+
+  json_object_set_string_member (info, "format", "keras");
+  json_object_set_string_member (info, "layout", self->scan->layout);
+  json_array_add_string_element (files, self->path);
+  json_object_set_array_member (info, "files", files);
+  if (self->scan->config != NULL)
+    json_object_set_member (info, "config", json_node_copy (self->scan->config));
+  afp_input_set_notes (info, self->scan->notes);
+  JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+  json_node_take_object (node, info);
+  return node;
+}
+
+static char *
+reader_get_fingerprint (gpointer data)
+{
+  Reader *self = data;
+  g_autoptr (GChecksum) checksum = afp_input_fingerprint_new ("keras");
+  const gsize size = g_bytes_get_size (self->map);
+
+  afp_input_fingerprint_add_size (checksum, size);
+  g_checksum_update (checksum, g_bytes_get_data (self->map, NULL),
+                     (gssize) MIN (size, FINGERPRINT_BYTES));
+  for (guint i = 0; i < self->scan->entries->len; i++) {
+    const AfpKerasEntry *entry = self->scan->entries->pdata[i];
+    g_autofree char *shape = afp_spec_shape_to_string (entry->spec);
+    g_autofree char *line = g_strdup_printf (
+        "%s %s %s %s %" G_GUINT64_FORMAT "\n", afp_spec_get_name (entry->spec), entry->path,
+        afp_dtype_name (afp_spec_get_dtype (entry->spec)), shape, entry->dataset.stored);
+    g_checksum_update (checksum, (const guchar *) line, (gssize) strlen (line));
+  }
+  return g_strdup (g_checksum_get_string (checksum));
+}
+
+const AfpReader afp_reader_keras = {
+  .name = "keras",
+  .blurb = "Keras .h5 and other HDF5",
+  .sniff = reader_sniff,
+  .open = reader_open,
+  .close = reader_close,
+  .get_n_tensors = reader_get_n_tensors,
+  .plan_tensor = reader_plan_tensor,
+  .read_tensor = reader_read_tensor,
+  .get_info = reader_get_info,
+  .get_fingerprint = reader_get_fingerprint,
+};

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afpipe.h"
+
+/* Room for what a writer learns while planning. */
+typedef struct {
+  gpointer data;
+  GDestroyNotify free;
+} AfpWriterState;
+
+/*
+ * A writer of one file format, behind the element `write`. It writes under a temporary name beside the location and
+ * touches the location itself only in publish.
+ */
+typedef struct {
+  const char *location;
+  const char *template_location; /* or NULL */
+  gboolean overwrite;
+  AfpRun *run; /* for the canonical pipeline text, metrics and input fingerprints */
+  GPtrArray *planned;         /* AfpSpec: what plan_tensor was called with, in order; complete when open is called */
+  AfpWriterState *plan_state; /* plan_tensor may keep something there from one call to the next; may be NULL */
+} AfpWriterOptions;
+
+typedef struct {
+  const char *name;              /* value of format= */
+  const char *const *extensions; /* NULL-terminated, without dot */
+  gboolean (*plan_tensor) (const AfpWriterOptions *options, AfpTensor *tensor, GError **error); /* (nullable) refuse early */
+  gpointer (*open) (const AfpWriterOptions *options, GError **error);
+  gboolean (*write) (gpointer writer, AfpTensor *tensor, GError **error); /* finalized */
+  gboolean (*finish) (gpointer writer, GError **error);                   /* temporary file complete and synced */
+  gboolean (*publish) (gpointer writer, guint64 *file_bytes, GError **error);
+  void (*close) (gpointer writer, gboolean ok); /* removes what is left unless published */
+} AfpWriter;
+
+extern const AfpWriter afp_writer_afp;         /* our HDF5 file */
+extern const AfpWriter afp_writer_safetensors; /* decoded tensors */
+extern const AfpWriter afp_writer_keras;       /* template=ORIGINAL.h5 with decoded weights */
