@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "seedlm-kernel.h"
+
+/*
+ * Least squares of many blocks against the matrices U of all seeds. Pure C11.
+ *
+ * Column p of U(seed n) is the window of every rank-th value from n + p on. So the correlations of a block with all columns
+ * of all seeds are one sliding correlation, r[n] = sum over i of values[n + i * rank] * w[i]; a triangular factor per seed
+ * turns rank neighbours of r into the block's coordinates in an orthonormal basis of U. Their squares sum to its energy:
+ * the part of |w|^2 that the seed can represent. |w|^2 - energy bounds the error of any coefficients from below.
+ */
+
+#define SEEDLM_GROUP 16 /* blocks scanned at once */
+#define SEEDLM_TILE 384 /* seeds per pass */
+#define SEEDLM_N_LEVELS 4
+#define SEEDLM_LEVEL(level) ((size_t) 32 << 2 * (level))
+#define SEEDLM_EXTRA 3072 /* extra values that a sequence needs for any basis */
+
+/**
+ * SeedlmBasis:
+ * @n_usable: seeds that are searched: those with a condition number below 10^6
+ * @n_hard: of these, the ones whose energy is computed from an explicit orthonormal basis
+ * @hints: the energy that about SEEDLM_LEVEL (i) seeds exceed, for most blocks; -1 where there are no so many
+ * @margin: bound on the error of an energy, relative to |w|^2
+ * @bytes: size of the tables
+ * @factors: for 8 seeds at a time, rank * (rank + 1) / 2 rows of 8; NaN where a seed is not to be found here
+ * @hard: their places in the sequence
+ * @hard_basis: for 8 of them at a time, block_size * rank rows of 8
+ */
+typedef struct {
+  const SeedlmSequence *sequence;
+  unsigned block_size, rank;
+  uint32_t n_padded, n_usable, n_hard;
+  float hints[SEEDLM_N_LEVELS];
+  float margin;
+  uint64_t bytes;
+  float *factors;
+  uint32_t *hard;
+  float *hard_basis;
+} SeedlmBasis;
+
+/* Upper bound of the tables' bytes without building them, the sequence included. */
+uint64_t seedlm_basis_bound (unsigned seed_bits, unsigned block_size, unsigned rank);
+/* NULL if memory runs out. @sequence must outlive it and have SEEDLM_EXTRA extra values. rank <= block_size. */
+SeedlmBasis *seedlm_basis_new (const SeedlmSequence *sequence, unsigned block_size, unsigned rank);
+void seedlm_basis_free (SeedlmBasis *basis);
+
+/* A seed (by its place in the sequence) and the energy of a block in its span, between 0 and 1 for a block of norm 1. */
+typedef struct {
+  float energy;
+  uint32_t place;
+} SeedlmCandidate;
+
+/**
+ * SeedlmList:
+ * @low: only energies >= low are of interest; rises as the list fills
+ * @high: only energies <= high are
+ * @n, @keep: entries; when there are 2 * keep, the best keep stay
+ * @dropped: entries were dropped, or left out because of @low
+ *
+ * The best seeds of one block.
+ */
+typedef struct {
+  float low, high;
+  size_t n, keep;
+  int dropped;
+  SeedlmCandidate *entries;
+} SeedlmList;
+
+/* Floats that seedlm_scan() needs as scratch, 32-byte aligned. */
+size_t seedlm_scan_scratch (unsigned block_size);
+/*
+ * Finds the best seeds of @n <= SEEDLM_GROUP blocks (n x block_size floats, each of norm 1): fills lists[0..n), which the caller
+ * has set up with low = one of the hints, or -1. Entries end up in descending order of energy.
+ */
+void seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmList *lists, float *scratch);
+/* 1: use the processor's best instructions (default); 0: portable code only. For tests. Returns what is in use. */
+int seedlm_scan_use_simd (int use);

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afpipe.h"
+#include "seedlm-fit.h"
+
+#include <math.h>
+#include <string.h>
+
+/*
+ * seedlm: a block of weights becomes the seed of a shift register and a few coefficients (SeedLM, arXiv 2410.10714). The register's
+ * values make a matrix U; the block is U times the coefficients. Of all seeds the one is taken whose error is least after
+ * the coefficients have been quantized by whoever will store them. Format and search: SPEC.md.
+ */
+
+#define AFP_TYPE_SEEDLM (afp_seedlm_get_type ())
+G_DECLARE_FINAL_TYPE (AfpSeedlm, afp_seedlm, AFP, SEEDLM, AfpCodec)
+
+#define PIECE 512 /* blocks scaled and searched in one go */
+
+typedef enum { LAYOUT_AUTO, LAYOUT_ROW, LAYOUT_FLAT } SeedlmLayout;
+typedef enum { SCALE_NONE, SCALE_TENSOR, SCALE_ROW } SeedlmScale;
+
+struct _AfpSeedlm {
+  AfpCodec parent_instance;
+  guint block_size;
+  guint rank;
+  guint seed_bits;
+  guint leap;
+  gint layout;
+  gint scale;
+  guint coeff_bits;
+  guint samples;
+  guint rounds;
+  guint candidates;
+  SeedlmTables *tables; /* keeps those of this element from being dropped; under lock */
+  GMutex lock;
+};
+
+G_DEFINE_FINAL_TYPE (AfpSeedlm, afp_seedlm, AFP_TYPE_CODEC)
+
+static const char *const layout_values[] = { "auto", "row", "flat", NULL };
+static const char *const scale_values[] = { "none", "tensor", "row", NULL };
+
+static const AfpProperty seedlm_properties[] = {
+  AFP_PROP_UINT ("block-size", "C", AFP_PROPERTY_FORMAT, AfpSeedlm, block_size, 1, SEEDLM_MAX_BLOCK, "12", "weights",
+                 "Weights that share a seed"),
+  AFP_PROP_UINT ("rank", "P", AFP_PROPERTY_FORMAT, AfpSeedlm, rank, 1, SEEDLM_MAX_RANK, "4", "coefficients",
+                 "Coefficients per block, at most block-size"),
+  AFP_PROP_UINT ("seed-bits", "K", AFP_PROPERTY_FORMAT, AfpSeedlm, seed_bits, SEEDLM_MIN_SEED_BITS, 20, "16", "bits",
+                 "Bits of the shift register; 2^K - 1 seeds are searched"),
+  AFP_PROP_UINT ("leap", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpSeedlm, leap, 1, (1 << 20) - 2, "auto", "clocks",
+                 "Clocks of the register from one value to the next, coprime with 2^K - 1; 1 is the paper's, auto takes 16"),
+  AFP_PROP_ENUM ("layout", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, layout, "auto", layout_values,
+                 "Blocks stay in their row, or cross rows (flat, the paper's); auto: row, but flat where that would pad too much"),
+  AFP_PROP_ENUM ("scale", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, scale, "tensor", scale_values,
+                 "Divide by the root mean square of the tensor or of each row first"),
+  AFP_PROP_UINT ("coeff-bits", NULL, 0, AfpSeedlm, coeff_bits, 2, 8, "4", "bits",
+                 "Bits of a coefficient's mantissa where no other codec takes the coefficients"),
+  AFP_PROP_UINT ("samples", NULL, 0, AfpSeedlm, samples, 1, 1 << 20, "16384", "blocks",
+                 "Blocks that the quantizer of the coefficients is fitted to, at most"),
+  AFP_PROP_UINT ("rounds", NULL, 0, AfpSeedlm, rounds, 0, 100, "4", NULL,
+                 "Rounds of choosing seeds and fitting that quantizer again"),
+  AFP_PROP_UINT ("candidates", NULL, AFP_PROPERTY_AUTO, AfpSeedlm, candidates, 1, 1 << 20, "auto", "seeds",
+                 "Seeds tried per block, at most; auto: as many as the true minimum takes"),
+};
+
+static const AfpPreset seedlm_presets[] = {
+  { "paper-4bit", "block-size=8 rank=3 seed-bits=16 leap=1 layout=flat scale=tensor coeff-bits=4",
+    "The paper's 4 bits per weight, with one scale per tensor" },
+  { "paper-3bit", "block-size=12 rank=4 seed-bits=16 leap=1 layout=flat scale=tensor coeff-bits=4",
+    "The paper's 3 bits per weight, with one scale per tensor" },
+  { "fast", "block-size=8 rank=3 seed-bits=12", "3.5 bits per weight, six times as fast to encode as 16 seed-bits" },
+};
+
+/* --- layout ---------------------------------------------------------------------------------------------------------- */
+
+enum { CHILD_SEEDS, CHILD_COEFFS, CHILD_SCALE };
+
+static guint
+resolved_leap (const AfpSeedlm *self)
+{
+  return self->leap ? self->leap : seedlm_leap_default (self->seed_bits);
+}
+
+/* Properties that no data can be coded with. */
+static gboolean
+check_format (const AfpSeedlm *self, AfpError code, GError **error)
+{
+  const guint leap = resolved_leap (self), period = (1u << self->seed_bits) - 1;
+
+  if (self->rank > self->block_size) {
+    g_set_error (error, AFP_ERROR, code, "rank=%u is more than block-size=%u: take a rank of at most %u", self->rank,
+                 self->block_size, self->block_size);
+    return FALSE;
+  }
+  if (leap >= period || !seedlm_leap_is_coprime (self->seed_bits, leap)) {
+    g_set_error (error, AFP_ERROR, code, "leap=%u %s 2^%u - 1 = %u, so that not every seed is reached: take leap=%u", leap,
+                 leap >= period ? "is not below" : "has a factor in common with", self->seed_bits, period,
+                 seedlm_leap_default (self->seed_bits));
+    return FALSE;
+  }
+  if (self->scale == SCALE_ROW && self->layout == LAYOUT_FLAT) {
+    g_set_error (error, AFP_ERROR, code, "scale=row cannot go with layout=flat, whose blocks cross rows: take layout=row or scale=tensor");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* Rows of their own cost padding, which is coded like weights: up to 1/16 more is put up with. */
+static gboolean
+is_flat (const AfpSeedlm *self, const AfpPlaneDesc *in)
+{
+  const guint64 padded = (in->cols + self->block_size - 1) / self->block_size * self->block_size;
+
+  if (self->layout != LAYOUT_AUTO)
+    return self->layout == LAYOUT_FLAT;
+  return self->scale != SCALE_ROW && in->rows > 1 && (in->cols < self->block_size || padded - in->cols > in->cols / 16);
+}
+
+static gboolean
+seedlm_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+
+  if (!check_format (self, AFP_ERROR_PLAN, error))
+    return FALSE;
+  const gboolean flat = is_flat (self, afp_layout_get_input (layout));
+  g_autofree char *fallback = g_strdup_printf ("block-float mantissa-bits=%u", self->coeff_bits);
+  afp_layout_set_quantum (layout, self->block_size);
+  afp_layout_set_flat (layout, flat);
+  afp_layout_set_param (layout, "leap", resolved_leap (self));
+  afp_layout_set_param_text (layout, "layout", flat ? "flat" : "row");
+
+  afp_layout_add_code (layout, "seeds", 1, self->seed_bits);
+  afp_layout_add_float (layout, "coeffs", AFP_KIND_COEFFS, self->rank, self->rank);
+  afp_layout_set_fallback (layout, CHILD_COEFFS, fallback);
+  afp_layout_set_metric (layout, CHILD_COEFFS, AFP_METRIC_MATRIX);
+  if (self->scale == SCALE_TENSOR)
+    afp_layout_add_tensor_float (layout, "scale", AFP_KIND_SCALE, 1, 1, 0);
+  else if (self->scale == SCALE_ROW)
+    afp_layout_add_row_float (layout, "scale", AFP_KIND_SCALE);
+  return TRUE;
+}
+
+static gboolean
+check_leap (const AfpSeedlm *self, GError **error)
+{
+  if (self->leap <= 1)
+    return TRUE;
+  const double correlation = seedlm_leap_correlation (self->seed_bits, self->leap, SEEDLM_CORRELATION_LAGS);
+  if (correlation >= 0 && correlation <= SEEDLM_MAX_CORRELATION)
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
+               "leap=%u makes neighbouring values alike: a serial correlation of %.2f within %d values of the %u-bit register, but "
+               "%.1f is the limit: take leap=%u",
+               self->leap, correlation, SEEDLM_CORRELATION_LAGS, self->seed_bits, SEEDLM_MAX_CORRELATION,
+               seedlm_leap_default (self->seed_bits));
+  return FALSE;
+}
+
+static gboolean
+seedlm_check (AfpElement *element, GError **error)
+{
+  AfpSeedlm *self = AFP_SEEDLM (element);
+
+  if (!AFP_ELEMENT_CLASS (afp_seedlm_parent_class)->check (element, error) ||
+      !check_format (self, AFP_ERROR_PROPERTY, error) || !check_leap (self, error))
+    return FALSE;
+  const guint64 bytes = seedlm_basis_bound (self->seed_bits, self->block_size, self->rank);
+  if (bytes > SEEDLM_TABLES_LIMIT || self->seed_bits <= 8) {
+    g_autoptr (SeedlmTables) tables =
+        seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size, self->rank, TRUE, error);
+    return tables != NULL;
+  }
+  return TRUE;
+}
+
+static guint64
+seedlm_scratch (AfpCodec *codec, const AfpLayout *layout)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+  const guint64 blocks = afp_layout_get_rows (layout) * (afp_layout_get_padded_cols (layout) / self->block_size);
+
+  return seedlm_basis_bound (self->seed_bits, self->block_size, self->rank) +
+         g_get_num_processors () * seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, 1) +
+         seedlm_fit_bytes (self->block_size, self->rank, MIN (blocks, (guint64) self->samples));
+}
+
+/* --- fit ------------------------------------------------------------------------------------------------------------- */
+
+static SeedlmTables *
+get_tables (AfpSeedlm *self, gboolean encoding, GError **error)
+{
+  SeedlmTables *tables =
+      seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size, self->rank, encoding, error);
+
+  if (!tables)
+    return NULL;
+  g_mutex_lock (&self->lock);
+  if (!self->tables)
+    self->tables = seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size, self->rank, FALSE, NULL);
+  g_mutex_unlock (&self->lock);
+  return tables;
+}
+
+static void
+warn (AfpSeedlm *self, const char *text)
+{
+  AfpRun *run = afp_element_get_run (AFP_ELEMENT (self));
+
+  if (run)
+    afp_run_post (run, afp_message_new (AFP_MESSAGE_WARNING, afp_element_get_name (AFP_ELEMENT (self)), text, NULL));
+  else
+    g_info ("%s", text);
+}
+
+/* Exponents of the paper's coefficients are absolute, -8 to 7: without a scale weights can be too small or too large for them. */
+static void
+warn_of_saturation (AfpSeedlm *self, AfpContext *ctx, double rms, double top)
+{
+  AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, CHILD_COEFFS);
+  const double mantissa = ldexp (1, (int) self->coeff_bits - 1) - 0.5;
+
+  if (rms == 0 || (quantizer && !afp_claim_is_fallback (afp_quantizer_get_claim (quantizer))))
+    return;
+  if (rms >= mantissa / 256 && top <= mantissa * 64)
+    return;
+  g_autofree char *text = g_strdup_printf (
+      "%s: scale=none, and the weights are too %s for the exponents of the coefficients, -8 to 7: their root mean square is %.3g, their "
+      "largest magnitude %.3g; take scale=tensor",
+      afp_context_get_name (ctx), rms < mantissa / 256 ? "small" : "large", rms, top);
+  warn (self, text);
+}
+
+static float
+scale_of (double mean_square)
+{
+  const float scale = (float) sqrt (mean_square);
+  return scale > 0 && isfinite (scale) ? scale : 1;
+}
+
+static gboolean
+fit_scale (AfpSeedlm *self, AfpContext *ctx, GError **error)
+{
+  const guint64 rows = afp_layout_get_rows (afp_context_get_layout (ctx));
+  g_autofree double *row_squares = self->scale == SCALE_ROW ? g_new0 (double, rows) : NULL;
+  double square;
+  float top;
+
+  if (!afp_context_get_moments (ctx, &square, &top, row_squares, error))
+    return FALSE;
+  if (self->scale == SCALE_NONE) {
+    warn_of_saturation (self, ctx, sqrt (square), top);
+    return TRUE;
+  }
+  float *scale = afp_context_get_values (ctx, CHILD_SCALE);
+  if (self->scale == SCALE_TENSOR)
+    scale[0] = scale_of (square);
+  for (guint64 r = 0; row_squares && r < rows; r++)
+    scale[r] = scale_of (row_squares[r]);
+  return TRUE;
+}
+
+static gboolean
+seedlm_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
+{
+  AfpSeedlm *self = AFP_SEEDLM (codec);
+  AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, CHILD_COEFFS);
+
+  if (!fit_scale (self, ctx, error))
+    return FALSE;
+  if (!quantizer || !afp_quantizer_needs_fit (quantizer))
+    return TRUE;
+  g_autoptr (SeedlmTables) tables = get_tables (self, TRUE, error);
+  if (!tables)
+    return FALSE;
+  const float *scale = self->scale == SCALE_NONE ? NULL : afp_context_get_values (ctx, CHILD_SCALE);
+  const SeedlmFit fit = { .ctx = ctx,
+                          .quantizer = quantizer,
+                          .basis = seedlm_tables_get_basis (tables),
+                          .scale = self->scale == SCALE_TENSOR ? scale[0] : 1,
+                          .row_scales = self->scale == SCALE_ROW ? scale : NULL,
+                          .samples = self->samples,
+                          .rounds = self->rounds };
+  return seedlm_fit_quantizer (&fit, error);
+}
+
+/* --- open ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+  SeedlmTables *tables;
+  const SeedlmSequence *sequence;
+  SeedlmWorkers *workers; /* NULL while decoding */
+  float *scales;          /* NULL: none */
+  guint64 n_scales;       /* 1, or one per row */
+  guint n_codes;
+  GMutex lock;
+  gboolean has_zero; /* under lock until set */
+  SeedlmZero zero;
+  guint32 *zero_codes;
+} SeedlmState;
+
+static void
+seedlm_close (AfpCodec *codec, gpointer user_state)
+{
+  SeedlmState *state = user_state;
+
+  g_clear_pointer (&state->workers, seedlm_workers_free);
+  g_clear_pointer (&state->tables, seedlm_tables_unref);
+  g_mutex_clear (&state->lock);
+  g_free (state->scales);
+  g_free (state->zero_codes);
+  g_free (state);
+}
+
+static gboolean
+copy_scales (const AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError **error)
+{
+  if (self->scale == SCALE_NONE)
+    return TRUE;
+  const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), CHILD_SCALE);
+  state->n_scales = desc->rows * desc->cols;
+  state->scales = g_memdup2 (afp_context_get_values (ctx, CHILD_SCALE), state->n_scales * sizeof (float));
+  for (guint64 i = 0; i < state->n_scales; i++)
+    if (!isfinite (state->scales[i])) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "%s/scale: number %" G_GUINT64_FORMAT " is not finite: the file is damaged", afp_context_get_name (ctx), i);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gpointer
+seedlm_open (AfpCodec *codec, AfpContext *ctx, GError **error)
+{
+  AfpSeedlm *self = AFP_SEEDLM (codec);
+  const gboolean encoding = !afp_context_is_decoding (ctx);
+  SeedlmState *state = g_new0 (SeedlmState, 1);
+
+  g_mutex_init (&state->lock);
+  state->tables = get_tables (self, encoding, error);
+  if (!state->tables || !copy_scales (self, state, ctx, error)) {
+    seedlm_close (codec, state);
+    return NULL;
+  }
+  state->sequence = seedlm_tables_get_sequence (state->tables);
+  if (encoding) {
+    AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, CHILD_COEFFS);
+    state->n_codes = quantizer ? afp_quantizer_get_n_codes (quantizer) : 0;
+    state->workers = seedlm_workers_new (seedlm_tables_get_basis (state->tables), state->n_codes);
+    state->zero_codes = g_new0 (guint32, state->n_codes + 1);
+  }
+  return state;
+}
+
+/* --- encode ---------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+has_zero_block (const float *blocks, gsize n, guint block_size)
+{
+  for (gsize b = 0; b < n; b++) {
+    guint i = 0;
+    while (i < block_size && blocks[b * block_size + i] == 0)
+      i++;
+    if (i == block_size)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* The choice for a block of zeros takes long where no seed gives zeros exactly: once per plane. */
+static const SeedlmZero *
+get_zero (const AfpSeedlm *self, SeedlmState *state, const SeedlmSearchParams *params, SeedlmSearch *search)
+{
+  const float block[SEEDLM_MAX_BLOCK] = { 0 };
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&state->lock);
+
+  if (!state->has_zero) {
+    if (!seedlm_search_run (search, params, block, NULL, 1, &state->zero.seed, state->zero.t_hat, state->zero_codes,
+                            &state->zero.error))
+      return NULL;
+    state->zero.codes = state->zero_codes;
+    state->has_zero = TRUE;
+  }
+  return &state->zero;
+}
+
+/* Blocks from..from+n of the rectangle, divided by their scale. */
+static void
+scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, gsize from, gsize n, float *out)
+{
+  const gsize per_row = block->n_cols / block_size;
+  const float *in = block->values + from * block_size;
+
+  for (gsize b = 0; b < n; b++) {
+    const guint64 row = state->n_scales > 1 ? block->row + (from + b) / per_row : 0;
+    const float scale = state->scales ? state->scales[row] : 1;
+    for (guint i = 0; i < block_size; i++, in++, out++)
+      *out = scale != 0 ? *in / scale : 0;
+  }
+}
+
+static gboolean
+encode_pieces (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const float *weights, SeedlmSearch *search,
+               GError **error)
+{
+  const guint block_size = self->block_size, rank = self->rank;
+  const gsize n_blocks = block->n_rows * (block->n_cols / block_size);
+  AfpBlockPlane *coeffs = &block->planes[CHILD_COEFFS];
+  SeedlmAsk ask = { coeffs->quantizer, rank, error };
+  SeedlmSearchParams params = { .quantize = coeffs->quantizer ? seedlm_ask_quantize : NULL,
+                                .user_data = &ask,
+                                .n_codes = state->n_codes,
+                                .max_candidates = self->candidates };
+  g_autofree float *scaled = g_new (float, MIN (n_blocks, (gsize) PIECE) * block_size);
+
+  for (gsize from = 0; from < n_blocks; from += PIECE) {
+    const gsize n = MIN (PIECE, n_blocks - from);
+    scale_piece (state, block, block_size, from, n, scaled);
+    if (!params.zero && has_zero_block (scaled, n, block_size) && !(params.zero = get_zero (self, state, &params, search)))
+      return FALSE;
+    if (!seedlm_search_run (search, &params, scaled, weights ? weights + from * block_size : NULL, n,
+                            block->planes[CHILD_SEEDS].codes + from, coeffs->values + from * rank,
+                            coeffs->quantizer_codes ? coeffs->quantizer_codes + from * state->n_codes : NULL, NULL))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* Without a quantizer the coefficients go on as numbers, with their metric. */
+static void
+fill_metric (const AfpSeedlm *self, const SeedlmState *state, AfpBlock *block, const float *weights)
+{
+  const guint block_size = self->block_size, rank = self->rank;
+  const gsize n_blocks = block->n_rows * (block->n_cols / block_size);
+  const float zeros[SEEDLM_MAX_BLOCK] = { 0 };
+  float t[SEEDLM_MAX_RANK];
+
+  for (gsize b = 0; b < n_blocks; b++)
+    seedlm_project (seedlm_block_values (state->sequence, block->planes[CHILD_SEEDS].codes[b]), block_size, rank, zeros,
+                    weights ? weights + b * block_size : NULL, t, block->planes[CHILD_COEFFS].metric + b * rank * rank);
+}
+
+static gboolean
+seedlm_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+  SeedlmState *state = user_state;
+  const gsize n_blocks = block->n_rows * (block->n_cols / self->block_size);
+  g_autofree float *weights =
+      block->metric.length == self->block_size ? seedlm_weights_new (&block->metric, n_blocks) : NULL;
+  SeedlmSearch *search = seedlm_workers_take (state->workers, error);
+
+  if (!search)
+    return FALSE;
+  const gboolean ok = encode_pieces (self, state, block, weights, search, error);
+  seedlm_workers_give (state->workers, search);
+  if (ok && block->planes[CHILD_COEFFS].metric)
+    fill_metric (self, state, block, weights);
+  return ok;
+}
+
+/* --- decode ---------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+seedlm_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+  const SeedlmState *state = user_state;
+  const guint block_size = self->block_size, rank = self->rank;
+  const gsize per_row = block->n_cols / block_size;
+  const guint32 *seeds = block->planes[CHILD_SEEDS].codes;
+  const float *t = block->planes[CHILD_COEFFS].values;
+  float *out = block->values;
+
+  for (guint64 r = 0; r < block->n_rows; r++) {
+    const float scale = state->scales ? state->scales[state->n_scales > 1 ? block->row + r : 0] : 1;
+    for (gsize b = 0; b < per_row; b++, seeds++, t += rank, out += block_size) {
+      if (*seeds == 0 || *seeds > state->sequence->period) {
+        g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                     "seed %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
+                     " is no state of a register of seed-bits=%u, 1 to %u: the plane 'seeds' is damaged",
+                     *seeds, block->row + r, block->col + b * block_size, self->seed_bits, state->sequence->period);
+        return FALSE;
+      }
+      seedlm_decode (seedlm_block_values (state->sequence, *seeds), block_size, rank, t, scale, out);
+    }
+  }
+  return TRUE;
+}
+
+/* --- class ----------------------------------------------------------------------------------------------------------- */
+
+static void
+afp_seedlm_finalize (GObject *object)
+{
+  AfpSeedlm *self = AFP_SEEDLM (object);
+
+  g_clear_pointer (&self->tables, seedlm_tables_unref);
+  g_mutex_clear (&self->lock);
+  G_OBJECT_CLASS (afp_seedlm_parent_class)->finalize (object);
+}
+
+static void
+afp_seedlm_class_init (AfpSeedlmClass *klass)
+{
+  AfpElementClass *element_class = AFP_ELEMENT_CLASS (klass);
+  AfpCodecClass *codec_class = AFP_CODEC_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->finalize = afp_seedlm_finalize;
+  afp_element_class_add_properties (element_class, seedlm_properties, G_N_ELEMENTS (seedlm_properties), 0);
+  afp_element_class_set_presets (element_class, seedlm_presets, G_N_ELEMENTS (seedlm_presets));
+  afp_element_class_set_details (element_class, "Blocks of weights become seeds of a shift register and a few coefficients (SeedLM)",
+                                 "load location=model.safetensors ! seedlm ! vptq ! eval ! write location=model.h5");
+  element_class->check = seedlm_check;
+  codec_class->version = 1;
+  codec_class->default_planes =
+      AFP_KINDS (AFP_KIND_WEIGHT) | AFP_KINDS (AFP_KIND_RESIDUAL) | AFP_KINDS (AFP_KIND_CODEBOOK);
+  codec_class->asks = TRUE;
+  codec_class->describe = seedlm_describe;
+  codec_class->scratch = seedlm_scratch;
+  codec_class->fit = seedlm_fit;
+  codec_class->open = seedlm_open;
+  codec_class->close = seedlm_close;
+  codec_class->encode_block = seedlm_encode_block;
+  codec_class->decode_block = seedlm_decode_block;
+}
+
+static void
+afp_seedlm_init (AfpSeedlm *self)
+{
+  g_mutex_init (&self->lock);
+}
+
+static gboolean
+seedlm_init (AfpPlugin *plugin, GError **error)
+{
+  afp_plugin_add_element (plugin, "seedlm", AFP_TYPE_SEEDLM);
+  return TRUE;
+}
+
+AFP_PLUGIN_DEFINE ("seedlm", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN, "Seeds of a shift register and coefficients (SeedLM)",
+                   seedlm_init)
