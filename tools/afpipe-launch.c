@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tool-util.h"
+
+#include "afp-report-private.h"
+
+#include <glib-unix.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/*
+ * afpipe-launch: plans or runs a pipeline. Standard output carries the report or the plan and nothing else.
+ */
+#define TOOL "afpipe-launch"
+#define MAX_THREADS 1024
+#define REPORT_TENSORS 40
+#define PROGRESS_INTERVAL (G_USEC_PER_SEC / 10)
+
+static struct {
+  char *file;
+  char **sets;
+  int threads;
+  char *max_mem;
+  gboolean plan, json, quiet, verbose;
+  char *report;
+} options;
+
+static const GOptionEntry entries[] = {
+  { "file", 'f', 0, G_OPTION_ARG_FILENAME, &options.file,
+    "Read the pipeline from FILE (-: standard input)", "FILE" },
+  { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.sets,
+    "Replace ${NAME} in the pipeline by VALUE", "NAME=VALUE" },
+  { "jobs", 'j', 0, G_OPTION_ARG_INT, &options.threads,
+    "Threads that compute (default: one per processor)", "N" },
+  { "max-mem", 0, 0, G_OPTION_ARG_STRING, &options.max_mem,
+    "Memory budget, such as 4G or 500MB (default: 80 % of what there is)", "SIZE" },
+  { "plan", 0, 0, G_OPTION_ARG_NONE, &options.plan, "Print what would be done, and end", NULL },
+  { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print the report (or the plan) as JSON",
+    NULL },
+  { "report", 0, 0, G_OPTION_ARG_FILENAME, &options.report,
+    "Write the report (or the plan) as JSON to FILE", "FILE" },
+  { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options.quiet, "No progress and no report for people",
+    NULL },
+  { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose,
+    "Also print the plan, notes, and all tensors", NULL },
+  G_OPTION_ENTRY_NULL,
+};
+
+typedef struct {
+  AfpPipeline *pipeline;
+  GMainLoop *loop;
+  GThread *thread;
+  GError *error;  /* how it ended */
+  JsonNode *plan; /* with --plan */
+  char *plan_text;
+  GString *metrics;  /* tables of the evals */
+  guint signals;     /* that came */
+  gboolean terminal; /* stderr is one */
+  gboolean line;     /* a progress line stands there */
+  gint64 begin;      /* of the run */
+  gint64 shown;      /* when progress was last shown */
+} Launch;
+
+/* --- options --- */
+
+static gboolean
+add_variable (GHashTable *variables, const char *setting, GError **error)
+{
+  const char *equals = strchr (setting, '=');
+  g_autofree char *name = equals ? g_strndup (setting, (gsize) (equals - setting)) : NULL;
+
+  if (!name || !*name) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: write --set NAME=VALUE", setting);
+    return FALSE;
+  }
+  if (g_hash_table_contains (variables, name)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: '%s' is set twice", setting, name);
+    return FALSE;
+  }
+  g_hash_table_insert (variables, g_steal_pointer (&name), g_strdup (equals + 1));
+  return TRUE;
+}
+
+/* A variable that is not in the pipeline is a typing error. */
+static gboolean
+check_variables (GHashTable *variables, const char *text, GError **error)
+{
+  GHashTableIter iter;
+  gpointer name;
+
+  g_hash_table_iter_init (&iter, variables);
+  while (g_hash_table_iter_next (&iter, &name, NULL)) {
+    g_autofree char *place = g_strdup_printf ("${%s}", (char *) name);
+
+    if (strstr (text, place))
+      continue;
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: the pipeline has no %s",
+                 (char *) name, place);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static char *
+get_text (char **arguments, GError **error)
+{
+  if (arguments[0] && strcmp (arguments[0], "--") == 0)
+    arguments++;
+  if (options.file && arguments[0]) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "the pipeline is given twice: in '%s' and as arguments ('%s')", options.file,
+                 arguments[0]);
+    return NULL;
+  }
+  if (options.file)
+    return tool_read_file (options.file, error);
+  if (!arguments[0]) {
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_USAGE,
+                         "no pipeline: write " TOOL
+                         " \"load location=FILE ! seedlm ! eval ! null\", or -f FILE");
+    return NULL;
+  }
+  return afp_parse_join_arguments (arguments);
+}
+
+/* So that a run of hours does not end with a report that cannot be written. */
+static gboolean
+check_report_place (GError **error)
+{
+  g_autofree char *folder = options.report ? g_path_get_dirname (options.report) : NULL;
+
+  if (!folder ||
+      (access (folder, W_OK | X_OK) == 0 && !g_file_test (options.report, G_FILE_TEST_IS_DIR)))
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "--report %s: %s", options.report,
+               g_file_test (options.report, G_FILE_TEST_IS_DIR)
+                   ? "that is a folder"
+                   : "its folder does not exist, or cannot be written to");
+  return FALSE;
+}
+
+static gboolean
+configure (AfpPipeline *pipeline, GError **error)
+{
+  guint64 bytes = 0;
+
+  if (options.threads < 0 || options.threads > MAX_THREADS) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "-j %d: give 1..%d threads, or 0 for one per processor", options.threads,
+                 MAX_THREADS);
+    return FALSE;
+  }
+  if (options.max_mem && (!afp_parse_size (options.max_mem, &bytes) || bytes == 0)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "--max-mem %s: give a size such as 4G (2^32 bytes) or 500MB (500,000,000 bytes)",
+                 options.max_mem);
+    return FALSE;
+  }
+  afp_pipeline_set_threads (pipeline, (guint) options.threads);
+  afp_pipeline_set_max_memory (pipeline, bytes);
+  return TRUE;
+}
+
+static AfpPipeline *
+make_pipeline (char **arguments, GError **error)
+{
+  g_autoptr (GHashTable) variables =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_autoptr (AfpPipeline) pipeline = NULL;
+  g_autoptr (AfpAst) ast = NULL;
+  g_autofree char *text = get_text (arguments, error);
+
+  if (!text)
+    return NULL;
+  for (guint i = 0; options.sets && options.sets[i]; i++)
+    if (!add_variable (variables, options.sets[i], error))
+      return NULL;
+  if (!check_variables (variables, text, error))
+    return NULL;
+  ast = afp_parse (text, variables, error);
+  if (!ast)
+    return NULL;
+  pipeline = afp_pipeline_new_from_ast (ast, error);
+  if (!pipeline || !configure (pipeline, error) || !check_report_place (error))
+    return NULL;
+  return g_steal_pointer (&pipeline);
+}
+
+/* --- progress --- */
+
+static void
+clear_line (Launch *self)
+{
+  if (self->line)
+    g_printerr ("\r\033[K");
+  self->line = FALSE;
+}
+
+static guint
+get_columns (void)
+{
+  struct winsize size;
+
+  return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+/* "[3/12] 45 %, 12.3 MiB/s, 0:12 left, fc1.weight" */
+static char *
+format_progress (Launch *self, JsonObject *progress)
+{
+  double done = (double) json_object_get_int_member (progress, "bytes_done");
+  double total = (double) json_object_get_int_member (progress, "bytes_total");
+  double seconds = (double) (g_get_monotonic_time () - self->begin) / G_USEC_PER_SEC;
+  double speed = seconds > 0 ? done / seconds : 0;
+  g_autofree char *rate = afp_format_bytes ((guint64) speed);
+  g_autofree char *left = afp_format_seconds (speed > 0 ? (total - done) / speed : 0);
+
+  return g_strdup_printf ("[%" G_GINT64_FORMAT "/%" G_GINT64_FORMAT "] %.0f %%, %s/s, %s left, %s",
+                          json_object_get_int_member (progress, "done"),
+                          json_object_get_int_member (progress, "tensors"),
+                          total > 0 ? 100 * done / total : 100, rate, left,
+                          json_object_get_string_member (progress, "tensor"));
+}
+
+static void
+show_progress (Launch *self, AfpMessage *message)
+{
+  JsonObject *progress = json_node_get_object (afp_message_get_json (message));
+  gint64 now = g_get_monotonic_time ();
+  g_autofree char *text = NULL;
+  guint columns;
+
+  if (options.quiet)
+    return;
+  if (!self->terminal) {
+    g_printerr ("[%" G_GINT64_FORMAT "/%" G_GINT64_FORMAT "] %s\n",
+                json_object_get_int_member (progress, "done"),
+                json_object_get_int_member (progress, "tensors"), afp_message_get_text (message));
+    return;
+  }
+  if (self->line && now - self->shown < PROGRESS_INTERVAL)
+    return;
+  text = format_progress (self, progress);
+  columns = get_columns () - 1;
+  if (g_utf8_strlen (text, -1) > columns)
+    *g_utf8_offset_to_pointer (text, columns) = '\0';
+  g_printerr ("\r\033[K%s", text);
+  self->line = TRUE;
+  self->shown = now;
+}
+
+static void
+take_message (AfpMessage *message, gpointer user_data)
+{
+  Launch *self = user_data;
+  const char *source = afp_message_get_source (message), *text = afp_message_get_text (message);
+  g_autofree char *line =
+      g_strdup_printf ("%s%s%s", source ? source : "", source ? ": " : "", text);
+
+  switch (afp_message_get_message_type (message)) {
+  case AFP_MESSAGE_PROGRESS:
+    show_progress (self, message);
+    break;
+  case AFP_MESSAGE_WARNING:
+    clear_line (self);
+    tool_print_warning (TOOL, line);
+    break;
+  case AFP_MESSAGE_PLAN:
+    if (options.verbose)
+      g_printerr ("%s\n", text);
+    break;
+  case AFP_MESSAGE_INFO:
+    clear_line (self);
+    if (options.verbose)
+      g_printerr ("%s\n", line);
+    break;
+  case AFP_MESSAGE_METRIC:
+    if (*text)
+      g_string_append_printf (self->metrics, "%s%s", text,
+                              g_str_has_suffix (text, "\n") ? "\n" : "\n\n");
+    break;
+  default:
+    clear_line (self);
+  }
+}
+
+/* --- the run --- */
+
+static gboolean
+on_end (gpointer data)
+{
+  Launch *self = data;
+
+  g_main_loop_quit (self->loop);
+  return G_SOURCE_REMOVE;
+}
+
+static gpointer
+work (gpointer data)
+{
+  Launch *self = data;
+  AfpPlan *plan;
+
+  if (!options.plan) {
+    afp_pipeline_run (self->pipeline, &self->error);
+  } else if ((plan = afp_pipeline_plan (self->pipeline, &self->error))) {
+    self->plan = afp_plan_to_json (plan);
+    self->plan_text = afp_plan_to_string (plan);
+  }
+  g_idle_add (on_end, self);
+  return NULL;
+}
+
+/* Once: the run ends as soon as it can, and cleans up. Twice: at once. */
+static gboolean
+on_signal (gpointer data)
+{
+  Launch *self = data;
+
+  if (self->signals++ > 0)
+    _exit (130);
+  g_printerr ("%s" TOOL ": stopping (once more: at once)\n", self->terminal ? "\n" : "");
+  afp_pipeline_cancel (self->pipeline);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+run (Launch *self)
+{
+  guint interrupt = g_unix_signal_add (SIGINT, on_signal, self);
+  guint terminate = g_unix_signal_add (SIGTERM, on_signal, self);
+
+  self->begin = g_get_monotonic_time ();
+  afp_pipeline_set_handler (self->pipeline, take_message, self);
+  self->thread = g_thread_new ("afp-run", work, self);
+  g_main_loop_run (self->loop);
+  g_thread_join (self->thread);
+  afp_pipeline_set_handler (self->pipeline, NULL, NULL);
+  clear_line (self);
+  g_source_remove (interrupt);
+  g_source_remove (terminate);
+}
+
+/* --- what is printed --- */
+
+/* For people: with tables of evals, which list the tensors, the report does not list them again. */
+static int
+print_report (Launch *self, JsonNode *report)
+{
+  guint tensors = options.verbose ? G_MAXUINT : self->metrics->len ? 0 : REPORT_TENSORS;
+  g_autofree char *text = NULL, *all = NULL;
+
+  if (options.json)
+    return tool_print_json (TOOL, report);
+  if (options.quiet || (self->error && !g_error_matches (self->error, AFP_ERROR, AFP_ERROR_METRIC)))
+    return 0;
+  text = afp_report_format (report, tensors);
+  all = g_strconcat (self->metrics->str, text, NULL);
+  return tool_print_text (TOOL, all);
+}
+
+static int
+print_plan (Launch *self)
+{
+  if (!self->plan)
+    return 0;
+  return options.json ? tool_print_json (TOOL, self->plan)
+                      : tool_print_text (TOOL, self->plan_text);
+}
+
+/* The exit code: of the run; if that went well, of what was written about it. */
+static int
+conclude (Launch *self)
+{
+  g_autoptr (JsonNode) report = NULL;
+  g_autoptr (GError) error = NULL;
+  int code, printed;
+
+  report = options.plan && self->plan ? json_node_copy (self->plan)
+                                      : afp_pipeline_get_report (self->pipeline, self->error);
+  if (options.plan && (self->plan || !options.json))
+    printed = print_plan (self);
+  else
+    printed = print_report (self, report);
+  code = self->error ? tool_print_error (TOOL, self->error) : printed;
+  if (options.report) {
+    g_autofree char *text = tool_json_to_text (report);
+
+    if (!tool_write_file (options.report, text, &error)) {
+      int failed = tool_print_error (TOOL, error);
+
+      code = code ? code : failed;
+    }
+  }
+  return code;
+}
+
+static int
+launch (char **arguments)
+{
+  Launch self = { .terminal = isatty (STDERR_FILENO) };
+  g_autoptr (GError) error = NULL;
+  int code;
+
+  self.pipeline = make_pipeline (arguments, &error);
+  if (!self.pipeline) {
+    if (options.json) {
+      g_autoptr (JsonNode) node = tool_error_to_json (error);
+
+      tool_print_json (TOOL, node);
+    }
+    return tool_print_error (TOOL, error);
+  }
+  self.loop = g_main_loop_new (NULL, FALSE);
+  self.metrics = g_string_new (NULL);
+  run (&self);
+  code = conclude (&self);
+  g_clear_error (&self.error);
+  g_clear_pointer (&self.plan, json_node_unref);
+  g_free (self.plan_text);
+  g_string_free (self.metrics, TRUE);
+  g_main_loop_unref (self.loop);
+  g_object_unref (self.pipeline);
+  return code;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_auto (GStrv) arguments = g_strdupv (argv);
+  int code = 0;
+
+  setlocale (LC_CTYPE, "");
+  if (tool_parse_options (
+          TOOL, "PIPELINE", "Plans or runs a pipeline that compresses the weights of a model.",
+          "Exit status: 0 done, 2 usage or property, 3 element or plugin missing, 4 plan failed, 5 input\n"
+          "or output, 6 a codec failed, 7 a required metric not met, 8 over the memory budget,\n"
+          "130 cancelled.\n",
+          entries, &arguments, &code))
+    code = launch (arguments + 1);
+  g_free (options.file);
+  g_strfreev (options.sets);
+  g_free (options.max_mem);
+  g_free (options.report);
+  return code;
+}

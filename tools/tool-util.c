@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tool-util.h"
+
+#include "afp-report-private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TOOL_BUGS "Pipelines are described in afpipe-pipeline(7)."
+
+gboolean
+tool_parse_options (const char *tool, const char *arguments, const char *summary,
+                    const char *description, const GOptionEntry *entries, char ***argv,
+                    int *exit_code)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new (arguments);
+  gboolean version = FALSE;
+  const GOptionEntry common[] = {
+    { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and end", NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  g_autoptr (GError) error = NULL;
+
+  g_set_prgname (tool);
+  g_option_context_set_summary (context, summary);
+  g_option_context_set_description (context, description ? description : TOOL_BUGS);
+  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_add_main_entries (context, common, NULL);
+  if (!g_option_context_parse_strv (context, argv, &error)) {
+    g_printerr ("%s: error: %s\nTry '%s --help'.\n", tool, error->message, tool);
+    *exit_code = 2;
+    return FALSE;
+  }
+  if (version) {
+    g_autofree char *text = g_strdup_printf ("%s (afpipe) %s\n", tool, AFP_VERSION);
+
+    *exit_code = tool_print_text (tool, text);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+int
+tool_print_error (const char *tool, const GError *error)
+{
+  g_printerr ("%s: error: %s\n", tool, error->message);
+  return afp_error_exit_code (error);
+}
+
+void
+tool_print_warning (const char *tool, const char *text)
+{
+  g_printerr ("%s: warning: %s\n", tool, text);
+}
+
+char *
+tool_json_to_text (JsonNode *node)
+{
+  g_autofree char *text = json_to_string (node, TRUE);
+
+  return g_strconcat (text, "\n", NULL);
+}
+
+int
+tool_print_text (const char *tool, const char *text)
+{
+  gsize length = strlen (text);
+
+  if (fwrite (text, 1, length, stdout) == length && fflush (stdout) == 0)
+    return 0;
+  g_printerr ("%s: error: cannot write to the standard output: %s\n", tool, g_strerror (errno));
+  return 5;
+}
+
+int
+tool_print_json (const char *tool, JsonNode *node)
+{
+  g_autofree char *text = tool_json_to_text (node);
+
+  return tool_print_text (tool, text);
+}
+
+JsonNode *
+tool_error_to_json (const GError *error)
+{
+  JsonObject *object = json_object_new (), *inner = json_object_new ();
+  JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+
+  json_object_set_string_member (inner, "kind", afp_error_nick (error));
+  json_object_set_string_member (inner, "message", error->message);
+  json_object_set_int_member (object, "exit", afp_error_exit_code (error));
+  json_object_set_object_member (object, "error", inner);
+  json_node_take_object (node, object);
+  return node;
+}
+
+gboolean
+tool_write_file (const char *path, const char *text, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  if (g_file_set_contents_full (path, text, -1,
+                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0666,
+                                &local))
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot write '%s': %s", path, local->message);
+  return FALSE;
+}
+
+static char *
+tool_read_stdin (gsize *length, GError **error)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  char buffer[4096];
+  gsize n;
+
+  while ((n = fread (buffer, 1, sizeof buffer, stdin)) > 0)
+    g_string_append_len (text, buffer, (gssize) n);
+  if (ferror (stdin)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read the standard input: %s",
+                 g_strerror (errno));
+    return NULL;
+  }
+  *length = text->len;
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+char *
+tool_read_file (const char *path, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autofree char *text = NULL;
+  gsize length = 0;
+
+  if (strcmp (path, "-") == 0) {
+    text = tool_read_stdin (&length, error);
+    if (!text)
+      return NULL;
+  } else if (!g_file_get_contents (path, &text, &length, &local)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read '%s': %s", path, local->message);
+    return NULL;
+  }
+  if (!g_utf8_validate (text, (gssize) length, NULL)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "'%s' is no text in UTF-8", path);
+    return NULL;
+  }
+  return g_steal_pointer (&text);
+}
