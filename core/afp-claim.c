@@ -18,6 +18,8 @@ find_open_loop_reason (const AfpLayout *layout)
     return g_strdup ("the plane declares no vector length");
   if (length % layout->quantum != 0)
     return g_strdup_printf ("vectors of %u do not hold whole quanta of %u", length, layout->quantum);
+  if (afp_layout_get_n_children (layout) > AFP_QUANTIZER_MAX_CHILDREN)
+    return g_strdup_printf ("it leaves more than %d planes", AFP_QUANTIZER_MAX_CHILDREN);
   for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
     const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
     if (child->scope == AFP_SCOPE_ROW)

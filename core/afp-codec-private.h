@@ -94,6 +94,7 @@ guint afp_quantizer_get_n_code_children (AfpQuantizer *self);
 /* symbols per vector, bits and offset in a vector's codes of the i-th block-scope code child */
 void afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits, guint *offset);
 
+#define AFP_QUANTIZER_MAX_CHILDREN 16
 AfpClaim *afp_claim_new (AfpCodec *codec, AfpLayout *layout, AfpClaim **children); /* takes the layout and the array */
 
 /* The element that decodes planes of codec @name with resolved @params; shared, frozen. AfpCodec or AfpPacker. */
@@ -101,6 +102,8 @@ AfpTransform *afp_codec_find (const char *name, guint version, const char *param
 AfpMatrix *afp_decoder_open (AfpPlane *plane, GError **error); /* of a plane coded by an AfpCodec */
 
 gboolean afp_codec_is_open_loop (AfpCodec *self);
+/* The array of a tensor as it was loaded: it needs no fallback. (A codec may leave a float plane of kind weight, too.) */
+gboolean afp_plane_desc_is_array (const AfpPlaneDesc *desc);
 gpointer afp_plane_get_maker (const AfpPlane *plane); /* the codec instance that coded it, or NULL */
 void afp_plane_set_maker (AfpPlane *plane, gpointer codec);
 void afp_plane_set_metric (AfpPlane *plane, GBytes *metric_data);
@@ -126,6 +129,7 @@ typedef struct {
   gboolean pass;
   AfpCodec *variant; /* NULL: the codec itself */
 } AfpRule;
+AfpRouting *afp_codec_get_routing (AfpCodec *codec);
 gboolean afp_routing_prepare (AfpRouting *routing, AfpCodec *codec, GError **error);
 void afp_routing_clear (AfpRouting *routing);
 /* The codec that is to take planes of the tensor, or NULL and why not. */

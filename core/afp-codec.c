@@ -32,13 +32,19 @@ static const AfpProperty properties[] = {
                    "File of rules, one a line: GLOB pass | GLOB take | GLOB NAME=VALUE ...; the first match counts"),
   AFP_PROP_UINT ("min-dims", NULL, 0, AfpCodecPrivate, routing.min_dims, 0, AFP_MAX_RANK, "2", "axes",
                  "Tensors of fewer dimensions are left alone"),
-  AFP_PROP_SIZE ("min-weights", NULL, 0, AfpCodecPrivate, routing.min_weights, 0, 9e15, "256", "weights",
+  AFP_PROP_SIZE ("min-weights", NULL, 0, AfpCodecPrivate, routing.min_weights, 0, 0x1p40, "256", "weights",
                  "Smaller tensors are left alone"),
   AFP_PROP_BOOL ("force", NULL, 0, AfpCodecPrivate, routing.force, "false",
                  "Take planes even where that costs more bytes than leaving them"),
   AFP_PROP_BOOL ("open-loop", NULL, 0, AfpCodecPrivate, routing.open_loop, "false",
                  "Do not ask who takes the planes left behind: optimise without knowing"),
 };
+
+AfpRouting *
+afp_codec_get_routing (AfpCodec *self)
+{
+  return &PRIVATE (self)->routing;
+}
 
 gboolean
 afp_codec_is_open_loop (AfpCodec *self)
@@ -51,8 +57,10 @@ afp_codec_is_open_loop (AfpCodec *self)
 static guint64
 fallback_bytes (AfpSpec *spec, const AfpPlaneDesc *desc)
 {
-  if (desc->kind == AFP_KIND_WEIGHT)
-    return afp_spec_get_n_bytes (spec) + AFP_PLANE_ROW_BYTES;
+  if (afp_plane_desc_is_array (desc)) {
+    const guint64 bytes = afp_spec_get_n_bytes (spec), align = afp_size_align (bytes);
+    return (bytes + align - 1) / align * align + AFP_PLANE_ROW_BYTES;
+  }
   g_autoptr (AfpClaim) fallback = afp_claim_new_fallback (desc, NULL);
   return fallback ? afp_claim_get_bytes (fallback, NULL) : G_MAXUINT64;
 }
@@ -101,9 +109,8 @@ verdict_clear (Verdict *verdict)
 static AfpClaim *
 decide (AfpCodec *self, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc, Verdict *verdict)
 {
-  AfpRouting *routing = &PRIVATE (self)->routing;
   g_autoptr (GError) error = NULL;
-  AfpCodec *variant = afp_routing_match (routing, self, spec, desc, &verdict->why);
+  AfpCodec *variant = afp_routing_match (&PRIVATE (self)->routing, self, spec, desc, &verdict->why);
 
   verdict->fallback = fallback_bytes (spec, desc);
   if (!variant)
@@ -115,7 +122,7 @@ decide (AfpCodec *self, AfpSpec *spec, const char *path, const AfpPlaneDesc *des
   }
   verdict->bytes = afp_claim_get_bytes (claim, &verdict->exact);
   verdict->what = afp_claim_to_string (claim);
-  if (verdict->bytes < verdict->fallback || desc->optional || routing->force)
+  if (verdict->bytes < verdict->fallback || desc->optional || PRIVATE (variant)->routing.force)
     return g_steal_pointer (&claim);
   verdict->why = g_strdup ("costs more than it saves");
   return NULL;
@@ -304,11 +311,13 @@ set_not_finite_error (AfpSpec *spec, guint64 row, guint64 col, float value, GErr
     g_string_prepend (place, text);
     index /= length;
   }
+  const char *what = isnan (value) ? "NaN" : value > 0 ? "+Inf" : "-Inf";
+  if (isinf (value) && afp_spec_get_dtype (spec) == AFP_DTYPE_F64)
+    what = value > 0 ? "+Inf (or a number beyond float32)" : "-Inf (or a number beyond float32)";
   g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
                "tensor '%s' holds %s at [%s]: weights must be finite to be encoded; repair the model, or leave the tensor alone with "
                "exclude=%s",
-               afp_spec_get_name (spec), isnan (value) ? "NaN" : value > 0 ? "+Inf" : "-Inf", place->str,
-               afp_spec_get_name (spec));
+               afp_spec_get_name (spec), what, place->str, afp_spec_get_name (spec));
 }
 
 static gboolean

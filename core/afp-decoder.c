@@ -128,6 +128,9 @@ decode_tile (Decoder *self, const AfpTile *tile, guint64 col, guint64 n_cols, fl
   afp_block_buffer_init (&buffer, self->ctx, tile, FALSE);
   ok = fill_children (self, tile, &buffer, error) &&
        (!klass->decode_block || klass->decode_block (self->codec, self->state, &buffer.block, error));
+  if (!ok)
+    g_prefix_error (error, "plane '%s' (%s/%u): ", self->ctx->name, afp_element_get_factory_name (AFP_ELEMENT (self->codec)),
+                    klass->version);
   for (guint64 r = 0; ok && r < tile->n_rows; r++)
     memcpy (out + r * n_cols, buffer.block.values + r * tile->n_cols + (col - tile->col), n_cols * sizeof *out);
   afp_block_buffer_clear (&buffer);

@@ -137,6 +137,7 @@ afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, gui
   AfpCodec *codec = encoder->claim->codec;
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (codec);
 
+  encoder_close (encoder);
   if (matrix) {
     afp_context_set_data (encoder->ctx, matrix, kind, length, metric_data);
     if (klass->fit && !klass->fit (codec, encoder->ctx, error))

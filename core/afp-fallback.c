@@ -264,14 +264,14 @@ block_float_encode_vector (guint bits, const AfpMetric *metric, gsize vector, co
   for (guint i = 0; i < n; i++)
     peak = MAX (peak, fabsf (x[i]));
   const float top = ldexpf (1, (int) bits - 1) - 0.5f;
-  const int fit = peak > 0 ? (int) ceilf (log2f (peak / top)) : -BLOCK_FLOAT_EXPONENT_BIAS;
+  const int fit = (int) CLAMP (ceilf (log2f (peak / top)), -9.0f, 9.0f);
   for (int e = CLAMP (fit, -8, 7); e >= CLAMP (fit - 1, -8, 7); e--) {
     const guint32 code = (guint32) (e + BLOCK_FLOAT_EXPONENT_BIAS);
     block_float_round (bits, e, x, n, trial);
     block_float_decode_vector (bits, code, trial, n, decoded);
     const float error =
       metric->kind == AFP_METRIC_NONE ? afp_squared_error (x, decoded, n) : afp_metric_error (metric, vector, x, decoded);
-    if (error < best) {
+    if (error < best || e == CLAMP (fit, -8, 7)) {
       best = error;
       *exponent = code;
       memcpy (mantissas, trial, n * sizeof *trial);
@@ -285,6 +285,12 @@ block_float_encode (AfpCodec *codec, gpointer state, AfpBlock *block, GError **e
   const AfpBlockFloat *self = (AfpBlockFloat *) codec;
   const guint length = block->metric.length;
   const gsize n = block->n_rows * (block->n_cols / length);
+
+  for (gsize i = 0; i < n * length; i++)
+    if (!isfinite (block->values[i])) {
+      g_set_error_literal (error, AFP_ERROR, AFP_ERROR_CODEC, "block-float cannot store NaN or an infinity");
+      return FALSE;
+    }
   guint32 *exponents = block->planes[BLOCK_FLOAT_EXPONENTS].codes, *mantissas = block->planes[BLOCK_FLOAT_MANTISSAS].codes;
 
   for (gsize v = 0; v < n; v++)

@@ -127,6 +127,15 @@ afp_layout_get_padded_cols (const AfpLayout *layout)
   return afp_layout_get_quanta (layout) * layout->quantum;
 }
 
+/* Columns of a block-scope child; what does not fit is refused by afp_codec_describe(). */
+static guint64
+per_row (const AfpLayout *layout, guint per_quantum)
+{
+  guint64 n;
+
+  return g_uint64_checked_mul (&n, afp_layout_get_quanta (layout), per_quantum) ? n : G_MAXUINT64;
+}
+
 static guint
 add_child (AfpLayout *layout, const AfpPlaneDesc *desc)
 {
@@ -156,7 +165,7 @@ afp_layout_add_code (AfpLayout *layout, const char *name, guint per_quantum, gui
                                              .kind = AFP_KIND_CODE,
                                              .scope = AFP_SCOPE_BLOCK,
                                              .rows = afp_layout_get_rows (layout),
-                                             .cols = afp_layout_get_quanta (layout) * per_quantum,
+                                             .cols = per_row (layout, per_quantum),
                                              .bits = bits,
                                              .per_quantum = per_quantum });
 }
@@ -179,7 +188,7 @@ afp_layout_add_float (AfpLayout *layout, const char *name, AfpPlaneKind kind, gu
                                              .kind = kind,
                                              .scope = AFP_SCOPE_BLOCK,
                                              .rows = afp_layout_get_rows (layout),
-                                             .cols = afp_layout_get_quanta (layout) * per_quantum,
+                                             .cols = per_row (layout, per_quantum),
                                              .per_quantum = per_quantum,
                                              .vector = vector });
 }
@@ -321,6 +330,36 @@ afp_layout_get_params (const AfpLayout *layout)
   return g_string_free (text, FALSE);
 }
 
+/* Sizes in bits and in bytes of what passes are far below 2^64. */
+#define MAX_ELEMENTS (G_GUINT64_CONSTANT (1) << 48)
+
+static gboolean
+check_size (AfpCodec *codec, const char *name, guint64 rows, guint64 cols, GError **error)
+{
+  guint64 n;
+
+  if (g_uint64_checked_mul (&n, rows, cols) && n <= MAX_ELEMENTS)
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+               "%s: plane '%s' of %" G_GUINT64_FORMAT " rows of %" G_GUINT64_FORMAT
+               " is too large to be coded (2^48 elements at the most)",
+               afp_element_get_factory_name (AFP_ELEMENT (codec)), name, rows, cols);
+  return FALSE;
+}
+
+static gboolean
+check_sizes (AfpCodec *codec, const AfpLayout *layout, GError **error)
+{
+  if (!check_size (codec, layout->input.name, afp_layout_get_rows (layout), afp_layout_get_padded_cols (layout), error))
+    return FALSE;
+  for (guint i = 0; i < layout->children->len; i++) {
+    const AfpPlaneDesc *child = &g_array_index (layout->children, AfpPlaneDesc, i);
+    if (!check_size (codec, child->name, child->rows, child->cols, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 /**
  * afp_codec_describe:
  * @self: a codec
@@ -336,11 +375,13 @@ afp_codec_describe (AfpCodec *self, const AfpPlaneDesc *desc, GError **error)
   g_autoptr (AfpLayout) layout = afp_layout_new (self, desc);
 
   g_return_val_if_fail (klass->describe != NULL, NULL);
+  if (!check_size (self, desc->name, desc->rows, desc->cols, error))
+    return NULL;
   if (!klass->describe (self, layout, error)) {
     if (error && !*error)
       g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "%s cannot take this plane",
                    afp_element_get_factory_name (AFP_ELEMENT (self)));
     return NULL;
   }
-  return g_steal_pointer (&layout);
+  return check_sizes (self, layout, error) ? g_steal_pointer (&layout) : NULL;
 }

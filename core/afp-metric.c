@@ -66,7 +66,8 @@ float
 afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const float *y)
 {
   const guint n = metric->length;
-  const float *g = metric->data + vector * afp_metric_stride (metric->kind, n);
+  const gsize stride = afp_metric_stride (metric->kind, n);
+  const float *g = stride ? metric->data + vector * stride : NULL;
   float sum = 0;
 
   switch (metric->kind) {

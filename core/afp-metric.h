@@ -31,7 +31,7 @@ typedef struct {
 } AfpMetric;
 
 AFP_API gsize afp_metric_stride (AfpMetricKind kind, guint length); /* floats per vector: 0, 1, L, L*L */
-AFP_API float afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const float *y); /* metric may be NULL: plain; then @length floats are needed, see afp_squared_error */
+AFP_API float afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const float *y);
 AFP_API float afp_squared_error (const float *x, const float *y, gsize n);
 AFP_API const char *afp_metric_kind_name (AfpMetricKind kind);
 

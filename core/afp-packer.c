@@ -116,7 +116,7 @@ pack_under (PackJob *job, AfpPlane *plane, const char *path, GError **error)
     return afp_plane_get_codec (plane) ? afp_plane_ref (plane) : pack_code_plane (job->self, plane, error);
   if (afp_plane_get_codec (plane))
     return pack_children (job, plane, path, error);
-  if (!afp_plane_desc_is_float (desc) || desc->kind == AFP_KIND_WEIGHT)
+  if (afp_plane_desc_is_array (desc))
     return afp_plane_ref (plane);
   g_autoptr (AfpClaim) claim = afp_pad_query_claim (src, job->spec, path, desc);
   if (claim)

@@ -46,6 +46,12 @@ afp_plane_desc_is_float (const AfpPlaneDesc *desc)
   return desc->kind < AFP_KIND_CODE;
 }
 
+gboolean
+afp_plane_desc_is_array (const AfpPlaneDesc *desc)
+{
+  return desc->kind == AFP_KIND_RAW || (desc->kind == AFP_KIND_WEIGHT && !desc->fallback);
+}
+
 /**
  * afp_plane_desc_bytes:
  * @desc: a code plane
@@ -173,7 +179,7 @@ afp_plane_new_coded (const AfpPlaneDesc *desc, const char *codec, guint version,
 
   plane->codec = g_strdup (codec);
   plane->version = version;
-  plane->params = g_strdup (params);
+  plane->params = g_strdup (params ? params : "");
   plane->children = g_ptr_array_new_full (n_children, (GDestroyNotify) afp_plane_unref);
   for (guint i = 0; i < n_children; i++)
     g_ptr_array_add (plane->children, afp_plane_ref (children[i]));
@@ -321,7 +327,7 @@ afp_plane_open (AfpPlane *plane, AfpSpec *spec, GError **error)
 {
   if (plane->codec && plane->desc.kind != AFP_KIND_CODE)
     return afp_decoder_open (plane, error);
-  if (plane->desc.kind == AFP_KIND_WEIGHT && plane->data && spec)
+  if (plane->desc.kind == AFP_KIND_WEIGHT && afp_plane_desc_is_array (&plane->desc) && plane->data && spec)
     return afp_matrix_new_raw (spec, plane->data);
   if (afp_plane_desc_is_float (&plane->desc) && plane->data)
     return afp_matrix_new_dense (plane->desc.rows, plane->desc.cols, plane->data);

@@ -211,14 +211,13 @@ afp_quantizer_quantize (AfpQuantizer *self, const float *vectors, gsize n, const
   AfpCodec *codec = self->encoder->claim->codec;
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (codec);
   const guint quantum = self->encoder->claim->layout->quantum, length = self->length;
-  AfpBlockPlane planes[16] = { 0 };
-  guint32 *children[16];
+  AfpBlockPlane planes[AFP_QUANTIZER_MAX_CHILDREN] = { 0 };
+  guint32 *children[AFP_QUANTIZER_MAX_CHILDREN];
   g_autofree float *regrouped = NULL;
   g_autofree guint32 *symbols = NULL;
   g_autofree float *own = NULL;
 
   g_return_val_if_fail (self->encoder->open, FALSE);
-  g_return_val_if_fail (afp_layout_get_n_children (self->encoder->claim->layout) <= G_N_ELEMENTS (planes), FALSE);
   const gboolean direct = codes && self->codes->len == 1;
   guint32 *next = direct ? codes : (symbols = g_new0 (guint32, MAX (n *self->n_codes, 1)));
   for (guint c = 0; c < self->codes->len; c++) {

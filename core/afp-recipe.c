@@ -216,7 +216,12 @@ build_leaf (Builder *builder, const AfpPlaneDesc *desc, GError **error)
       return NULL;
     }
   }
-  return is_root ? afp_plane_new_raw (builder->spec, bytes) : afp_plane_new_code (desc, bytes);
+  if (is_root)
+    return afp_plane_new_raw (builder->spec, bytes);
+  AfpPlaneDesc actual = *desc;
+  if (desc->bound && bytes && desc->bits == 8 && desc->rows == 1)
+    actual.cols = g_bytes_get_size (bytes); /* as its packer left it */
+  return afp_plane_new_code (&actual, bytes);
 }
 
 /* One child for each of the codec's, in its order and with its names. */

@@ -20,27 +20,51 @@ afp_routing_clear (AfpRouting *routing)
   g_clear_pointer (&routing->rule_list, g_ptr_array_unref);
 }
 
+/* What chooses tensors by name: for the element as a whole, not for one of its rules. */
+static const char *const by_name[] = { "tensors", "exclude", "rules", NULL };
+
+/* The properties of @element that were set, but for those of by_name. */
+static gboolean
+copy_properties (AfpElement *element, AfpElement *variant, GError **error)
+{
+  gsize n;
+  g_autofree const AfpProperty **properties = afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (element), &n);
+  g_autofree char *preset = afp_element_get_property_text (element, "preset");
+
+  if (preset && !afp_element_apply_preset (variant, preset, error))
+    return FALSE;
+  for (gsize i = 0; i < n; i++) {
+    const char *name = properties[i]->name;
+    if (g_strv_contains (by_name, name) || !afp_element_property_is_set (element, name))
+      continue;
+    g_autofree char *value = afp_element_get_property_text (element, name);
+    if (value && !afp_element_set_property_text (variant, name, value, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 /* A codec like @codec but for the properties in @text. */
 static AfpCodec *
 make_variant (AfpCodec *codec, const char *text, GError **error)
 {
   AfpElement *element = AFP_ELEMENT (codec);
   g_autoptr (AfpElement) variant = g_object_new (G_OBJECT_TYPE (codec), NULL);
-  gsize n;
-  g_autofree const AfpProperty **properties = afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (codec), &n);
 
   afp_element_set_name (variant, afp_element_get_name (element));
   afp_element_set_factory_name (variant, afp_element_get_factory_name (element));
-  for (gsize i = 0; i < n; i++) {
-    const char *name = properties[i]->name;
-    if (strcmp (name, "name") == 0 || strcmp (name, "rules") == 0 || !afp_element_property_is_set (element, name))
-      continue;
-    g_autofree char *value = afp_element_get_property_text (element, name);
-    if (value && !afp_element_set_property_text (variant, name, value, error))
-      return NULL;
-  }
-  if (!afp_element_set_properties_text (variant, text, error))
+  if (!copy_properties (element, variant, error) || !afp_element_set_properties_text (variant, text, error))
     return NULL;
+  if (strcmp (afp_element_get_name (variant), afp_element_get_name (element)) != 0) {
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_PROPERTY, "a rule cannot give the element another name");
+    return NULL;
+  }
+  for (guint i = 0; by_name[i]; i++)
+    if (afp_element_property_is_set (variant, by_name[i])) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "%s= cannot stand in a rule: its pattern says which tensors it is for",
+                   by_name[i]);
+      return NULL;
+    }
   if (AFP_ELEMENT_GET_CLASS (codec)->check && !AFP_ELEMENT_GET_CLASS (codec)->check (variant, error))
     return NULL;
   afp_element_freeze (variant);
@@ -124,31 +148,37 @@ match_globs (const char *globs, const char *name)
   return FALSE;
 }
 
+static const AfpRule *
+find_rule (const AfpRouting *routing, const char *name)
+{
+  for (guint i = 0; routing->rule_list && i < routing->rule_list->len; i++) {
+    const AfpRule *rule = routing->rule_list->pdata[i];
+    if (g_pattern_spec_match_string (rule->pattern, name))
+      return rule;
+  }
+  return NULL;
+}
+
 AfpCodec *
 afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const AfpPlaneDesc *desc, char **why)
 {
   const char *name = afp_spec_get_name (spec);
+  const AfpRule *rule = find_rule (routing, name);
+  AfpCodec *taker = rule && rule->variant ? rule->variant : codec;
+  const AfpRouting *own = rule && rule->variant ? afp_codec_get_routing (rule->variant) : routing;
 
   *why = NULL;
-  if (!(routing->planes & AFP_KINDS (desc->kind)))
-    *why = g_strdup_printf ("planes= does not include %s", afp_plane_kind_name (desc->kind));
-  else if (routing->tensors && !match_globs (routing->tensors, name))
+  if (routing->tensors && !match_globs (routing->tensors, name))
     *why = g_strdup_printf ("tensors=%s does not match", routing->tensors);
   else if (routing->exclude && match_globs (routing->exclude, name))
     *why = g_strdup_printf ("exclude=%s matches", routing->exclude);
-  else if (afp_spec_get_rank (spec) < routing->min_dims)
-    *why = g_strdup_printf ("rank %u is below min-dims=%u", afp_spec_get_rank (spec), routing->min_dims);
-  else if (desc->kind == AFP_KIND_WEIGHT && afp_spec_get_n_elements (spec) < routing->min_weights)
-    *why = g_strdup_printf ("fewer weights than min-weights=%" G_GUINT64_FORMAT, routing->min_weights);
-  if (*why)
-    return NULL;
-  for (guint i = 0; routing->rule_list && i < routing->rule_list->len; i++) {
-    const AfpRule *rule = routing->rule_list->pdata[i];
-    if (!g_pattern_spec_match_string (rule->pattern, name))
-      continue;
-    if (rule->pass)
-      *why = g_strdup ("a rule says pass");
-    return rule->pass ? NULL : rule->variant ? rule->variant : codec;
-  }
-  return codec;
+  else if (rule && rule->pass)
+    *why = g_strdup ("a rule says pass");
+  else if (!(own->planes & AFP_KINDS (desc->kind)))
+    *why = g_strdup_printf ("planes= does not include %s", afp_plane_kind_name (desc->kind));
+  else if (afp_spec_get_rank (spec) < own->min_dims)
+    *why = g_strdup_printf ("rank %u is below min-dims=%u", afp_spec_get_rank (spec), own->min_dims);
+  else if (desc->kind == AFP_KIND_WEIGHT && afp_spec_get_n_elements (spec) < own->min_weights)
+    *why = g_strdup_printf ("fewer weights than min-weights=%" G_GUINT64_FORMAT, own->min_weights);
+  return *why ? NULL : taker;
 }

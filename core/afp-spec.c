@@ -240,7 +240,7 @@ afp_view_parse (const char *text, guint rank, AfpView *view)
   guint64 groups = 1;
   if (*end == '/' && g_ascii_isdigit (end[1]))
     groups = g_ascii_strtoull (end + 1, &end, 10);
-  if (*end != '\0' || split < 1 || groups < 1 || (rank >= 2 ? split > rank - 1 : split != 1))
+  if (*end != '\0' || split < 1 || groups < 1 || groups > G_MAXINT64 || (rank >= 2 ? split > rank - 1 : split != 1))
     return FALSE;
   view->split = (guint) split;
   view->groups = groups;

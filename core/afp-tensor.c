@@ -186,7 +186,7 @@ finalize_under (AfpPlane *plane, const char *path, AfpPool *pool, GError **error
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
 
   if (!afp_plane_get_codec (plane)) {
-    if (!afp_plane_desc_is_float (desc) || desc->kind == AFP_KIND_WEIGHT)
+    if (!afp_plane_desc_is_float (desc) || afp_plane_desc_is_array (desc))
       return afp_plane_ref (plane);
     g_autoptr (AfpPlane) coded = afp_plane_finalize_float (plane, path, pool, error);
     return coded ? finalize_under (coded, path, pool, error) : NULL;
@@ -310,7 +310,7 @@ size_plane (AfpPlane *plane, const char *path, gpointer user_data)
     GBytes *data = afp_plane_get_data (plane);
     size_leaf (size, data ? g_bytes_get_size (data) : afp_plane_desc_bytes (desc));
     size->exact = size->exact && (data || !desc->bound);
-  } else if (afp_plane_desc_is_float (desc) && desc->kind != AFP_KIND_WEIGHT) {
+  } else if (!afp_plane_desc_is_array (desc)) {
     g_autoptr (AfpClaim) fallback = afp_claim_new_fallback (desc, NULL);
     gboolean exact = FALSE;
     size->planes += fallback ? afp_claim_get_bytes (fallback, &exact) : desc->rows * desc->cols * 4;

@@ -84,8 +84,9 @@ eval_require_check (GArray *conditions, const EvalTotals *totals, const char *wh
       value = INFINITY; /* no error at all */
     if (holds (condition, value))
       continue;
-    g_set_error (error, AFP_ERROR, AFP_ERROR_METRIC, "%s requires %s%s%g, but %s is %g: nothing was published", who,
-                 condition->metric, operator_texts[condition->operator], condition->limit, condition->metric, value);
+    g_autofree char *text = isnan (value) ? g_strdup ("has no value") : g_strdup_printf ("is %g", value);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_METRIC, "%s requires %s%s%g, but %s %s: nothing was published", who,
+                 condition->metric, operator_texts[condition->operator], condition->limit, condition->metric, text);
     return FALSE;
   }
   return TRUE;

@@ -13,10 +13,19 @@ compare_nmse (gconstpointer a, gconstpointer b)
 }
 
 static void
-append_number (GString *text, const char *format, double value)
+append_fixed (GString *text, int digits, double value)
 {
   if (isfinite (value))
-    g_string_append_printf (text, format, value);
+    g_string_append_printf (text, "%10.*f", digits, value);
+  else
+    g_string_append_printf (text, "%10s", "-");
+}
+
+static void
+append_general (GString *text, int digits, double value)
+{
+  if (isfinite (value))
+    g_string_append_printf (text, "%10.*g", digits, value);
   else
     g_string_append_printf (text, "%10s", "-");
 }
@@ -25,11 +34,11 @@ static void
 append_row (GString *text, const char *name, guint64 weights, guint64 bytes, const EvalSums *sums)
 {
   g_string_append_printf (text, "  %-40s %12" G_GUINT64_FORMAT " %12" G_GUINT64_FORMAT, name, weights, bytes);
-  append_number (text, "%10.4f", weights ? (double) bytes * 8 / (double) weights : NAN);
-  append_number (text, "%10.3g", sums ? eval_nmse (sums) : NAN);
-  append_number (text, "%10.2f", sums ? eval_sqnr_db (sums) : NAN);
-  append_number (text, "%10.6f", sums ? eval_cosine (sums) : NAN);
-  append_number (text, "%10.3g", sums ? sums->peak : NAN);
+  append_fixed (text, 4, weights ? (double) bytes * 8 / (double) weights : NAN);
+  append_general (text, 3, sums ? eval_nmse (sums) : NAN);
+  append_fixed (text, 2, sums ? eval_sqnr_db (sums) : NAN);
+  append_fixed (text, 6, sums ? eval_cosine (sums) : NAN);
+  append_general (text, 3, sums ? sums->peak : NAN);
   g_string_append_c (text, '\n');
 }
 

@@ -4,8 +4,8 @@
 #include "afpipe.h"
 
 /* The elements of this plugin. */
-GType afp_tee_get_type (void);
-GType afp_select_get_type (void);
-GType afp_identity_get_type (void);
-GType afp_null_get_type (void);
-GType afp_synth_get_type (void);
+G_DECLARE_FINAL_TYPE (AfpTee, afp_tee, AFP, TEE, AfpElement)
+G_DECLARE_FINAL_TYPE (AfpSelect, afp_select, AFP, SELECT, AfpTransform)
+G_DECLARE_FINAL_TYPE (AfpIdentity, afp_identity, AFP, IDENTITY, AfpTransform)
+G_DECLARE_FINAL_TYPE (AfpNull, afp_null, AFP, NULL, AfpSink)
+G_DECLARE_FINAL_TYPE (AfpSynth, afp_synth, AFP, SYNTH, AfpSource)

@@ -8,7 +8,6 @@ struct _AfpIdentity {
   AfpTransform parent_instance;
 };
 
-G_DECLARE_FINAL_TYPE (AfpIdentity, afp_identity, AFP, IDENTITY, AfpTransform)
 G_DEFINE_FINAL_TYPE (AfpIdentity, afp_identity, AFP_TYPE_TRANSFORM)
 
 static void

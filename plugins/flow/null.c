@@ -8,7 +8,6 @@ struct _AfpNull {
   AfpSink parent_instance;
 };
 
-G_DECLARE_FINAL_TYPE (AfpNull, afp_null, AFP, NULL, AfpSink)
 G_DEFINE_FINAL_TYPE (AfpNull, afp_null, AFP_TYPE_SINK)
 
 static gboolean

@@ -12,7 +12,6 @@ struct _AfpSelect {
   guint64 min_weights;
 };
 
-G_DECLARE_FINAL_TYPE (AfpSelect, afp_select, AFP, SELECT, AfpTransform)
 G_DEFINE_FINAL_TYPE (AfpSelect, afp_select, AFP_TYPE_TRANSFORM)
 
 static const AfpProperty properties[] = {
@@ -21,7 +20,7 @@ static const AfpProperty properties[] = {
   AFP_PROP_STRING ("exclude", NULL, 0, AfpSelect, exclude, NULL, "Globs of tensor names to drop, separated by commas"),
   AFP_PROP_UINT ("min-dims", NULL, 0, AfpSelect, min_dims, 0, AFP_MAX_RANK, "0", "axes",
                  "Drop tensors of fewer dimensions"),
-  AFP_PROP_SIZE ("min-weights", NULL, 0, AfpSelect, min_weights, 0, 9e15, "0", "weights", "Drop smaller tensors"),
+  AFP_PROP_SIZE ("min-weights", NULL, 0, AfpSelect, min_weights, 0, 0x1p40, "0", "weights", "Drop smaller tensors"),
 };
 
 static gboolean

@@ -21,7 +21,6 @@ struct _AfpSynth {
   GPtrArray *specs;
 };
 
-G_DECLARE_FINAL_TYPE (AfpSynth, afp_synth, AFP, SYNTH, AfpSource)
 G_DEFINE_FINAL_TYPE (AfpSynth, afp_synth, AFP_TYPE_SOURCE)
 
 static const char *const distributions[] = { "normal", "laplace", "student-t", "uniform", NULL };
@@ -35,7 +34,7 @@ static const AfpProperty properties[] = {
                  "Distribution of the numbers, of mean 0"),
   AFP_PROP_DOUBLE ("degrees-of-freedom", "nu", 0, AfpSynth, freedom, 2.001, 1e6, "5", NULL, "Of Student's t"),
   AFP_PROP_DOUBLE ("standard-deviation", "sigma", 0, AfpSynth, deviation, 0, 1e30, "1", NULL, "Of the numbers"),
-  AFP_PROP_SIZE ("seed", NULL, 0, AfpSynth, seed, 0, 9e15, "1", NULL, "Other seeds give other numbers"),
+  AFP_PROP_SIZE ("seed", NULL, 0, AfpSynth, seed, 0, 0x1p40, "1", NULL, "Other seeds give other numbers"),
   AFP_PROP_ENUM ("dtype", NULL, 0, AfpSynth, dtype, "f32", dtypes, "Element type"),
 };
 
@@ -78,6 +77,7 @@ synth_open (AfpSource *source, GError **error)
   g_auto (GStrv) shapes = g_strsplit (self->shapes ? self->shapes : "", ",", -1);
   const AfpDType dtype = synth_dtype (self);
 
+  g_clear_pointer (&self->specs, g_ptr_array_unref);
   self->specs = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_spec_unref);
   for (guint repeat = 0; repeat < self->count; repeat++)
     for (guint i = 0; shapes[i]; i++) {

@@ -12,7 +12,6 @@ struct _AfpTee {
   guint n_branches;
 };
 
-G_DECLARE_FINAL_TYPE (AfpTee, afp_tee, AFP, TEE, AfpElement)
 G_DEFINE_FINAL_TYPE (AfpTee, afp_tee, AFP_TYPE_ELEMENT)
 
 static gboolean
