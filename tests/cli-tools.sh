@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# afpipe-launch, afpipe-inspect, afpipe-info: options and what they print.
+# shellcheck source-path=SCRIPTDIR disable=SC2016
+. "${AFP_TEST_SRCDIR:?}/tests/cli-util.sh"
+
+says () { # TEXT COMMAND...
+  local text=$1
+  shift
+  "$@" >"$tmp/says" 2>&1 || return 1
+  cat "$tmp/says"
+  grep -qF -- "$text" "$tmp/says"
+}
+valid_json () { python3 -m json.tool >/dev/null; }
+json_of () { "$@" >"$tmp/json" && valid_json <"$tmp/json"; }
+
+for tool in launch inspect info; do
+  check "afpipe-$tool --help" says 'Usage' "afpipe-$tool" --help
+  check "afpipe-$tool --version" says 'afpipe' "afpipe-$tool" --version
+  check "afpipe-$tool: a wrong option" fails 2 '--nope' -- "afpipe-$tool" --nope
+done
+
+check 'inspect lists elements' says 'seedlm' afpipe-inspect
+check 'inspect as JSON' json_of afpipe-inspect --json
+check 'inspect of an element as JSON' json_of afpipe-inspect --json seedlm
+check 'inspect shows alias and range' says 'block-size (C): 1..256 weights, default 12' afpipe-inspect seedlm
+check 'inspect shows presets' says 'preset=paper-4bit' afpipe-inspect seedlm
+check 'inspect of a plugin' says 'LGPL-2.1-or-later' afpipe-inspect io
+check 'inspect lists plugins' says 'flow' afpipe-inspect --plugins
+check 'inspect: no problems here' says '0 problems' afpipe-inspect --problems
+check 'inspect: an unknown name' fails 3 "'seedlmm'" "'seedlm'" -- afpipe-inspect seedlmm
+echo nonsense >"$tmp/afpbad.so"
+bad_plugin () { AFPIPE_PLUGIN_PATH=$tmp says "$tmp/afpbad.so" afpipe-inspect --problems && grep -F '1 problem' "$tmp/says"; }
+check 'inspect: a file that is no plugin is a problem with a reason' bad_plugin
+
+check 'plan prints claims with both numbers' says 'without it' afpipe-launch --plan "load location=$model ! vptq ! null"
+check 'plan as JSON' json_of afpipe-launch --plan --json "load location=$model ! vptq ! null"
+check 'plan reads no payload and writes nothing' says 'vptq0' afpipe-launch --plan "load location=$model ! vptq ! write location=$tmp/never.h5"
+check '... indeed' test ! -e "$tmp/never.h5"
+check 'report as JSON on standard output' json_of afpipe-launch --json -q "load location=$model ! vptq ! eval ! null"
+check 'several arguments are joined' says 'vptq0' afpipe-launch synth shapes=64x64 '!' vptq '!' null
+printf '# a comment\nsynth shapes=${S}  # and another\n ! vptq ! null\n' >"$tmp/pipe.afp"
+check 'a file, comments, --set' says '4,096 weights' afpipe-launch -f "$tmp/pipe.afp" --set S=64x64
+check 'quiet says nothing' test -z "$(afpipe-launch -q 'synth shapes=64x64 ! vptq ! null' 2>&1)"
+fields () {
+  afpipe-launch -q --report "$tmp/r.json" "load location=$model ! vptq ! eval ! write location=$tmp/r.h5" || return 1
+  python3 - "$tmp/r.json" <<'PY'
+import json, sys
+r = json.load(open(sys.argv[1]))
+def need(obj, names):
+    for n in names.split():
+        assert n in obj, (n, sorted(obj))
+need(r, 'pipeline exit total outputs stages tensors evals peak_rss_bytes versions')
+totals = 'weights bytes bits_per_weight file_bytes file_bits_per_weight ratio_input ratio_fp16 ratio_fp32 nmse sqnr_db cosine'
+need(r['total'], totals); need(r['outputs'][0], totals)
+for s in r['stages']: need(s, 'name element seconds bytes_in bytes_out claims')
+for t in r['tensors']: need(t, 'name shape dtype bytes bits_per_weight nmse sqnr_db')
+for e in r['evals']: need(e, 'name after metrics')
+assert r['exit'] == 0 and r['total']['weights'] == 257162
+bias = [t for t in r['tensors'] if t['name'].endswith('bias:0')][0]
+assert bias['sqnr_db'] is None and bias['nmse'] == 0
+PY
+}
+check 'the report has its fields, null where there is no value' fields
+
+check 'info of a Keras file' says 'keras' afpipe-info "$model"
+check 'info of ours' says 'pipeline: load ! vptq ! eval ! write' afpipe-info "$tmp/r.h5"
+check 'info as JSON' json_of afpipe-info --json "$tmp/r.h5"
+check 'info with planes' says 'weight/codebook/codes' afpipe-info -v "$tmp/r.h5"
+check 'info --verify' says 'every checksum is right' afpipe-info --verify "$tmp/r.h5"
+check 'info --compare' says '10 of 10 tensors' afpipe-info --compare "$model" "$tmp/r.h5"
+check 'info without a file' fails 2 'afpipe-info FILE' -- afpipe-info
+check 'info --compare with one file' fails 2 '2 needed' -- afpipe-info --compare "$model"
+check 'info of nothing' fails 5 "$tmp/nope" -- afpipe-info "$tmp/nope"
+damage () { # one byte of the payload
+  cp "$tmp/r.h5" "$tmp/bad.h5"
+  python3 - "$tmp/bad.h5" <<'PY'
+import sys
+data = bytearray(open(sys.argv[1], 'rb').read())
+data[-40000] ^= 1
+open(sys.argv[1], 'wb').write(data)
+PY
+  fails 5 'checksum' -- afpipe-info --verify "$tmp/bad.h5"
+}
+check 'a flipped bit is found, with its tensor' damage
+finish
