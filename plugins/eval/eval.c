@@ -4,6 +4,8 @@
 #include "eval-require.h"
 #include "eval-text.h"
 
+#include <string.h>
+
 #include <math.h>
 
 /*
@@ -87,11 +89,24 @@ eval_stop (AfpElement *element, gboolean ok)
   g_clear_pointer (&self->originals, g_hash_table_unref);
 }
 
+/* Formats differ in the matrix view that they give an array; what is compared is the array, so both get the view of one. */
+static AfpSpec *
+spec_with_view_of (AfpSpec *spec, AfpSpec *other)
+{
+  const guint rank = afp_spec_get_rank (spec);
+
+  if (rank != afp_spec_get_rank (other) ||
+      memcmp (afp_spec_get_shape (spec), afp_spec_get_shape (other), rank * sizeof (guint64)) != 0)
+    return afp_spec_ref (spec);
+  return afp_spec_new (afp_spec_get_name (spec), afp_spec_get_dtype (spec), rank, afp_spec_get_shape (spec),
+                       afp_spec_get_view (other), NULL);
+}
+
 /* (transfer full): the original's numbers, or NULL without error if nobody knows it */
 static AfpMatrix *
 open_reference (AfpEval *self, AfpTensor *tensor, GError **error)
 {
-  AfpSpec *spec = afp_tensor_get_spec (tensor);
+  g_autoptr (AfpSpec) spec = afp_spec_ref (afp_tensor_get_spec (tensor));
   AfpPlane *plane = afp_tensor_get_original (tensor);
   g_autoptr (AfpTensor) read = NULL;
 
@@ -105,7 +120,8 @@ open_reference (AfpEval *self, AfpTensor *tensor, GError **error)
     if (!read)
       return NULL;
     plane = afp_tensor_get_root (read);
-    spec = afp_tensor_get_spec (read);
+    afp_spec_unref (spec);
+    spec = spec_with_view_of (afp_tensor_get_spec (read), afp_tensor_get_spec (tensor));
   }
   if (!plane || afp_plane_get_desc (plane)->kind == AFP_KIND_RAW)
     return NULL;
