@@ -143,7 +143,7 @@ const AfpProperty *
 afp_element_class_find_property (AfpElementClass *klass, const char *name)
 {
   int index = find_slot (klass, name);
-  return index < 0 ? NULL : get_slot (klass, (guint) index)->property;
+  return index >= 0 ? get_slot (klass, (guint) index)->property : NULL;
 }
 
 /* --- messages --- */
@@ -152,8 +152,8 @@ afp_element_class_find_property (AfpElementClass *klass, const char *name)
 static const char *
 get_label (AfpElement *self)
 {
-  const char *factory = get_private (self)->factory_name;
-  return factory ? factory : G_OBJECT_TYPE_NAME (self);
+  AfpElementPrivate *priv = get_private (self);
+  return priv->factory_name ? priv->factory_name : G_OBJECT_TYPE_NAME (self);
 }
 
 static gboolean
@@ -259,7 +259,7 @@ afp_element_set_property_text (AfpElement *self, const char *name, const char *t
   return set_slot (self, (guint) index, text, BY_HAND, error);
 }
 
-/* (transfer full) (nullable): NULL for an unset string and for a name that is no property */
+/* (transfer full): NULL for an unset string and for a name that is no property */
 char *
 afp_element_get_property_text (AfpElement *self, const char *name)
 {
@@ -383,10 +383,7 @@ void
 afp_element_set_name (AfpElement *self, const char *name)
 {
   AfpElementPrivate *priv = get_private (self);
-  if (priv->frozen) {
-    g_critical ("%s: the name cannot change any more", afp_element_get_name (self));
-    return;
-  }
+  g_return_if_fail (!priv->frozen);
   if (g_strcmp0 (name, priv->name) == 0)
     return;
   g_free (priv->name);

@@ -396,7 +396,7 @@ afp_pipeline_plan_source (AfpPipeline *self, AfpStage *stage)
   if (!afp_source_open (source, &error)) {
     afp_stage_place_error (stage, NULL, &error);
     afp_stage_forget_error ();
-    afp_plan_add_error (self->plan, error);
+    afp_pipeline_add_error (self, stage, error);
     return;
   }
   afp_pipeline_collect_notes (self, source);

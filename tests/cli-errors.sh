@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every wrong word that a user can type: what, where (caret or tensor), both values, what to do, and the exit status.
 # shellcheck source-path=SCRIPTDIR disable=SC2016
-. "${AFP_TEST_SRCDIR:?}/tests/cli-util.sh"
+. "${AFP_TEST_SRCDIR:?}/tests/shell-util.sh"
 
 launch () { afpipe-launch -q "$@"; }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job from end to end, in every order, on the model that ships and on others beside the checkout.
 # shellcheck source-path=SCRIPTDIR
-. "${AFP_TEST_SRCDIR:?}/tests/cli-util.sh"
+. "${AFP_TEST_SRCDIR:?}/tests/shell-util.sh"
 
 launch () { afpipe-launch -q "$@"; }
 

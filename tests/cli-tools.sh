@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # afpipe-launch, afpipe-inspect, afpipe-info: options and what they print.
 # shellcheck source-path=SCRIPTDIR disable=SC2016
-. "${AFP_TEST_SRCDIR:?}/tests/cli-util.sh"
+. "${AFP_TEST_SRCDIR:?}/tests/shell-util.sh"
 
 says () { # TEXT COMMAND...
   local text=$1

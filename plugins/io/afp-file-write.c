@@ -162,7 +162,7 @@ reserve_payload (AfpFile *file, hid_t h5, GError **error)
 
 /* Metadata where it fits, without blocks kept for later; what is not smaller than the payload is aligned like it. */
 static hid_t
-create_h5 (const char *path, guint64 payload_bytes)
+create_h5 (const char *path, guint64 payload_bytes, GError **error)
 {
   g_auto (AfpHid) create = H5Pcreate (H5P_FILE_CREATE);
   g_auto (AfpHid) access = H5Pcreate (H5P_FILE_ACCESS);
@@ -177,7 +177,12 @@ create_h5 (const char *path, guint64 payload_bytes)
 #if H5_VERSION_GE(1, 10, 7)
   H5Pset_file_locking (access, FALSE, TRUE);
 #endif
-  return H5Fcreate (path, H5F_ACC_TRUNC, create, access);
+  const hid_t h5 = H5Fcreate (path, H5F_ACC_TRUNC, create, access);
+  if (h5 < 0) {
+    g_autofree char *why = afp_h5_last_error ();
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "%s", why);
+  }
+  return h5;
 }
 
 /**
@@ -194,11 +199,11 @@ gboolean
 afp_file_write (AfpFile *file, const char *path, GError **error)
 {
   afp_h5_lock ();
-  const hid_t h5 = create_h5 (path, file->payload_bytes);
+  const hid_t h5 = create_h5 (path, file->payload_bytes, error);
   gboolean ok = h5 >= 0 && write_attributes (file, h5, error) && write_recipes (file, h5, error) &&
                 write_tensors (file, h5, error) && write_planes (file, h5, error) &&
                 reserve_payload (file, h5, error);
-  if ((h5 >= 0 && H5Fclose (h5) < 0 && ok) || h5 < 0) {
+  if (h5 >= 0 && H5Fclose (h5) < 0 && ok) {
     g_autofree char *why = afp_h5_last_error ();
     g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "%s", why);
     ok = FALSE;

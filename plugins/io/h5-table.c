@@ -160,16 +160,15 @@ afp_h5_table_write (hid_t file, const char *name, AfpH5Column *columns, guint n_
   H5Pset_fill_time (plist, H5D_FILL_TIME_NEVER);
   choose_storage (plist, rows, n_rows, row_size);
   hid_t dataset = H5Dcreate2 (file, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
-  gboolean ok = dataset >= 0 &&
-                (n_rows == 0 || H5Dwrite (dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
-  if (dataset >= 0)
-    ok = H5Dclose (dataset) >= 0 && ok;
-  if (!ok) {
-    g_autofree char *why = afp_h5_last_error ();
+  g_autofree char *why = NULL;
+  if (dataset < 0 || (n_rows && H5Dwrite (dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) < 0))
+    why = afp_h5_last_error ();
+  if (dataset >= 0 && H5Dclose (dataset) < 0 && !why)
+    why = afp_h5_last_error ();
+  if (why)
     g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "table /%s with %" G_GSIZE_FORMAT " rows: %s",
                  name, n_rows, why);
-  }
-  return ok;
+  return !why;
 }
 
 /* --- read --------------------------------------------------------------------------------------------------------- */

@@ -7,15 +7,17 @@
 
 #define LANES 8
 #define TRIANGLE(rank) ((rank) * ((rank) + 1) / 2)
-#define MAX_CONDITION 1e6 /* beyond: the columns of U do not span @rank dimensions, as far as anyone can tell */
-#define MAX_EASY 64.0     /* beyond: the sliding correlation loses too much, an explicit basis is used */
+#define MAX_CONDITION \
+  1e6 /* beyond: the columns of U do not span @rank dimensions, as far as anyone can tell */
+#define MAX_EASY \
+  64.0 /* beyond: the sliding correlation loses too much, an explicit basis is used */
 
 /* --- QR in double ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-  double q[SEEDLM_MAX_RANK][SEEDLM_MAX_BLOCK];             /* columns of Q */
-  double inverse[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK];        /* of R, upper triangle */
-  double r[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK];              /* upper triangle */
+  double q[SEEDLM_MAX_RANK][SEEDLM_MAX_BLOCK];      /* columns of Q */
+  double inverse[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK]; /* of R, upper triangle */
+  double r[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK];       /* upper triangle */
 } Qr;
 
 /* Gram-Schmidt, each column twice: Q is orthonormal to the last bits. Returns |R| |R^-1| (Frobenius), or infinity. */
@@ -79,7 +81,8 @@ uint64_t
 seedlm_basis_bound (unsigned seed_bits, unsigned block_size, unsigned rank)
 {
   uint64_t n = ((uint64_t) 1 << seed_bits) + SEEDLM_TILE;
-  uint64_t bytes = seedlm_sequence_bytes (seed_bits, SEEDLM_EXTRA) + n * TRIANGLE (rank) * sizeof (float);
+  uint64_t bytes =
+      seedlm_sequence_bytes (seed_bits, SEEDLM_EXTRA) + n * TRIANGLE (rank) * sizeof (float);
   /* Only nearly square U are often ill-conditioned. */
   if (block_size < rank + 2)
     bytes += n * ((uint64_t) block_size * rank * sizeof (float) + sizeof (uint32_t));
@@ -172,7 +175,8 @@ calibrate (SeedlmBasis *self)
   enum { N_BLOCKS = 8 };
   size_t keep = SEEDLM_LEVEL (SEEDLM_N_LEVELS - 1);
   float *blocks = malloc ((size_t) N_BLOCKS * self->block_size * sizeof *blocks);
-  float *scratch = aligned_alloc (32, (seedlm_scan_scratch (self->block_size) * sizeof *scratch + 31) / 32 * 32);
+  float *scratch =
+      aligned_alloc (32, (seedlm_scan_scratch (self->block_size) * sizeof *scratch + 31) / 32 * 32);
   SeedlmCandidate *entries = malloc (N_BLOCKS * 2 * keep * sizeof *entries);
   int ok = blocks && scratch && entries;
   if (ok) {
@@ -180,7 +184,8 @@ calibrate (SeedlmBasis *self)
     SeedlmList lists[N_BLOCKS];
     for (unsigned b = 0; b < N_BLOCKS; b++) {
       random_block (blocks + (size_t) b * self->block_size, self->block_size, &random);
-      lists[b] = (SeedlmList){ .low = -1, .high = 2, .keep = keep, .entries = entries + b * 2 * keep };
+      lists[b] =
+          (SeedlmList){ .low = -1, .high = 2, .keep = keep, .entries = entries + b * 2 * keep };
     }
     seedlm_scan (self, blocks, N_BLOCKS, lists, scratch);
     for (unsigned level = 0; level < SEEDLM_N_LEVELS; level++) {
@@ -213,7 +218,8 @@ seedlm_basis_new (const SeedlmSequence *sequence, unsigned block_size, unsigned 
     seedlm_basis_free (self);
     return NULL;
   }
-  self->bytes = bytes + (uint64_t) self->n_hard * ((uint64_t) block_size * rank + 1) * sizeof (float);
+  self->bytes =
+      bytes + (uint64_t) self->n_hard * ((uint64_t) block_size * rank + 1) * sizeof (float);
   return self;
 }
 

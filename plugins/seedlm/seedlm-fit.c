@@ -8,7 +8,8 @@
 #define MIN_WEIGHT 1e-6f /* of an element, relative to the largest in its block */
 
 int
-seedlm_ask_quantize (void *user_data, const float *t, size_t n, const float *metric, uint32_t *codes, float *t_hat)
+seedlm_ask_quantize (void *user_data, const float *t, size_t n, const float *metric,
+                     uint32_t *codes, float *t_hat)
 {
   const SeedlmAsk *ask = user_data;
   const AfpMetric view = { AFP_METRIC_MATRIX, ask->rank, metric };
@@ -24,12 +25,14 @@ seedlm_weights_new (const AfpMetric *metric, gsize n)
 
   if (stride == 0 || !metric->data)
     return NULL;
-  float *weights = g_new (float, MAX (n *length, 1));
+  float *weights = g_new (float, MAX (n * length, 1));
   for (gsize b = 0; b < n; b++) {
     const float *g = metric->data + b * stride;
     float *out = weights + b * length, top = 0;
     for (guint i = 0; i < length; i++) {
-      out[i] = g[metric->kind == AFP_METRIC_SCALAR ? 0 : metric->kind == AFP_METRIC_DIAGONAL ? i : i * (length + 1)];
+      out[i] = g[metric->kind == AFP_METRIC_SCALAR     ? 0
+                 : metric->kind == AFP_METRIC_DIAGONAL ? i
+                                                       : i * (length + 1)];
       top = MAX (top, out[i]);
     }
     for (guint i = 0; i < length; i++)
@@ -45,7 +48,7 @@ typedef struct {
   SeedlmWorkers *workers;
   gsize n, keep;
   gboolean choosing;
-  float *blocks, *weights; /* n x block_size */
+  float *blocks, *weights;     /* n x block_size */
   SeedlmCandidate *candidates; /* n x keep */
   guint32 *places;
   double *errors;
@@ -75,8 +78,8 @@ candidates_per_block (guint rank)
 guint64
 seedlm_fit_bytes (guint block_size, guint rank, guint64 samples)
 {
-  return samples * (candidates_per_block (rank) * sizeof (SeedlmCandidate) + sizeof (guint32) + sizeof (double) +
-                    (2 * block_size + rank + rank * rank) * sizeof (float));
+  return samples * (candidates_per_block (rank) * sizeof (SeedlmCandidate) + sizeof (guint32) +
+                    sizeof (double) + (2 * block_size + rank + rank * rank) * sizeof (float));
 }
 
 /* With one scale per row the row must be known, so that blocks are picked here: one from each of n equal stretches. */
@@ -86,13 +89,15 @@ sample_rows (FitJob *job, GError **error)
   const SeedlmFit *fit = job->fit;
   const AfpLayout *layout = afp_context_get_layout (fit->ctx);
   const guint length = fit->basis->block_size;
-  const guint64 per_row = afp_layout_get_padded_cols (layout) / length, total = afp_layout_get_rows (layout) * per_row;
+  const guint64 per_row = afp_layout_get_padded_cols (layout) / length,
+                total = afp_layout_get_rows (layout) * per_row;
 
   job->n = MIN (total, (guint64) fit->samples);
   job->blocks = g_new (float, job->n *length);
   for (gsize i = 0; i < job->n; i++) {
     const guint64 index = (guint64) (((double) i + 0.5) * (double) total / (double) job->n);
-    const guint64 row = MIN (index, total - 1) / per_row, col = MIN (index, total - 1) % per_row * length;
+    const guint64 row = MIN (index, total - 1) / per_row,
+                  col = MIN (index, total - 1) % per_row * length;
     float *block = job->blocks + i * length;
     if (!afp_context_read (fit->ctx, row, 1, col, length, block, error))
       return FALSE;
@@ -125,12 +130,14 @@ static gboolean
 collect_chunk (gsize index, gpointer user_data, GError **error)
 {
   FitJob *job = user_data;
-  const gsize from = index * CHUNK, n = MIN (CHUNK, job->n - from), length = job->fit->basis->block_size;
+  const gsize from = index * CHUNK, n = MIN (CHUNK, job->n - from),
+              length = job->fit->basis->block_size;
   SeedlmSearch *search = seedlm_workers_take (job->workers, error);
 
   if (!search)
     return FALSE;
-  seedlm_search_collect (search, job->blocks + from * length, n, job->keep, job->candidates + from * job->keep);
+  seedlm_search_collect (search, job->blocks + from * length, n, job->keep,
+                         job->candidates + from * job->keep);
   for (gsize i = from; i < from + n; i++)
     job->places[i] = job->candidates[i * job->keep].place;
   seedlm_workers_give (job->workers, search);
@@ -142,18 +149,20 @@ static gboolean
 choose_chunk (gsize index, gpointer user_data, GError **error)
 {
   FitJob *job = user_data;
-  const gsize from = index * CHUNK, n = MIN (CHUNK, job->n - from), length = job->fit->basis->block_size;
+  const gsize from = index * CHUNK, n = MIN (CHUNK, job->n - from),
+              length = job->fit->basis->block_size;
   SeedlmAsk ask = { job->fit->quantizer, job->fit->basis->rank, error };
-  const SeedlmSearchParams params = {
-    .quantize = seedlm_ask_quantize, .user_data = &ask, .n_codes = afp_quantizer_get_n_codes (job->fit->quantizer)
-  };
+  const SeedlmSearchParams params = { .quantize = seedlm_ask_quantize,
+                                      .user_data = &ask,
+                                      .n_codes = afp_quantizer_get_n_codes (job->fit->quantizer) };
   SeedlmSearch *search = seedlm_workers_take (job->workers, error);
 
   if (!search)
     return FALSE;
-  const gboolean ok =
-      seedlm_search_choose (search, &params, job->blocks + from * length, job->weights ? job->weights + from * length : NULL, n,
-                            job->keep, job->candidates + from * job->keep, job->places + from, job->errors + from);
+  const gboolean ok = seedlm_search_choose (search, &params, job->blocks + from * length,
+                                            job->weights ? job->weights + from * length : NULL, n,
+                                            job->keep, job->candidates + from * job->keep,
+                                            job->places + from, job->errors + from);
   seedlm_workers_give (job->workers, search);
   return ok;
 }
@@ -166,8 +175,9 @@ fit_chosen (FitJob *job, GError **error)
   const guint length = basis->block_size, rank = basis->rank;
 
   for (gsize i = 0; i < job->n; i++)
-    seedlm_project (basis->sequence->values + job->places[i], length, rank, job->blocks + i * length,
-                    job->weights ? job->weights + i * length : NULL, job->t + i * rank, job->metric + i * rank * rank);
+    seedlm_project (basis->sequence->values + job->places[i], length, rank,
+                    job->blocks + i * length, job->weights ? job->weights + i * length : NULL,
+                    job->t + i * rank, job->metric + i * rank * rank);
   const AfpMetric metric = { AFP_METRIC_MATRIX, rank, job->metric };
   return afp_quantizer_fit (job->fit->quantizer, job->t, job->n, &metric, error);
 }
@@ -185,7 +195,7 @@ seedlm_fit_quantizer (const SeedlmFit *fit, GError **error)
   const gsize n_chunks = (job.n + CHUNK - 1) / CHUNK;
   job.keep = MIN (job.keep, fit->basis->n_usable);
   job.workers = seedlm_workers_new (fit->basis, afp_quantizer_get_n_codes (fit->quantizer));
-  job.candidates = g_new (SeedlmCandidate, job.n *job.keep);
+  job.candidates = g_new (SeedlmCandidate, job.n * job.keep);
   job.places = g_new (guint32, job.n);
   job.errors = g_new (double, job.n);
   job.t = g_new (float, job.n *rank);

@@ -143,8 +143,9 @@ seedlm_sequence_new (unsigned seed_bits, uint32_t leap, size_t extra)
   self->index[0] = 0;
 
   for (size_t n = 0; n < self->n_values; n++)
-    self->values[n] = n < period ? seedlm_value (self->states[n + 1 == period ? 0 : n + 1], seed_bits)
-                                 : self->values[n - period];
+    self->values[n] = n < period
+                          ? seedlm_value (self->states[n + 1 == period ? 0 : n + 1], seed_bits)
+                          : self->values[n - period];
   return self;
 }
 
@@ -162,8 +163,8 @@ seedlm_sequence_free (SeedlmSequence *self)
 /* --- decoding ------------------------------------------------------------------------------------------------------ */
 
 static inline __attribute__ ((always_inline)) void
-decode_rank (const float *restrict u, unsigned block_size, const unsigned rank, const float *restrict t, float scale,
-             float *restrict out)
+decode_rank (const float *restrict u, unsigned block_size, const unsigned rank,
+             const float *restrict t, float scale, float *restrict out)
 {
   for (unsigned i = 0; i < block_size; i++) {
     float sum = u[0] * t[0];
@@ -175,7 +176,8 @@ decode_rank (const float *restrict u, unsigned block_size, const unsigned rank, 
 }
 
 void
-seedlm_decode (const float *u, unsigned block_size, unsigned rank, const float *t, float scale, float *out)
+seedlm_decode (const float *u, unsigned block_size, unsigned rank, const float *t, float scale,
+               float *out)
 {
   switch (rank) {
   case 1:

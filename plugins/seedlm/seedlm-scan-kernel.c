@@ -43,8 +43,12 @@ select_first (SeedlmCandidate *e, size_t n, size_t keep)
   size_t lo = 0, hi = n;
   while (hi - lo > 1) {
     SeedlmCandidate a = e[lo], b = e[lo + (hi - lo) / 2], c = e[hi - 1];
-    SeedlmCandidate pivot = before (a, b) ? (before (b, c) ? b : before (a, c) ? c : a)
-                                          : (before (a, c) ? a : before (b, c) ? c : b);
+    SeedlmCandidate pivot = before (a, b) ? (before (b, c)   ? b
+                                             : before (a, c) ? c
+                                                             : a)
+                                          : (before (a, c)   ? a
+                                             : before (b, c) ? c
+                                                             : b);
     size_t i = lo, j = hi - 1;
     for (;;) {
       while (before (e[i], pivot))
@@ -111,8 +115,8 @@ list_add (SeedlmList *list, float energy, uint32_t place)
 
 /* r[n] for n in [0, count) of @n_blocks blocks; @w: block_size rows of GROUP. */
 static void
-slide_portable (const float *values, unsigned block_size, unsigned rank, const float *w, unsigned n_blocks, float *r,
-                unsigned count)
+slide_portable (const float *values, unsigned block_size, unsigned rank, const float *w,
+                unsigned n_blocks, float *r, unsigned count)
 {
   for (unsigned b = 0; b < n_blocks; b++)
     for (unsigned n = 0; n < count; n += LANES) {
@@ -127,7 +131,8 @@ slide_portable (const float *values, unsigned block_size, unsigned rank, const f
 }
 
 static void
-tile_portable (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place, SeedlmList *lists)
+tile_portable (const float *factors, unsigned rank, const float *r, unsigned n_blocks,
+               uint32_t place, SeedlmList *lists)
 {
   unsigned triangle = rank * (rank + 1) / 2;
   for (unsigned n = 0; n < SEEDLM_TILE; n += LANES, factors += triangle * LANES)
@@ -196,8 +201,8 @@ slide_avx2_step (const float *v, unsigned block_size, unsigned rank, const float
 
 /* @w is padded with zeros to a multiple of QUAD blocks, and @count is a multiple of STEP. */
 AVX2 static void
-slide_avx2 (const float *values, unsigned block_size, unsigned rank, const float *w, unsigned n_blocks, float *r,
-            unsigned count)
+slide_avx2 (const float *values, unsigned block_size, unsigned rank, const float *w,
+            unsigned n_blocks, float *r, unsigned count)
 {
   for (unsigned b = 0; b < n_blocks; b += QUAD)
     for (unsigned n = 0; n < count; n += STEP)
@@ -206,7 +211,8 @@ slide_avx2 (const float *values, unsigned block_size, unsigned rank, const float
 
 /* Energies of 8 seeds for two blocks. */
 AVX2 INLINE void
-energy_avx2 (const float *f, const unsigned rank, const float *x0, const float *x1, __m256 *e0, __m256 *e1)
+energy_avx2 (const float *f, const unsigned rank, const float *x0, const float *x1, __m256 *e0,
+             __m256 *e1)
 {
   __m256 c0[SEEDLM_MAX_RANK], c1[SEEDLM_MAX_RANK];
   *e0 = *e1 = _mm256_setzero_ps ();
@@ -229,8 +235,8 @@ energy_avx2 (const float *f, const unsigned rank, const float *x0, const float *
 }
 
 AVX2 INLINE void
-tile_avx2_rank (const float *factors, const unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
-                SeedlmList *lists)
+tile_avx2_rank (const float *factors, const unsigned rank, const float *r, unsigned n_blocks,
+                uint32_t place, SeedlmList *lists)
 {
   const unsigned triangle = rank * (rank + 1) / 2;
   float low[SEEDLM_GROUP];
@@ -251,14 +257,16 @@ tile_avx2_rank (const float *factors, const unsigned rank, const float *r, unsig
         float lanes[LANES];
         _mm256_storeu_ps (lanes, e[j]);
         for (unsigned m = (unsigned) _mm256_movemask_ps (hit[j]); m; m &= m - 1)
-          list_add (&lists[b + j], lanes[__builtin_ctz (m)], place + n + (unsigned) __builtin_ctz (m));
+          list_add (&lists[b + j], lanes[__builtin_ctz (m)],
+                    place + n + (unsigned) __builtin_ctz (m));
         low[b + j] = lists[b + j].low;
       }
     }
 }
 
 AVX2 static void
-tile_avx2 (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place, SeedlmList *lists)
+tile_avx2 (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
+           SeedlmList *lists)
 {
   switch (rank) {
   case 1:
@@ -291,10 +299,10 @@ tile_avx2 (const float *factors, unsigned rank, const float *r, unsigned n_block
 
 /* --- choice of the code ---------------------------------------------------------------------------------------------- */
 
-typedef void (*Slide) (const float *values, unsigned block_size, unsigned rank, const float *w, unsigned n_blocks,
-                       float *r, unsigned count);
-typedef void (*Tile) (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
-                      SeedlmList *lists);
+typedef void (*Slide) (const float *values, unsigned block_size, unsigned rank, const float *w,
+                       unsigned n_blocks, float *r, unsigned count);
+typedef void (*Tile) (const float *factors, unsigned rank, const float *r, unsigned n_blocks,
+                      uint32_t place, SeedlmList *lists);
 
 static int simd_wanted = 1;
 
@@ -316,7 +324,8 @@ seedlm_scan_scratch (unsigned block_size)
 }
 
 void
-seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmList *lists, float *scratch)
+seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmList *lists,
+             float *scratch)
 {
   Slide slide = slide_portable;
   Tile tile = tile_portable;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 512  /* coefficient vectors per call of the quantizer */
-#define CHUNK 32   /* blocks searched together */
+#define BATCH 512   /* coefficient vectors per call of the quantizer */
+#define CHUNK 32    /* blocks searched together */
 #define WEIGHED 256 /* seeds tried per block where errors are weighted */
 
 typedef struct {
@@ -44,7 +44,8 @@ uint64_t
 seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, unsigned n_codes)
 {
   uint64_t floats = seedlm_scan_scratch (block_size) + (uint64_t) CHUNK * (block_size + rank) +
-                    (uint64_t) BATCH * (2 * rank + rank * rank) + (uint64_t) (BATCH + CHUNK) * n_codes;
+                    (uint64_t) BATCH * (2 * rank + rank * rank) +
+                    (uint64_t) (BATCH + CHUNK) * n_codes;
   return sizeof (SeedlmSearch) + floats * sizeof (float) +
          (uint64_t) pool_entries (seed_bits) * sizeof (SeedlmCandidate);
 }
@@ -74,8 +75,8 @@ seedlm_search_new (const SeedlmBasis *basis, unsigned n_codes)
   self->best_t = new_array ((size_t) CHUNK * rank);
   self->codes = new_array ((size_t) BATCH * n_codes);
   self->best_codes = new_array ((size_t) CHUNK * n_codes);
-  if (!self->pool || !self->scratch || !self->normed || !self->t || !self->metric || !self->t_hat || !self->best_t ||
-      !self->codes || !self->best_codes) {
+  if (!self->pool || !self->scratch || !self->normed || !self->t || !self->metric || !self->t_hat ||
+      !self->best_t || !self->codes || !self->best_codes) {
     seedlm_search_free (self);
     return NULL;
   }
@@ -103,8 +104,8 @@ seedlm_search_free (SeedlmSearch *self)
 
 /* g = U'DU + U'Dw for the block; D = 1 without weights */
 static inline __attribute__ ((always_inline)) void
-moments (const float *u, unsigned block_size, const unsigned rank, const float *w, const float *weights,
-         double g[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK], double *b)
+moments (const float *u, unsigned block_size, const unsigned rank, const float *w,
+         const float *weights, double g[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK], double *b)
 {
   for (unsigned p = 0; p < rank; p++) {
     b[p] = 0;
@@ -122,10 +123,11 @@ moments (const float *u, unsigned block_size, const unsigned rank, const float *
 
 /* Least squares by Cholesky in double: U is known to have a condition number below 10^6. */
 void
-seedlm_project (const float *u, unsigned block_size, unsigned rank, const float *w, const float *weights, float *t,
-                float *metric)
+seedlm_project (const float *u, unsigned block_size, unsigned rank, const float *w,
+                const float *weights, float *t, float *metric)
 {
-  double g[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK], y[SEEDLM_MAX_RANK], l[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK];
+  double g[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK], y[SEEDLM_MAX_RANK],
+      l[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK];
   if (rank == 3)
     moments (u, block_size, 3, w, weights, g, y);
   else if (rank == 4)
@@ -161,7 +163,8 @@ seedlm_project (const float *u, unsigned block_size, unsigned rank, const float 
 
 /* |w - U t|^2 as a decoder sees it, apart from the scale */
 static double
-error_of (const float *u, unsigned block_size, unsigned rank, const float *w, const float *weights, const float *t)
+error_of (const float *u, unsigned block_size, unsigned rank, const float *w, const float *weights,
+          const float *t)
 {
   float out[SEEDLM_MAX_BLOCK];
   double error = 0;
@@ -184,12 +187,13 @@ try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
   unsigned block_size = basis->block_size, rank = basis->rank;
   for (unsigned i = 0; i < n; i++) {
     const Job *job = &self->jobs[self->owner[i]];
-    seedlm_project (sequence->values + self->place[i], block_size, rank, job->block, job->weights, self->t + (size_t) i * rank,
-             self->metric + (size_t) i * rank * rank);
+    seedlm_project (sequence->values + self->place[i], block_size, rank, job->block, job->weights,
+                    self->t + (size_t) i * rank, self->metric + (size_t) i * rank * rank);
   }
   const float *t_hat = self->t;
   if (params->quantize) {
-    if (!params->quantize (params->user_data, self->t, n, self->metric, self->n_codes ? self->codes : NULL, self->t_hat))
+    if (!params->quantize (params->user_data, self->t, n, self->metric,
+                           self->n_codes ? self->codes : NULL, self->t_hat))
       return 0;
     t_hat = self->t_hat;
   }
@@ -197,16 +201,16 @@ try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
     unsigned owner = self->owner[i];
     Job *job = &self->jobs[owner];
     uint32_t seed = sequence->states[self->place[i]];
-    double error = error_of (sequence->values + self->place[i], block_size, rank, job->block, job->weights,
-                             t_hat + (size_t) i * rank);
+    double error = error_of (sequence->values + self->place[i], block_size, rank, job->block,
+                             job->weights, t_hat + (size_t) i * rank);
     if (!(error < job->best || (error == job->best && seed < job->best_seed)))
       continue;
     job->best = error;
     job->best_seed = seed;
     job->best_place = self->place[i];
     memcpy (self->best_t + (size_t) owner * rank, t_hat + (size_t) i * rank, rank * sizeof (float));
-    memcpy (self->best_codes + (size_t) owner * self->n_codes, self->codes + (size_t) i * self->n_codes,
-            self->n_codes * sizeof (uint32_t));
+    memcpy (self->best_codes + (size_t) owner * self->n_codes,
+            self->codes + (size_t) i * self->n_codes, self->n_codes * sizeof (uint32_t));
   }
   return 1;
 }
@@ -222,7 +226,8 @@ may_win (const SeedlmSearch *self, const Job *job, float energy)
 
 /* Tries the entries of the lists in order until none of them can win. Jobs first..first+n use lists[0..n). */
 static int
-try_lists (SeedlmSearch *self, const SeedlmSearchParams *params, const unsigned *jobs, unsigned n_jobs)
+try_lists (SeedlmSearch *self, const SeedlmSearchParams *params, const unsigned *jobs,
+           unsigned n_jobs)
 {
   for (size_t each = 4;; each = each < 64 ? 2 * each : each) {
     unsigned n = 0, active = 0;
@@ -262,7 +267,9 @@ start_jobs (SeedlmSearch *self, const float *blocks, const float *weights, unsig
   unsigned block_size = self->basis->block_size;
   for (unsigned b = 0; b < n; b++) {
     Job *job = &self->jobs[b];
-    *job = (Job){ .block = blocks + (size_t) b * block_size, .best = INFINITY, .best_seed = UINT32_MAX };
+    *job = (Job){ .block = blocks + (size_t) b * block_size,
+                  .best = INFINITY,
+                  .best_seed = UINT32_MAX };
     float low = INFINITY, high = 0;
     for (unsigned i = 0; i < block_size; i++) {
       job->norm += (double) job->block[i] * job->block[i];
@@ -280,19 +287,19 @@ start_jobs (SeedlmSearch *self, const float *blocks, const float *weights, unsig
 
 /* Lists of the best @keep seeds with low <= energy <= high for n <= SEEDLM_GROUP jobs, into lists[0..n). */
 static void
-scan_jobs (SeedlmSearch *self, const unsigned *jobs, unsigned n, size_t keep, float low, const float *high)
+scan_jobs (SeedlmSearch *self, const unsigned *jobs, unsigned n, size_t keep, float low,
+           const float *high)
 {
   unsigned block_size = self->basis->block_size;
   float normed[SEEDLM_GROUP * SEEDLM_MAX_BLOCK];
   for (unsigned j = 0; j < n; j++) {
-    self->lists[j] = (SeedlmList){
-      .low = low,
-      .high = high[jobs[j]],
-      .keep = keep,
-      .dropped = low >= 0,
-      .entries = self->pool + (size_t) j * 2 * keep
-    };
-    memcpy (normed + (size_t) j * block_size, self->normed + (size_t) jobs[j] * block_size, block_size * sizeof (float));
+    self->lists[j] = (SeedlmList){ .low = low,
+                                   .high = high[jobs[j]],
+                                   .keep = keep,
+                                   .dropped = low >= 0,
+                                   .entries = self->pool + (size_t) j * 2 * keep };
+    memcpy (normed + (size_t) j * block_size, self->normed + (size_t) jobs[j] * block_size,
+            block_size * sizeof (float));
     self->jobs[jobs[j]].next = 0;
   }
   seedlm_scan (self->basis, normed, n, self->lists, self->scratch);
@@ -326,13 +333,14 @@ take_zero (SeedlmSearch *self, const SeedlmZero *zero, unsigned job_index)
   self->jobs[job_index].best_seed = zero->seed;
   memcpy (self->best_t + (size_t) job_index * rank, zero->t_hat, rank * sizeof (float));
   if (self->n_codes)
-    memcpy (self->best_codes + (size_t) job_index * self->n_codes, zero->codes, self->n_codes * sizeof (uint32_t));
+    memcpy (self->best_codes + (size_t) job_index * self->n_codes, zero->codes,
+            self->n_codes * sizeof (uint32_t));
 }
 
 /* Searches the jobs in @jobs, with lists of @keep seeds; sorts out those that need longer lists. */
 static int
-search_jobs (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned *jobs, unsigned *n_jobs, size_t keep, float low,
-             float *high)
+search_jobs (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned *jobs, unsigned *n_jobs,
+             size_t keep, float low, float *high)
 {
   unsigned left = 0, group = SEEDLM_GROUP;
   while (group > 1 && (size_t) group * 2 * keep > self->pool_size)
@@ -395,7 +403,9 @@ search_chunk (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
     level = SEEDLM_N_LEVELS;
   unsigned n_scanned = n_jobs, n_short = 0;
   for (unsigned first = level; n_jobs > 0; level++) {
-    size_t keep = level < SEEDLM_N_LEVELS ? 2 * SEEDLM_LEVEL (level) : weighed ? WEIGHED : self->pool_size / 2;
+    size_t keep = level < SEEDLM_N_LEVELS ? 2 * SEEDLM_LEVEL (level)
+                  : weighed               ? WEIGHED
+                                          : self->pool_size / 2;
     float low = level < SEEDLM_N_LEVELS ? self->basis->hints[level] : -1;
     if (!search_jobs (self, params, jobs, &n_jobs, keep, low, high))
       return 0;
@@ -407,13 +417,15 @@ search_chunk (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
 }
 
 int
-seedlm_search_run (SeedlmSearch *self, const SeedlmSearchParams *params, const float *blocks, const float *weights,
-                   size_t n, uint32_t *seeds, float *t_hat, uint32_t *codes, double *errors)
+seedlm_search_run (SeedlmSearch *self, const SeedlmSearchParams *params, const float *blocks,
+                   const float *weights, size_t n, uint32_t *seeds, float *t_hat, uint32_t *codes,
+                   double *errors)
 {
   unsigned block_size = self->basis->block_size, rank = self->basis->rank;
   for (size_t from = 0; from < n; from += CHUNK) {
     unsigned now = n - from < CHUNK ? (unsigned) (n - from) : CHUNK;
-    start_jobs (self, blocks + from * block_size, weights ? weights + from * block_size : NULL, now);
+    start_jobs (self, blocks + from * block_size, weights ? weights + from * block_size : NULL,
+                now);
     if (!search_chunk (self, params, now))
       return 0;
     for (unsigned b = 0; b < now; b++) {
@@ -423,7 +435,8 @@ seedlm_search_run (SeedlmSearch *self, const SeedlmSearchParams *params, const f
     }
     memcpy (t_hat + from * rank, self->best_t, (size_t) now * rank * sizeof *t_hat);
     if (codes)
-      memcpy (codes + from * self->n_codes, self->best_codes, (size_t) now * self->n_codes * sizeof *codes);
+      memcpy (codes + from * self->n_codes, self->best_codes,
+              (size_t) now * self->n_codes * sizeof *codes);
   }
   return 1;
 }
@@ -431,7 +444,8 @@ seedlm_search_run (SeedlmSearch *self, const SeedlmSearchParams *params, const f
 /* --- for fitting ------------------------------------------------------------------------------------------------------- */
 
 void
-seedlm_search_collect (SeedlmSearch *self, const float *blocks, size_t n, size_t keep, SeedlmCandidate *candidates)
+seedlm_search_collect (SeedlmSearch *self, const float *blocks, size_t n, size_t keep,
+                       SeedlmCandidate *candidates)
 {
   unsigned block_size = self->basis->block_size;
   const float high[SEEDLM_GROUP] = { 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2 };
@@ -446,19 +460,21 @@ seedlm_search_collect (SeedlmSearch *self, const float *blocks, size_t n, size_t
     scan_jobs (self, jobs, now, keep, -1, high);
     for (unsigned j = 0; j < now; j++)
       for (size_t i = 0; i < keep; i++)
-        candidates[(from + j) * keep + i] = i < self->lists[j].n ? self->lists[j].entries[i]
-                                                                 : (SeedlmCandidate){ 0, UINT32_MAX };
+        candidates[(from + j) * keep + i] =
+            i < self->lists[j].n ? self->lists[j].entries[i] : (SeedlmCandidate){ 0, UINT32_MAX };
   }
 }
 
 int
-seedlm_search_choose (SeedlmSearch *self, const SeedlmSearchParams *params, const float *blocks, const float *weights,
-                      size_t n, size_t keep, const SeedlmCandidate *candidates, uint32_t *places, double *errors)
+seedlm_search_choose (SeedlmSearch *self, const SeedlmSearchParams *params, const float *blocks,
+                      const float *weights, size_t n, size_t keep,
+                      const SeedlmCandidate *candidates, uint32_t *places, double *errors)
 {
   unsigned block_size = self->basis->block_size, jobs[CHUNK];
   for (size_t from = 0; from < n; from += CHUNK) {
     unsigned now = n - from < CHUNK ? (unsigned) (n - from) : CHUNK;
-    start_jobs (self, blocks + from * block_size, weights ? weights + from * block_size : NULL, now);
+    start_jobs (self, blocks + from * block_size, weights ? weights + from * block_size : NULL,
+                now);
     for (unsigned j = 0; j < now; j++) {
       SeedlmCandidate *list = (SeedlmCandidate *) candidates + (from + j) * keep;
       size_t length = keep;

@@ -12,7 +12,8 @@ struct _SeedlmTables {
 };
 
 static GMutex tables_lock;
-static GQueue tables_recent = G_QUEUE_INIT; /* of SeedlmTables, last used first; under tables_lock */
+static GQueue tables_recent =
+    G_QUEUE_INIT; /* of SeedlmTables, last used first; under tables_lock */
 
 static SeedlmTables *
 tables_ref (SeedlmTables *tables)
@@ -51,19 +52,22 @@ add_basis (SeedlmTables *self, GError **error)
   if (bytes > SEEDLM_TABLES_LIMIT) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
                  "seedlm: block-size=%u rank=%u seed-bits=%u need tables of %" G_GUINT64_FORMAT
-                 " bytes, but %" G_GUINT64_FORMAT " are the limit: take fewer seed-bits, or a block-size of rank + 2 or more",
+                 " bytes, but %" G_GUINT64_FORMAT
+                 " are the limit: take fewer seed-bits, or a block-size of rank + 2 or more",
                  self->block_size, self->rank, self->seed_bits, bytes, SEEDLM_TABLES_LIMIT);
     return FALSE;
   }
   SeedlmBasis *basis = seedlm_basis_new (self->sequence, self->block_size, self->rank);
   if (!basis) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY, "seedlm: no memory for tables of %" G_GUINT64_FORMAT " bytes", bytes);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+                 "seedlm: no memory for tables of %" G_GUINT64_FORMAT " bytes", bytes);
     return FALSE;
   }
   if (basis->n_usable == 0) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
-                 "seedlm: none of the %u seeds of %u bits spans %u dimensions: take more seed-bits or a lower rank",
-                 self->sequence->period, self->seed_bits, self->rank);
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_CODEC,
+        "seedlm: none of the %u seeds of %u bits spans %u dimensions: take more seed-bits or a lower rank",
+        self->sequence->period, self->seed_bits, self->rank);
     seedlm_basis_free (basis);
     return FALSE;
   }
@@ -77,7 +81,8 @@ tables_find (guint seed_bits, guint leap, guint block_size, guint rank)
 {
   for (GList *l = tables_recent.head; l; l = l->next) {
     SeedlmTables *tables = l->data;
-    if (tables->seed_bits != seed_bits || tables->leap != leap || tables->block_size != block_size || tables->rank != rank)
+    if (tables->seed_bits != seed_bits || tables->leap != leap ||
+        tables->block_size != block_size || tables->rank != rank)
       continue;
     g_queue_unlink (&tables_recent, l);
     g_queue_push_head_link (&tables_recent, l);
@@ -100,8 +105,8 @@ tables_new (guint seed_bits, guint leap, guint block_size, guint rank, GError **
   tables->sequence = seedlm_sequence_new (seed_bits, leap, SEEDLM_EXTRA);
   if (tables->sequence)
     return tables;
-  g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY, "seedlm: no memory for a sequence of %" G_GUINT64_FORMAT " bytes",
-               tables->bytes);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+               "seedlm: no memory for a sequence of %" G_GUINT64_FORMAT " bytes", tables->bytes);
   seedlm_tables_unref (tables);
   return NULL;
 }
@@ -121,7 +126,8 @@ tables_drop_old (void)
 }
 
 SeedlmTables *
-seedlm_tables_get (guint seed_bits, guint leap, guint block_size, guint rank, gboolean encoding, GError **error)
+seedlm_tables_get (guint seed_bits, guint leap, guint block_size, guint rank, gboolean encoding,
+                   GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&tables_lock);
   SeedlmTables *tables = tables_find (seed_bits, leap, block_size, rank);
@@ -178,8 +184,10 @@ seedlm_workers_take (SeedlmWorkers *workers, GError **error)
     search = g_ptr_array_steal_index_fast (workers->idle, workers->idle->len - 1);
   g_mutex_unlock (&workers->lock);
   if (!search && !(search = seedlm_search_new (workers->basis, workers->n_codes)))
-    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY, "seedlm: no memory to search in: %" G_GUINT64_FORMAT " bytes",
-                 seedlm_search_bytes (workers->basis->sequence->seed_bits, workers->basis->block_size, workers->basis->rank,
+    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+                 "seedlm: no memory to search in: %" G_GUINT64_FORMAT " bytes",
+                 seedlm_search_bytes (workers->basis->sequence->seed_bits,
+                                      workers->basis->block_size, workers->basis->rank,
                                       workers->n_codes));
   return search;
 }

@@ -41,16 +41,19 @@ static const char *const layout_values[] = { "auto", "row", "flat", NULL };
 static const char *const scale_values[] = { "none", "tensor", "row", NULL };
 
 static const AfpProperty seedlm_properties[] = {
-  AFP_PROP_UINT ("block-size", "C", AFP_PROPERTY_FORMAT, AfpSeedlm, block_size, 1, SEEDLM_MAX_BLOCK, "12", "weights",
-                 "Weights that share a seed"),
-  AFP_PROP_UINT ("rank", "P", AFP_PROPERTY_FORMAT, AfpSeedlm, rank, 1, SEEDLM_MAX_RANK, "4", "coefficients",
-                 "Coefficients per block, at most block-size"),
-  AFP_PROP_UINT ("seed-bits", "K", AFP_PROPERTY_FORMAT, AfpSeedlm, seed_bits, SEEDLM_MIN_SEED_BITS, 20, "16", "bits",
-                 "Bits of the shift register; 2^K - 1 seeds are searched"),
-  AFP_PROP_UINT ("leap", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpSeedlm, leap, 1, (1 << 20) - 2, "auto", "clocks",
-                 "Clocks of the register from one value to the next, coprime with 2^K - 1; 1 is the paper's, auto takes 16"),
-  AFP_PROP_ENUM ("layout", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, layout, "auto", layout_values,
-                 "Blocks stay in their row, or cross rows (flat, the paper's); auto: row, but flat where that would pad too much"),
+  AFP_PROP_UINT ("block-size", "C", AFP_PROPERTY_FORMAT, AfpSeedlm, block_size, 1, SEEDLM_MAX_BLOCK,
+                 "12", "weights", "Weights that share a seed"),
+  AFP_PROP_UINT ("rank", "P", AFP_PROPERTY_FORMAT, AfpSeedlm, rank, 1, SEEDLM_MAX_RANK, "4",
+                 "coefficients", "Coefficients per block, at most block-size"),
+  AFP_PROP_UINT ("seed-bits", "K", AFP_PROPERTY_FORMAT, AfpSeedlm, seed_bits, SEEDLM_MIN_SEED_BITS,
+                 20, "16", "bits", "Bits of the shift register; 2^K - 1 seeds are searched"),
+  AFP_PROP_UINT (
+      "leap", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpSeedlm, leap, 1, (1 << 20) - 2,
+      "auto", "clocks",
+      "Clocks of the register from one value to the next, coprime with 2^K - 1; 1 is the paper's, auto takes 16"),
+  AFP_PROP_ENUM (
+      "layout", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, layout, "auto", layout_values,
+      "Blocks stay in their row, or cross rows (flat, the paper's); auto: row, but flat where that would pad too much"),
   AFP_PROP_ENUM ("scale", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, scale, "tensor", scale_values,
                  "Divide by the root mean square of the tensor or of each row first"),
   AFP_PROP_UINT ("coeff-bits", NULL, 0, AfpSeedlm, coeff_bits, 2, 8, "4", "bits",
@@ -59,7 +62,8 @@ static const AfpProperty seedlm_properties[] = {
                  "Blocks that the quantizer of the coefficients is fitted to, at most"),
   AFP_PROP_UINT ("rounds", NULL, 0, AfpSeedlm, rounds, 0, 100, "4", NULL,
                  "Rounds of choosing seeds and fitting that quantizer again"),
-  AFP_PROP_UINT ("candidates", NULL, AFP_PROPERTY_AUTO, AfpSeedlm, candidates, 1, 1 << 20, "auto", "seeds",
+  AFP_PROP_UINT ("candidates", NULL, AFP_PROPERTY_AUTO, AfpSeedlm, candidates, 1, 1 << 20, "auto",
+                 "seeds",
                  "Seeds tried per block, at most; auto: as many as the true minimum takes"),
 };
 
@@ -68,7 +72,8 @@ static const AfpPreset seedlm_presets[] = {
     "The paper's 4 bits per weight, with one scale per tensor" },
   { "paper-3bit", "block-size=12 rank=4 seed-bits=16 leap=1 layout=flat scale=tensor coeff-bits=4",
     "The paper's 3 bits per weight, with one scale per tensor" },
-  { "fast", "block-size=8 rank=3 seed-bits=12", "3.5 bits per weight, six times as fast to encode as 16 seed-bits" },
+  { "fast", "block-size=8 rank=3 seed-bits=12",
+    "3.5 bits per weight, six times as fast to encode as 16 seed-bits" },
 };
 
 /* --- layout ---------------------------------------------------------------------------------------------------------- */
@@ -88,18 +93,22 @@ check_format (const AfpSeedlm *self, AfpError code, GError **error)
   const guint leap = resolved_leap (self), period = (1u << self->seed_bits) - 1;
 
   if (self->rank > self->block_size) {
-    g_set_error (error, AFP_ERROR, code, "rank=%u is more than block-size=%u: take a rank of at most %u", self->rank,
+    g_set_error (error, AFP_ERROR, code,
+                 "rank=%u is more than block-size=%u: take a rank of at most %u", self->rank,
                  self->block_size, self->block_size);
     return FALSE;
   }
   if (leap >= period || !seedlm_leap_is_coprime (self->seed_bits, leap)) {
-    g_set_error (error, AFP_ERROR, code, "leap=%u %s 2^%u - 1 = %u, so that not every seed is reached: take leap=%u", leap,
-                 leap >= period ? "is not below" : "has a factor in common with", self->seed_bits, period,
-                 seedlm_leap_default (self->seed_bits));
+    g_set_error (error, AFP_ERROR, code,
+                 "leap=%u %s 2^%u - 1 = %u, so that not every seed is reached: take leap=%u", leap,
+                 leap >= period ? "is not below" : "has a factor in common with", self->seed_bits,
+                 period, seedlm_leap_default (self->seed_bits));
     return FALSE;
   }
   if (self->scale == SCALE_ROW && self->layout == LAYOUT_FLAT) {
-    g_set_error (error, AFP_ERROR, code, "scale=row cannot go with layout=flat, whose blocks cross rows: take layout=row or scale=tensor");
+    g_set_error (
+        error, AFP_ERROR, code,
+        "scale=row cannot go with layout=flat, whose blocks cross rows: take layout=row or scale=tensor");
     return FALSE;
   }
   return TRUE;
@@ -113,7 +122,8 @@ is_flat (const AfpSeedlm *self, const AfpPlaneDesc *in)
 
   if (self->layout != LAYOUT_AUTO)
     return self->layout == LAYOUT_FLAT;
-  return self->scale != SCALE_ROW && in->rows > 1 && (in->cols < self->block_size || padded - in->cols > in->cols / 16);
+  return self->scale != SCALE_ROW && in->rows > 1 &&
+         (in->cols < self->block_size || padded - in->cols > in->cols / 16);
 }
 
 static gboolean
@@ -146,14 +156,16 @@ check_leap (const AfpSeedlm *self, GError **error)
 {
   if (self->leap <= 1)
     return TRUE;
-  const double correlation = seedlm_leap_correlation (self->seed_bits, self->leap, SEEDLM_CORRELATION_LAGS);
+  const double correlation =
+      seedlm_leap_correlation (self->seed_bits, self->leap, SEEDLM_CORRELATION_LAGS);
   if (correlation >= 0 && correlation <= SEEDLM_MAX_CORRELATION)
     return TRUE;
-  g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
-               "leap=%u makes neighbouring values alike: a serial correlation of %.2f within %d values of the %u-bit register, but "
-               "%.1f is the limit: take leap=%u",
-               self->leap, correlation, SEEDLM_CORRELATION_LAGS, self->seed_bits, SEEDLM_MAX_CORRELATION,
-               seedlm_leap_default (self->seed_bits));
+  g_set_error (
+      error, AFP_ERROR, AFP_ERROR_PROPERTY,
+      "leap=%u makes neighbouring values alike: a serial correlation of %.2f within %d values of the %u-bit register, but "
+      "%.1f is the limit: take leap=%u",
+      self->leap, correlation, SEEDLM_CORRELATION_LAGS, self->seed_bits, SEEDLM_MAX_CORRELATION,
+      seedlm_leap_default (self->seed_bits));
   return FALSE;
 }
 
@@ -167,8 +179,8 @@ seedlm_check (AfpElement *element, GError **error)
     return FALSE;
   const guint64 bytes = seedlm_basis_bound (self->seed_bits, self->block_size, self->rank);
   if (bytes > SEEDLM_TABLES_LIMIT || self->seed_bits <= 8) {
-    g_autoptr (SeedlmTables) tables =
-        seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size, self->rank, TRUE, error);
+    g_autoptr (SeedlmTables) tables = seedlm_tables_get (self->seed_bits, resolved_leap (self),
+                                                         self->block_size, self->rank, TRUE, error);
     return tables != NULL;
   }
   return TRUE;
@@ -178,10 +190,12 @@ static guint64
 seedlm_scratch (AfpCodec *codec, const AfpLayout *layout)
 {
   const AfpSeedlm *self = AFP_SEEDLM (codec);
-  const guint64 blocks = afp_layout_get_rows (layout) * (afp_layout_get_padded_cols (layout) / self->block_size);
+  const guint64 blocks =
+      afp_layout_get_rows (layout) * (afp_layout_get_padded_cols (layout) / self->block_size);
 
   return seedlm_basis_bound (self->seed_bits, self->block_size, self->rank) +
-         g_get_num_processors () * seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, 1) +
+         g_get_num_processors () *
+             seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, 1) +
          seedlm_fit_bytes (self->block_size, self->rank, MIN (blocks, (guint64) self->samples));
 }
 
@@ -190,14 +204,15 @@ seedlm_scratch (AfpCodec *codec, const AfpLayout *layout)
 static SeedlmTables *
 get_tables (AfpSeedlm *self, gboolean encoding, GError **error)
 {
-  SeedlmTables *tables =
-      seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size, self->rank, encoding, error);
+  SeedlmTables *tables = seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size,
+                                            self->rank, encoding, error);
 
   if (!tables)
     return NULL;
   g_mutex_lock (&self->lock);
   if (!self->tables)
-    self->tables = seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size, self->rank, FALSE, NULL);
+    self->tables = seedlm_tables_get (self->seed_bits, resolved_leap (self), self->block_size,
+                                      self->rank, FALSE, NULL);
   g_mutex_unlock (&self->lock);
   return tables;
 }
@@ -208,7 +223,8 @@ warn (AfpSeedlm *self, const char *text)
   AfpRun *run = afp_element_get_run (AFP_ELEMENT (self));
 
   if (run)
-    afp_run_post (run, afp_message_new (AFP_MESSAGE_WARNING, afp_element_get_name (AFP_ELEMENT (self)), text, NULL));
+    afp_run_post (run, afp_message_new (AFP_MESSAGE_WARNING,
+                                        afp_element_get_name (AFP_ELEMENT (self)), text, NULL));
   else
     g_info ("%s", text);
 }
@@ -319,11 +335,13 @@ copy_scales (const AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError 
     return TRUE;
   const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), CHILD_SCALE);
   state->n_scales = desc->rows * desc->cols;
-  state->scales = g_memdup2 (afp_context_get_values (ctx, CHILD_SCALE), state->n_scales * sizeof (float));
+  state->scales =
+      g_memdup2 (afp_context_get_values (ctx, CHILD_SCALE), state->n_scales * sizeof (float));
   for (guint64 i = 0; i < state->n_scales; i++)
     if (!isfinite (state->scales[i])) {
       g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                   "%s/scale: number %" G_GUINT64_FORMAT " is not finite: the file is damaged", afp_context_get_name (ctx), i);
+                   "%s/scale: number %" G_GUINT64_FORMAT " is not finite: the file is damaged",
+                   afp_context_get_name (ctx), i);
       return FALSE;
     }
   return TRUE;
@@ -369,14 +387,15 @@ has_zero_block (const float *blocks, gsize n, guint block_size)
 
 /* The choice for a block of zeros takes long where no seed gives zeros exactly: once per plane. */
 static const SeedlmZero *
-get_zero (const AfpSeedlm *self, SeedlmState *state, const SeedlmSearchParams *params, SeedlmSearch *search)
+get_zero (const AfpSeedlm *self, SeedlmState *state, const SeedlmSearchParams *params,
+          SeedlmSearch *search)
 {
   const float block[SEEDLM_MAX_BLOCK] = { 0 };
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&state->lock);
 
   if (!state->has_zero) {
-    if (!seedlm_search_run (search, params, block, NULL, 1, &state->zero.seed, state->zero.t_hat, state->zero_codes,
-                            &state->zero.error))
+    if (!seedlm_search_run (search, params, block, NULL, 1, &state->zero.seed, state->zero.t_hat,
+                            state->zero_codes, &state->zero.error))
       return NULL;
     state->zero.codes = state->zero_codes;
     state->has_zero = TRUE;
@@ -386,7 +405,8 @@ get_zero (const AfpSeedlm *self, SeedlmState *state, const SeedlmSearchParams *p
 
 /* Blocks from..from+n of the rectangle, divided by their scale. */
 static void
-scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, gsize from, gsize n, float *out)
+scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, gsize from, gsize n,
+             float *out)
 {
   const gsize per_row = block->n_cols / block_size;
   const float *in = block->values + from * block_size;
@@ -400,8 +420,8 @@ scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, 
 }
 
 static gboolean
-encode_pieces (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const float *weights, SeedlmSearch *search,
-               GError **error)
+encode_pieces (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const float *weights,
+               SeedlmSearch *search, GError **error)
 {
   const guint block_size = self->block_size, rank = self->rank;
   const gsize n_blocks = block->n_rows * (block->n_cols / block_size);
@@ -416,11 +436,13 @@ encode_pieces (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const
   for (gsize from = 0; from < n_blocks; from += PIECE) {
     const gsize n = MIN (PIECE, n_blocks - from);
     scale_piece (state, block, block_size, from, n, scaled);
-    if (!params.zero && has_zero_block (scaled, n, block_size) && !(params.zero = get_zero (self, state, &params, search)))
+    if (!params.zero && has_zero_block (scaled, n, block_size) &&
+        !(params.zero = get_zero (self, state, &params, search)))
       return FALSE;
-    if (!seedlm_search_run (search, &params, scaled, weights ? weights + from * block_size : NULL, n,
-                            block->planes[CHILD_SEEDS].codes + from, coeffs->values + from * rank,
-                            coeffs->quantizer_codes ? coeffs->quantizer_codes + from * state->n_codes : NULL, NULL))
+    if (!seedlm_search_run (
+            search, &params, scaled, weights ? weights + from * block_size : NULL, n,
+            block->planes[CHILD_SEEDS].codes + from, coeffs->values + from * rank,
+            coeffs->quantizer_codes ? coeffs->quantizer_codes + from * state->n_codes : NULL, NULL))
       return FALSE;
   }
   return TRUE;
@@ -436,8 +458,9 @@ fill_metric (const AfpSeedlm *self, const SeedlmState *state, AfpBlock *block, c
   float t[SEEDLM_MAX_RANK];
 
   for (gsize b = 0; b < n_blocks; b++)
-    seedlm_project (seedlm_block_values (state->sequence, block->planes[CHILD_SEEDS].codes[b]), block_size, rank, zeros,
-                    weights ? weights + b * block_size : NULL, t, block->planes[CHILD_COEFFS].metric + b * rank * rank);
+    seedlm_project (seedlm_block_values (state->sequence, block->planes[CHILD_SEEDS].codes[b]),
+                    block_size, rank, zeros, weights ? weights + b * block_size : NULL, t,
+                    block->planes[CHILD_COEFFS].metric + b * rank * rank);
 }
 
 static gboolean
@@ -446,8 +469,9 @@ seedlm_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GErr
   const AfpSeedlm *self = AFP_SEEDLM (codec);
   SeedlmState *state = user_state;
   const gsize n_blocks = block->n_rows * (block->n_cols / self->block_size);
-  g_autofree float *weights =
-      block->metric.length == self->block_size ? seedlm_weights_new (&block->metric, n_blocks) : NULL;
+  g_autofree float *weights = block->metric.length == self->block_size
+                                  ? seedlm_weights_new (&block->metric, n_blocks)
+                                  : NULL;
   SeedlmSearch *search = seedlm_workers_take (state->workers, error);
 
   if (!search)
@@ -476,13 +500,16 @@ seedlm_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GErr
     const float scale = state->scales ? state->scales[state->n_scales > 1 ? block->row + r : 0] : 1;
     for (gsize b = 0; b < per_row; b++, seeds++, t += rank, out += block_size) {
       if (*seeds == 0 || *seeds > state->sequence->period) {
-        g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                     "seed %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
-                     " is no state of a register of seed-bits=%u, 1 to %u: the plane 'seeds' is damaged",
-                     *seeds, block->row + r, block->col + b * block_size, self->seed_bits, state->sequence->period);
+        g_set_error (
+            error, AFP_ERROR, AFP_ERROR_FORMAT,
+            "seed %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
+            " is no state of a register of seed-bits=%u, 1 to %u: the plane 'seeds' is damaged",
+            *seeds, block->row + r, block->col + b * block_size, self->seed_bits,
+            state->sequence->period);
         return FALSE;
       }
-      seedlm_decode (seedlm_block_values (state->sequence, *seeds), block_size, rank, t, scale, out);
+      seedlm_decode (seedlm_block_values (state->sequence, *seeds), block_size, rank, t, scale,
+                     out);
     }
   }
   return TRUE;
@@ -507,10 +534,13 @@ afp_seedlm_class_init (AfpSeedlmClass *klass)
   AfpCodecClass *codec_class = AFP_CODEC_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->finalize = afp_seedlm_finalize;
-  afp_element_class_add_properties (element_class, seedlm_properties, G_N_ELEMENTS (seedlm_properties), 0);
+  afp_element_class_add_properties (element_class, seedlm_properties,
+                                    G_N_ELEMENTS (seedlm_properties), 0);
   afp_element_class_set_presets (element_class, seedlm_presets, G_N_ELEMENTS (seedlm_presets));
-  afp_element_class_set_details (element_class, "Blocks of weights become seeds of a shift register and a few coefficients (SeedLM)",
-                                 "load location=model.safetensors ! seedlm ! vptq ! eval ! write location=model.h5");
+  afp_element_class_set_details (
+      element_class,
+      "Blocks of weights become seeds of a shift register and a few coefficients (SeedLM)",
+      "load location=model.safetensors ! seedlm ! vptq ! eval ! write location=model.h5");
   element_class->check = seedlm_check;
   codec_class->version = 1;
   codec_class->default_planes =
@@ -538,5 +568,5 @@ seedlm_init (AfpPlugin *plugin, GError **error)
   return TRUE;
 }
 
-AFP_PLUGIN_DEFINE ("seedlm", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN, "Seeds of a shift register and coefficients (SeedLM)",
-                   seedlm_init)
+AFP_PLUGIN_DEFINE ("seedlm", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN,
+                   "Seeds of a shift register and coefficients (SeedLM)", seedlm_init)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core-test.h"
+
+#include "io/json-util.h"
+
+static JsonNode *
+parse (const char *text, GError **error)
+{
+  return afp_json_parse (text, strlen (text), 4, "the header of 'm'", error);
+}
+
+#define assert_bad(text, ...)                                                                                           \
+  do {                                                                                                                  \
+    GError *error_ = NULL;                                                                                              \
+    ck_assert_ptr_null (parse ((text), &error_));                                                                       \
+    assert_error (error_, AFP_ERROR_FORMAT, "the header of 'm' is damaged", __VA_ARGS__);                               \
+  } while (0)
+
+START_TEST (good)
+{
+  static const char *const texts[]
+      = { "{}", "[]", " {\"a\":1,\"b\":[1,2,{\"c\":null}]}\n", "[true,false,-1.5e3,\"\\\"\\u00e9{[\"]",
+          "{\"a\":{\"a\":{\"a\":1}}}", "[[[[]]]]" };
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
+    GError *error = NULL;
+    g_autoptr (JsonNode) node = parse (texts[i], &error);
+    ck_assert_msg (node != NULL, "%s: %s", texts[i], error ? error->message : "?");
+  }
+}
+END_TEST
+
+START_TEST (values)
+{
+  g_autoptr (JsonNode) node = parse ("{\"shape\":[3,4],\"name\":\"x\\\\y\"}", NULL);
+  JsonObject *object = json_node_get_object (node);
+  ck_assert_int_eq (json_array_get_int_element (json_object_get_array_member (object, "shape"), 1), 4);
+  ck_assert_str_eq (json_object_get_string_member (object, "name"), "x\\y");
+}
+END_TEST
+
+START_TEST (members_that_occur_twice)
+{
+  assert_bad ("{\"a\":1,\"a\":2}", "'a' occurs twice");
+  assert_bad ("{\"x\":{\"b\":1,\"c\":2,\"b\":3}}", "'b' occurs twice");
+  assert_bad ("{\"a\":1,\"\\u0061\":2}", "'a' occurs twice");
+  assert_bad ("[{\"z\":[],\"z\":{}}]", "'z' occurs twice");
+}
+END_TEST
+
+START_TEST (brackets)
+{
+  assert_bad ("{", "inside a bracket", "byte 1");
+  assert_bad ("}", "nothing opens", "byte 0");
+  assert_bad ("{}}", "nothing opens", "byte 2");
+  assert_bad ("[[[[[]]]]]", "too deep", "byte 4");
+  assert_bad ("{\"a\":[}", "is damaged");
+}
+END_TEST
+
+START_TEST (very_deep)
+{
+  g_autofree char *text = g_strnfill (10000000, '[');
+  assert_bad (text, "too deep");
+}
+END_TEST
+
+START_TEST (strings)
+{
+  assert_bad ("{\"a", "does not end");
+  assert_bad ("{\"a\\", "does not end");
+  assert_bad ("{\"a\\u0000b\":1}", "NUL in a string", "byte 3");
+  assert_bad ("{\"a\tb\":1}", "control character");
+  assert_bad ("{\"\xff\xfe\":1}", "is damaged");
+}
+END_TEST
+
+START_TEST (what_json_glib_would_take)
+{
+  assert_bad ("{/* comment */}", "not JSON", "byte 1");
+  assert_bad ("{// comment\n}", "not JSON");
+  assert_bad ("{'a':1}", "not JSON");
+  assert_bad ("{\"a\":0x10}", "not JSON", "byte 6");
+  assert_bad ("{\"a\":$}", "not JSON");
+  assert_bad ("{\"a\" 1}", "is damaged");
+  assert_bad ("", "is damaged");
+  assert_bad ("   ", "is damaged");
+}
+END_TEST
+
+START_TEST (nul_in_the_text)
+{
+  GError *error = NULL;
+  ck_assert_ptr_null (afp_json_parse ("{}\0{}", 5, 4, "x", &error));
+  assert_error (error, AFP_ERROR_FORMAT, "x is damaged", "byte 2");
+}
+END_TEST
+
+static TCase *
+all (void)
+{
+  TCase *tcase = tcase_create ("json");
+  tcase_add_test (tcase, good);
+  tcase_add_test (tcase, values);
+  tcase_add_test (tcase, members_that_occur_twice);
+  tcase_add_test (tcase, brackets);
+  tcase_add_test (tcase, very_deep);
+  tcase_add_test (tcase, strings);
+  tcase_add_test (tcase, what_json_glib_would_take);
+  tcase_add_test (tcase, nul_in_the_text);
+  return tcase;
+}
+
+int
+main (void)
+{
+  static TCase *(*const cases[]) (void) = { all };
+  return run_suite ("json-util", cases, G_N_ELEMENTS (cases));
+}

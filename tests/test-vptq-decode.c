@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vptq-test.h"
+
+/* vptq as a plugin: decoding of planes written by hand, and the answer to the quantizer query. */
+
+/* --- decoding: from bytes that are written here, as SPEC.md says -------------------------------------------------- */
+
+typedef struct {
+  const char *path;
+  const guint8 *data;
+  gsize n;
+} Leaf;
+
+static GBytes *
+leaf_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
+           GError **error)
+{
+  for (const Leaf *l = user_data; l->path; l++)
+    if (strcmp (l->path, path) == 0)
+      return g_bytes_new (l->data, l->n);
+  ck_abort_msg ("no data for %s", path);
+  return NULL;
+}
+
+static AfpMatrix *
+open_recipe (const char *recipe, guint64 rows, guint64 cols, Leaf *leaves, GError **error)
+{
+  const guint64 shape[] = { rows, cols };
+  g_autoptr (AfpSpec) spec = afp_spec_new ("fc", AFP_DTYPE_F32, 2, shape, NULL, NULL);
+  g_autoptr (AfpPlane) root = afp_recipe_build (recipe, spec, leaf_data, leaves, error);
+
+  return root ? afp_plane_open (root, spec, error) : NULL;
+}
+
+/* Five centroids of two numbers: (0, 1), (2, 3), (4, 5), (6, 7), (8, 9). Indices of 3 bits. */
+static const float five[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+static const float two_scales[] = { 2, -1 };
+/* rows of 3 numbers: 2 quanta each, 1 number of padding: indices 4 0 / 1 3 */
+static const guint8 four_indices[] = { 4 | 0 << 3 | (1 & 3) << 6, 1 >> 2 | 3 << 1 };
+
+#define FIVE "codebook=raw32/1{codes}"
+
+START_TEST (decodes_by_hand)
+{
+  Leaf leaves[] = { { "weight/indices", four_indices, 2 },
+                    { "weight/codebook/codes", (const guint8 *) five, sizeof five },
+                    { NULL, NULL, 0 } };
+  const float expected[] = { 8, 9, 0, 2, 3, 6 };
+  GError *error = NULL;
+  g_autoptr (AfpMatrix) matrix = open_recipe (
+      "weight=vptq/1(vector-length=2,centroids=5,residual=false,scale=none){indices," FIVE "}", 2,
+      3, leaves, &error);
+  float values[6];
+
+  ck_assert_msg (matrix != NULL, "%s", error ? error->message : "");
+  ck_assert (afp_matrix_read (matrix, 0, 2, 0, 3, values, &error));
+  ck_assert_mem_eq (values, expected, sizeof expected);
+}
+END_TEST
+
+START_TEST (decodes_residual_and_scale_by_hand)
+{
+  const float residual[] = { 100, 200, 300, 0, 0, 0, 0.5f, 0 };
+  Leaf leaves[] = { { "weight/indices", four_indices, 2 },
+                    { "weight/codebook/codes", (const guint8 *) five, sizeof five },
+                    { "weight/residual/codes", (const guint8 *) residual, sizeof residual },
+                    { "weight/scale/codes", (const guint8 *) two_scales, sizeof two_scales },
+                    { NULL, NULL, 0 } };
+  const float expected[] = { 116, 218, 300, -2, -3, -5.5f };
+  GError *error = NULL;
+  g_autoptr (AfpMatrix) matrix = open_recipe (
+      "weight=vptq/1(vector-length=2,centroids=5,residual=true,scale=row){indices," FIVE
+      ",residual=raw32/1{codes},scale=raw32/1{codes}}",
+      2, 3, leaves, &error);
+  float values[6];
+
+  ck_assert_msg (matrix != NULL, "%s", error ? error->message : "");
+  ck_assert (afp_matrix_read (matrix, 0, 2, 0, 3, values, &error));
+  ck_assert_mem_eq (values, expected, sizeof expected);
+}
+END_TEST
+
+START_TEST (bad_index_is_refused)
+{
+  /* 4 0 / 1 5 */
+  const guint8 indices[] = { 4 | 0 << 3 | (1 & 3) << 6, 1 >> 2 | 5 << 1 };
+  Leaf leaves[] = { { "weight/indices", indices, 2 },
+                    { "weight/codebook/codes", (const guint8 *) five, sizeof five },
+                    { NULL, NULL, 0 } };
+  GError *error = NULL;
+  g_autoptr (AfpMatrix) matrix = open_recipe (
+      "weight=vptq/1(vector-length=2,centroids=5,residual=false,scale=none){indices," FIVE "}", 2,
+      3, leaves, &error);
+  float values[6];
+
+  ck_assert_msg (matrix != NULL, "%s", error ? error->message : "");
+  ck_assert (afp_matrix_read (matrix, 0, 1, 0, 3, values, &error)); /* the first row is good */
+  ck_assert (!afp_matrix_read (matrix, 0, 2, 0, 3, values, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "index 5", "row 1, column 2", "centroids=5", "damaged");
+}
+END_TEST
+
+START_TEST (codebook_of_no_numbers_is_refused)
+{
+  float damaged[10];
+  Leaf leaves[] = { { "weight/indices", four_indices, 2 },
+                    { "weight/codebook/codes", (const guint8 *) damaged, sizeof damaged },
+                    { NULL, NULL, 0 } };
+  GError *error = NULL;
+
+  memcpy (damaged, five, sizeof five);
+  damaged[7] = _i ? NAN : -INFINITY;
+  ck_assert_ptr_null (open_recipe (
+      "weight=vptq/1(vector-length=2,centroids=5,residual=false,scale=none){indices," FIVE "}", 2,
+      3, leaves, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "number 7 of 'codebook'", _i ? "NaN" : "infinite",
+                "damaged");
+}
+END_TEST
+
+START_TEST (scale_of_no_number_is_refused)
+{
+  const float nan[] = { NAN };
+  Leaf leaves[] = { { "weight/indices", four_indices, 2 },
+                    { "weight/codebook/codes", (const guint8 *) five, sizeof five },
+                    { "weight/scale/codes", (const guint8 *) nan, sizeof nan },
+                    { NULL, NULL, 0 } };
+  GError *error = NULL;
+
+  ck_assert_ptr_null (open_recipe (
+      "weight=vptq/1(vector-length=2,centroids=5,residual=false,scale=tensor){indices," FIVE
+      ",scale=raw32/1{codes}}",
+      2, 3, leaves, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "number 0 of 'scale'", "NaN");
+}
+END_TEST
+
+static const struct {
+  const char *recipe;
+  int code;
+  const char *word;
+} bad_recipes[] = {
+  { "weight=vptq/2(vector-length=2,centroids=5){indices," FIVE "}", AFP_ERROR_PLUGIN, "version 2" },
+  { "weight=vptq/1(vector-length=2,centroids=1){indices," FIVE "}", AFP_ERROR_FORMAT,
+    "centroids=1" },
+  { "weight=vptq/1(vector-length=2,centroids=5){indices}", AFP_ERROR_FORMAT, "damaged recipe" },
+  { "weight=vptq/1(vector-length=2,centroids=5,residual=true){indices," FIVE "}", AFP_ERROR_FORMAT,
+    "damaged recipe" },
+  { "weight=vptq/1(vector-length=2,centroids=5){codebook=raw32/1{codes},indices}", AFP_ERROR_FORMAT,
+    "damaged recipe" },
+};
+
+START_TEST (bad_recipes_are_refused)
+{
+  Leaf leaves[] = { { "weight/indices", four_indices, 2 },
+                    { "weight/codebook/codes", (const guint8 *) five, sizeof five },
+                    { NULL, NULL, 0 } };
+  GError *error = NULL;
+
+  ck_assert_ptr_null (open_recipe (bad_recipes[_i].recipe, 2, 3, leaves, &error));
+  assert_error (error, bad_recipes[_i].code, bad_recipes[_i].word);
+}
+END_TEST
+
+static TCase *
+decode_case (void)
+{
+  TCase *tcase = tcase_create ("decode");
+  tcase_add_test (tcase, decodes_by_hand);
+  tcase_add_test (tcase, decodes_residual_and_scale_by_hand);
+  tcase_add_test (tcase, bad_index_is_refused);
+  tcase_add_loop_test (tcase, codebook_of_no_numbers_is_refused, 0, 2);
+  tcase_add_test (tcase, scale_of_no_number_is_refused);
+  tcase_add_loop_test (tcase, bad_recipes_are_refused, 0, G_N_ELEMENTS (bad_recipes));
+  return tcase;
+}
+
+/* --- the query ---------------------------------------------------------------------------------------------------- */
+
+#define N_VECTORS 2000
+
+/* Vectors of four numbers and a matrix for each. */
+static void
+make_vectors (float **vectors, float **metric)
+{
+  *vectors = make_values (N_VECTORS, 4, FALSE);
+  g_autofree float *u = make_values (N_VECTORS, 12, FALSE);
+  *metric = g_new (float, N_VECTORS * 16);
+  for (guint n = 0; n < N_VECTORS; n++)
+    for (guint i = 0; i < 16; i++) {
+      const float *r = u + n * 12;
+      (*metric)[n * 16 + i] =
+          r[i / 4] * r[i % 4] + r[4 + i / 4] * r[4 + i % 4] + r[8 + i / 4] * r[8 + i % 4];
+    }
+}
+
+static double
+sum (const float *x, guint n)
+{
+  double total = 0;
+
+  for (guint i = 0; i < n; i++)
+    total += x[i];
+  return total;
+}
+
+START_TEST (quantizer_serves_the_metric)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_COEFFS, 512, 512, 4, AFP_METRIC_MATRIX);
+  g_autoptr (AfpClaim) claim = make_claim ("k=32", &desc);
+  g_autofree float *vectors = NULL, *data = NULL;
+  g_autofree float *errors = g_new (float, N_VECTORS), *other = g_new (float, N_VECTORS);
+  g_autofree float *values = g_new (float, N_VECTORS * 4);
+  g_autofree guint32 *codes = g_new (guint32, N_VECTORS);
+  GError *error = NULL;
+
+  ck_assert_pstr_eq (afp_claim_get_open_loop_reason (claim), NULL);
+  make_vectors (&vectors, &data);
+  const AfpMetric metric = { AFP_METRIC_MATRIX, 4, data };
+  g_autoptr (AfpQuantizer) quantizer = afp_quantizer_new (claim, "fc/weight/coeffs", NULL, &error);
+  ck_assert_ptr_nonnull (quantizer);
+  ck_assert (afp_quantizer_needs_fit (quantizer));
+  ck_assert_uint_eq (afp_quantizer_get_n_codes (quantizer), 1);
+  ck_assert_msg (afp_quantizer_fit (quantizer, vectors, N_VECTORS, &metric, &error), "%s",
+                 error ? error->message : "");
+  ck_assert (afp_quantizer_quantize (quantizer, vectors, N_VECTORS, &metric, codes, values, errors,
+                                     &error));
+  for (guint i = 0; i < N_VECTORS; i++) {
+    ck_assert_uint_lt (codes[i], 32);
+    /* no other centroid in use is nearer */
+    for (guint j = 0; j < 64; j++)
+      ck_assert_float_le (errors[i],
+                          afp_metric_error (&metric, i, vectors + 4 * i, values + 4 * j) * 1.001f +
+                              1e-4f);
+  }
+  /* the plain metric chooses otherwise, and worse */
+  ck_assert (
+      afp_quantizer_quantize (quantizer, vectors, N_VECTORS, NULL, codes, values, NULL, &error));
+  for (guint i = 0; i < N_VECTORS; i++)
+    other[i] = afp_metric_error (&metric, i, vectors + 4 * i, values + 4 * i);
+  ck_assert_double_lt (sum (errors, N_VECTORS), 0.8 * sum (other, N_VECTORS));
+  /* one by one is the same */
+  for (guint i = 0; i < 50; i++) {
+    const AfpMetric one = { AFP_METRIC_MATRIX, 4, data + 16 * i };
+    float single;
+    ck_assert (afp_quantizer_quantize (quantizer, vectors + 4 * i, 1, &one, codes, values, &single,
+                                       &error));
+    ck_assert (single == errors[i]);
+  }
+}
+END_TEST
+
+START_TEST (quantizer_goes_on_from_the_last_fit)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_COEFFS, 64, 64, 4, AFP_METRIC_MATRIX);
+  g_autoptr (AfpClaim) claim = make_claim ("k=32 iterations=2", &desc);
+  g_autofree float *vectors = NULL, *data = NULL, *errors = g_new (float, N_VECTORS);
+  double last = G_MAXDOUBLE;
+  GError *error = NULL;
+
+  make_vectors (&vectors, &data);
+  const AfpMetric metric = { AFP_METRIC_MATRIX, 4, data };
+  g_autoptr (AfpQuantizer) quantizer = afp_quantizer_new (claim, "fc/weight/coeffs", NULL, &error);
+  for (guint i = 0; i < 4; i++) {
+    ck_assert (afp_quantizer_fit (quantizer, vectors, N_VECTORS, &metric, &error));
+    ck_assert (afp_quantizer_quantize (quantizer, vectors, N_VECTORS, &metric, NULL, NULL, errors,
+                                       &error));
+    ck_assert_double_lt (sum (errors, N_VECTORS), last);
+    last = sum (errors, N_VECTORS);
+  }
+}
+END_TEST
+
+START_TEST (quantizer_of_parts)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_COEFFS, 64, 64, 4, AFP_METRIC_MATRIX);
+  g_autoptr (AfpClaim) claim = make_claim ("v=2 k=64 scale=tensor", &desc);
+  g_autofree float *vectors = NULL, *data = NULL, *values = g_new (float, N_VECTORS * 4);
+  g_autofree guint32 *codes = g_new (guint32, N_VECTORS * 2);
+  GError *error = NULL;
+
+  make_vectors (&vectors, &data);
+  const AfpMetric metric = { AFP_METRIC_MATRIX, 4, data };
+  g_autoptr (AfpQuantizer) quantizer = afp_quantizer_new (claim, "fc/weight/coeffs", NULL, &error);
+  ck_assert_uint_eq (afp_quantizer_get_n_codes (quantizer), 2);
+  ck_assert_msg (afp_quantizer_fit (quantizer, vectors, N_VECTORS, &metric, &error), "%s",
+                 error ? error->message : "");
+  ck_assert (
+      afp_quantizer_quantize (quantizer, vectors, N_VECTORS, NULL, codes, values, NULL, &error));
+  ck_assert_double_lt (afp_squared_error (vectors, values, N_VECTORS * 4), 0.08 * N_VECTORS * 4);
+}
+END_TEST
+
+static const struct {
+  const char *properties;
+  guint vector;
+  const char *word;
+} open_loops[] = {
+  { "residual=true", 4, "'residual'" },
+  { "scale=row", 4, "'scale'" },
+  { "", 0, "no vector length" },
+};
+
+START_TEST (what_is_no_quantizer)
+{
+  const AfpPlaneDesc desc =
+      make_desc (AFP_KIND_COEFFS, 64, 64, open_loops[_i].vector, AFP_METRIC_NONE);
+  g_autoptr (AfpClaim) claim = make_claim (open_loops[_i].properties, &desc);
+  GError *error = NULL;
+
+  ck_assert_ptr_nonnull (strstr (afp_claim_get_open_loop_reason (claim), open_loops[_i].word));
+  ck_assert_ptr_null (afp_quantizer_new (claim, "fc/weight/coeffs", NULL, &error));
+  assert_error (error, AFP_ERROR_CODEC, "vptq", open_loops[_i].word);
+}
+END_TEST
+
+static TCase *
+query_case (void)
+{
+  TCase *tcase = tcase_create ("query");
+  tcase_add_test (tcase, quantizer_serves_the_metric);
+  tcase_add_test (tcase, quantizer_goes_on_from_the_last_fit);
+  tcase_add_test (tcase, quantizer_of_parts);
+  tcase_add_loop_test (tcase, what_is_no_quantizer, 0, G_N_ELEMENTS (open_loops));
+  return tcase;
+}
+
+int
+main (void)
+{
+  TCase *(*const cases[]) (void) = { decode_case, query_case };
+
+  return run_suite ("vptq-decode", cases, G_N_ELEMENTS (cases));
+}
