@@ -432,10 +432,10 @@ afp_pipeline_check_sinks (AfpPipeline *self)
     loss = afp_pipeline_find_loss (self, stage);
     afp_pipeline_add_error (self, loss,
                             g_error_new (AFP_ERROR, AFP_ERROR_PLAN,
-                                         "no tensor reaches '%s': '%s' gets %" G_GSIZE_FORMAT
-                                         " tensors and passes none on",
-                                         afp_element_get_name (stage->element),
-                                         afp_element_get_name (loss->element), loss->planned_in));
+                                         "no tensor reaches '%s': of %" G_GSIZE_FORMAT
+                                         " that come to '%s' it passes none on",
+                                         afp_element_get_name (stage->element), loss->planned_in,
+                                         afp_element_get_name (loss->element)));
   }
 }
 

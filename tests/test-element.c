@@ -331,12 +331,12 @@ START_TEST (gobject_refuses)
 {
   g_autoptr (AfpElement) leaf = new_leaf ();
   GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_FATAL_MASK);
-  g_test_expect_message (NULL, G_LOG_LEVEL_CRITICAL, "*layout=flt: give row | flat*");
+  g_test_expect_message ("afpipe", G_LOG_LEVEL_CRITICAL, "*layout=flt: give row | flat*");
   g_object_set (leaf, "layout", "flt", NULL);
   g_test_assert_expected_messages ();
   assert_property (leaf, "layout", "row");
   afp_element_freeze (leaf);
-  g_test_expect_message (NULL, G_LOG_LEVEL_CRITICAL, "*'layout' cannot change any more*");
+  g_test_expect_message ("afpipe", G_LOG_LEVEL_CRITICAL, "*'layout' cannot change any more*");
   g_object_set (leaf, "layout", "flat", NULL);
   g_test_assert_expected_messages ();
   assert_property (leaf, "layout", "row");

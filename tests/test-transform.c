@@ -131,7 +131,7 @@ static AfpClaim *
 count_describe (AfpPad *pad, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc)
 {
   n_described++;
-  ck_assert_str_eq (path, "weight");
+  ck_assert_str_eq (path, "weight/scale");
   return claim ? afp_claim_new_fallback (desc, NULL) : NULL;
 }
 
@@ -169,10 +169,12 @@ tear_down (Fixture *f)
   afp_tensor_unref (f->planned);
 }
 
+static const AfpPlaneDesc scale = { .name = "scale", .kind = AFP_KIND_SCALE, .scope = AFP_SCOPE_TENSOR, .rows = 1, .cols = 8, .fallback = "f16" };
+
 static AfpClaim *
 ask (Fixture *f)
 {
-  return afp_pad_query_claim (f->src, afp_tensor_get_spec (f->tensor), "weight", afp_plane_get_desc (afp_tensor_get_root (f->tensor)));
+  return afp_pad_query_claim (f->src, afp_tensor_get_spec (f->tensor), "weight/scale", &scale);
 }
 
 START_TEST (pass)
@@ -268,8 +270,7 @@ START_TEST (queries_end)
   claim = TRUE;
   ck_assert_ptr_null (ask (&f));
   ck_assert_ptr_null (AFP_TRANSFORM_GET_CLASS (f.transform)
-                          ->describe (f.transform, afp_tensor_get_spec (f.tensor), "weight",
-                                      afp_plane_get_desc (afp_tensor_get_root (f.tensor))));
+                          ->describe (f.transform, afp_tensor_get_spec (f.tensor), "weight/scale", &scale));
   ck_assert_uint_eq (n_described, 0);
   tear_down (&f);
 }

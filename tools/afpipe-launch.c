@@ -397,6 +397,20 @@ conclude (Launch *self)
   return code;
 }
 
+/* What failed before there was a pipeline is reported, too. */
+static int
+refuse (const GError *error)
+{
+  g_autoptr (JsonNode) node = tool_error_to_json (error);
+  g_autofree char *text = tool_json_to_text (node);
+
+  if (options.json)
+    tool_print_text (TOOL, text);
+  if (options.report)
+    tool_write_file (options.report, text, NULL);
+  return tool_print_error (TOOL, error);
+}
+
 static int
 launch (char **arguments)
 {
@@ -405,14 +419,8 @@ launch (char **arguments)
   int code;
 
   self.pipeline = make_pipeline (arguments, &error);
-  if (!self.pipeline) {
-    if (options.json) {
-      g_autoptr (JsonNode) node = tool_error_to_json (error);
-
-      tool_print_json (TOOL, node);
-    }
-    return tool_print_error (TOOL, error);
-  }
+  if (!self.pipeline)
+    return refuse (error);
   self.loop = g_main_loop_new (NULL, FALSE);
   self.metrics = g_string_new (NULL);
   run (&self);

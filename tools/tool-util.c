@@ -138,7 +138,10 @@ tool_read_file (const char *path, GError **error)
     if (!text)
       return NULL;
   } else if (!g_file_get_contents (path, &text, &length, &local)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read '%s': %s", path, local->message);
+    const char *why = strrchr (local->message, ':'); /* GLib names the file, too */
+
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read '%s': %s", path,
+                 why ? why + 2 : local->message);
     return NULL;
   }
   if (!g_utf8_validate (text, (gssize) length, NULL)) {
