@@ -96,6 +96,7 @@ typedef struct {
   gboolean exact;
   char *why;
   char *what;
+  GError *error; /* a property that cannot be meant: the plan fails */
 } Verdict;
 
 static void
@@ -103,6 +104,7 @@ verdict_clear (Verdict *verdict)
 {
   g_free (verdict->why);
   g_free (verdict->what);
+  g_clear_error (&verdict->error);
 }
 
 /* The one decision: (transfer full) the claim if this codec takes the plane, else NULL and why. */
@@ -118,6 +120,8 @@ decide (AfpCodec *self, AfpSpec *spec, const char *path, const AfpPlaneDesc *des
   g_autoptr (AfpClaim) claim = make_claim (self, variant, spec, path, desc, &error);
   if (!claim) {
     verdict->why = g_strdup (error->message);
+    if (g_error_matches (error, AFP_ERROR, AFP_ERROR_PROPERTY))
+      verdict->error = g_steal_pointer (&error);
     return NULL;
   }
   verdict->bytes = afp_claim_get_bytes (claim, &verdict->exact);
@@ -248,6 +252,9 @@ plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
 
   afp_plan_note_claim (plan, AFP_ELEMENT (self), spec, path, claim != NULL, verdict.bytes, verdict.exact, verdict.fallback,
                        verdict.what ? verdict.what : "", claim ? queries : verdict.why);
+  if (verdict.error)
+    g_propagate_prefixed_error (error, g_steal_pointer (&verdict.error), "%s, tensor '%s': ", afp_element_get_name (AFP_ELEMENT (self)),
+                                afp_spec_get_name (spec));
   verdict_clear (&verdict);
   if (!claim)
     return NULL;

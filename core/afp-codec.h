@@ -107,7 +107,7 @@ AFP_API G_DECLARE_DERIVABLE_TYPE (AfpCodec, afp_codec, AFP, CODEC, AfpTransform)
  * @version: of the coded format; written into recipes; a decoder refuses versions it does not know
  * @default_planes: AFP_KINDS() bits: default of the property planes=
  * @describe: the layout for a plane; a pure function of the properties and afp_layout_get_input(). FALSE: cannot take it, and why
- *   (AFP_ERROR_PLAN)
+ *   (AFP_ERROR_PLAN: it is left to others; AFP_ERROR_PROPERTY: the user's properties do not fit, and the plan fails)
  * @fit: (nullable): fills tensor- and row-scope children from the data
  * @open: (nullable): a state for encode_block and decode_block, from the rounded children; NULL with error if they are damaged,
  *   NULL without error if no state is needed. Without this function the state is the AfpContext itself

@@ -40,7 +40,7 @@ check 'shapes that are none' fails 2 '8y8' -- launch 'synth shapes=8y8 ! null'
 check 'a rules file that is not there' fails 5 "$tmp/rules" -- launch "synth shapes=64x64 ! vptq rules=$tmp/rules ! null"
 printf '*  nonsense\n' >"$tmp/rules"
 check 'a rules file with a wrong line' fails 2 'line 1' 'nonsense' -- launch "synth shapes=64x64 ! vptq rules=$tmp/rules ! null"
-check 'a vector length that does not divide' fails 4 -- launch 'synth shapes=64x64 ! seedlm P=4 K=8 ! vptq v=3 force=true ! tensor,state=raw ! null'
+check 'a vector length that does not divide' fails 2 'vector-length=3' "'coeffs'" 'synth.0' -- launch 'synth shapes=64x64 ! seedlm P=4 K=8 ! vptq v=3 ! null'
 
 # assertions
 check 'an assertion on the dtype gives both values' fails 4 'f32' 'f16' 'synth.0' '^' -- launch 'synth shapes=8x8 ! tensor,dtype=f16 ! null'

@@ -106,9 +106,9 @@ START_TEST (length_must_divide_the_planes_own)
   GError *error = NULL;
 
   ck_assert_ptr_null (describe ("v=3", &desc, &error));
-  assert_error (error, AFP_ERROR_PLAN, "vector-length=3", "'coeffs'", "4 numbers", "divisor of 4");
+  assert_error (error, AFP_ERROR_PROPERTY, "vector-length=3", "'coeffs'", "4 numbers", "divisor of 4");
   ck_assert_ptr_null (describe ("vector-length=8", &desc, &error));
-  assert_error (error, AFP_ERROR_PLAN, "vector-length=8", "'coeffs'", "4 numbers");
+  assert_error (error, AFP_ERROR_PROPERTY, "vector-length=8", "'coeffs'", "4 numbers");
 }
 END_TEST
 

@@ -86,7 +86,7 @@ choose_length (const AfpVptq *self, const AfpPlaneDesc *in, GError **error)
   if (in->vector == 0)
     return length ? length : (guint) CLAMP (in->cols, 1, DEFAULT_LENGTH);
   if (in->vector % length != 0) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
                  "vector-length=%u does not divide the vectors of plane '%s', which have %u "
                  "numbers: set vector-length to a divisor of %u, or to auto",
                  length, in->name, in->vector, in->vector);
