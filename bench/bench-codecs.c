@@ -13,7 +13,7 @@
 #define RUNS 3
 
 static const char *const chains[] = {
-  "raw32 planes=weight",
+  "raw32 planes=weight force=true",
   "hyper U=225 M=1",
   "hyper trajectory=winding",
   "vptq v=4 k=256",

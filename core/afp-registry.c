@@ -209,15 +209,15 @@ load_stem (AfpRegistry *self, const char *directory, const char *stem)
   g_autofree char *la = g_strconcat (stem, ".la", NULL);
   g_autofree char *installed = g_build_filename (directory, so, NULL);
   g_autofree char *built = g_build_filename (directory, ".libs", so, NULL);
+  g_autofree char *text = g_build_filename (directory, la, NULL);
+  gboolean is_installed = g_file_test (installed, G_FILE_TEST_EXISTS);
 
-  if (g_file_test (installed, G_FILE_TEST_EXISTS)) {
-    load_file (self, installed);
-  } else if (g_file_test (built, G_FILE_TEST_EXISTS)) {
+  if (!is_installed && g_file_test (built, G_FILE_TEST_EXISTS))
     load_file (self, built);
-  } else {
-    g_autofree char *text = g_build_filename (directory, la, NULL);
+  else if (!is_installed && g_file_test (text, G_FILE_TEST_EXISTS))
     add_problem (self, text, "the module it stands for is missing: %s", built);
-  }
+  else
+    load_file (self, installed);
 }
 
 static void

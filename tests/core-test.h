@@ -9,24 +9,26 @@
 #include <string.h>
 
 /* The error is of the code given, and its text has all the words given; then it is cleared. */
-#define assert_error(error, code_, ...) check_error (&(error), (code_), (const char *[]){ __VA_ARGS__, NULL }, __LINE__)
+#define assert_error(error, code_, ...) \
+  check_error (&(error), (code_), (const char *[]){ __VA_ARGS__, NULL }, __LINE__)
 
 static inline void
 check_error (GError **error, int code, const char *const *words, int line)
 {
   ck_assert_msg (*error != NULL, "line %d: no error", line);
-  ck_assert_msg ((*error)->domain == AFP_ERROR && (*error)->code == code, "line %d: code %d: %s", line, (*error)->code,
-                 (*error)->message);
+  ck_assert_msg ((*error)->domain == AFP_ERROR && (*error)->code == code, "line %d: code %d: %s",
+                 line, (*error)->code, (*error)->message);
   for (; *words; words++)
-    ck_assert_msg (strstr ((*error)->message, *words) != NULL, "line %d: '%s' is not in: %s", line, *words, (*error)->message);
+    ck_assert_msg (strstr ((*error)->message, *words) != NULL, "line %d: '%s' is not in: %s", line,
+                   *words, (*error)->message);
   g_clear_error (error);
 }
 
-#define assert_text(text, expected)                                                                                    \
-  do {                                                                                                                 \
-    char *text_ = (text);                                                                                              \
-    ck_assert_pstr_eq (text_, (expected));                                                                             \
-    g_free (text_);                                                                                                    \
+#define assert_text(text, expected)        \
+  do {                                     \
+    char *text_ = (text);                  \
+    ck_assert_pstr_eq (text_, (expected)); \
+    g_free (text_);                        \
   } while (0)
 
 /* A planned tensor, or one of zeros. */

@@ -29,7 +29,8 @@ add (AfpPart *part, gsize n, guint8 first)
   for (gsize i = 0; i < n; i++)
     data[i] = (guint8) (first + i * i);
   g_autoptr (GBytes) bytes = g_bytes_new_take (data, n);
-  ck_assert_msg (afp_part_add_plane (part, bytes, &plane, &error), "%s", error ? error->message : "");
+  ck_assert_msg (afp_part_add_plane (part, bytes, &plane, &error), "%s",
+                 error ? error->message : "");
   ck_assert_uint_eq (plane.bytes, n);
   ck_assert_uint_eq (plane.crc32, afp_file_crc32 (data, n));
   return plane;
@@ -39,10 +40,12 @@ static void
 end (AfpPart *part, const char *name, const AfpFilePlane *planes, guint n)
 {
   const guint64 shape[] = { 3, 5 };
-  g_autoptr (AfpSpec) spec = afp_spec_new (name, AFP_DTYPE_F16, 2, shape, NULL, n == 2 ? "other" : NULL);
+  g_autoptr (AfpSpec) spec =
+      afp_spec_new (name, AFP_DTYPE_F16, 2, shape, NULL, n == 2 ? "other" : NULL);
   GError *error = NULL;
 
-  ck_assert_msg (afp_part_end_tensor (part, spec, "weight", planes, n, &error), "%s", error ? error->message : "");
+  ck_assert_msg (afp_part_end_tensor (part, spec, "weight", planes, n, &error), "%s",
+                 error ? error->message : "");
 }
 
 START_TEST (planes_are_aligned)
@@ -79,7 +82,8 @@ START_TEST (equal_checksums_are_not_enough)
 {
   g_autofree char *location = in_folder ("x.h5");
   g_autoptr (AfpPart) part = open_part (location);
-  g_autoptr (GBytes) one = g_bytes_new_static ("plumless", 8), two = g_bytes_new_static ("buckeroo", 8);
+  g_autoptr (GBytes) one = g_bytes_new_static ("plumless", 8),
+                     two = g_bytes_new_static ("buckeroo", 8);
   AfpFilePlane a, b;
 
   ck_assert (afp_part_add_plane (part, one, &a, NULL));
@@ -91,7 +95,8 @@ END_TEST
 
 START_TEST (the_journal_tells_what_is_there)
 {
-  g_autofree char *location = in_folder ("x.h5"), *journal = in_folder ("x.h5.part.journal"), *text = NULL;
+  g_autofree char *location = in_folder ("x.h5"), *journal = in_folder ("x.h5.part.journal"),
+                  *text = NULL;
   g_autofree char *payload_path = in_folder ("x.h5.part"), *payload = NULL;
   g_autoptr (AfpPart) part = open_part (location);
   gsize n;
@@ -123,7 +128,8 @@ START_TEST (the_copy_is_exact)
   g_autofree char *location = in_folder ("x.h5"), *target = in_folder ("y"), *bytes = NULL;
   g_autoptr (AfpPart) part = open_part (location);
   g_autoptr (AfpOutput) output = afp_output_new (target, FALSE, NULL);
-  const AfpFilePlane small = add (part, 7, 1), large = add (part, 9 << 20, 2), last = add (part, 11, 3);
+  const AfpFilePlane small = add (part, 7, 1), large = add (part, 9 << 20, 2),
+                     last = add (part, 11, 3);
   gsize n;
 
   ck_assert (afp_part_copy (part, output, 128, NULL));
@@ -149,7 +155,8 @@ END_TEST
 
 START_TEST (a_leftover_is_told_and_overwritten)
 {
-  g_autofree char *location = in_folder ("x.h5"), *old = put_file ("x.h5.part", "old bytes", 9), *text = NULL;
+  g_autofree char *location = in_folder ("x.h5"), *old = put_file ("x.h5.part", "old bytes", 9),
+                  *text = NULL;
   gboolean leftover;
   gsize n;
   g_autoptr (AfpPart) part = afp_part_new (location, NULL, NULL, &leftover, NULL);
@@ -171,14 +178,16 @@ START_TEST (two_cannot_write_at_once)
 
   end (part, "a", &plane, 1);
   ck_assert_ptr_null (afp_part_new (location, NULL, NULL, &leftover, &error));
-  assert_error (error, AFP_ERROR_IO, "x.h5.part'", "another run or stage is writing to the same location");
+  assert_error (error, AFP_ERROR_IO, "x.h5.part'",
+                "another run or stage is writing to the same location");
   ck_assert_uint_eq (add (part, 70000, 1).offset, 0); /* it was not touched */
 }
 END_TEST
 
 START_TEST (impossible_places)
 {
-  g_autofree char *nowhere = in_folder ("no/x.h5"), *location = in_folder ("x.h5"), *part = in_folder ("x.h5.part");
+  g_autofree char *nowhere = in_folder ("no/x.h5"), *location = in_folder ("x.h5"),
+                  *part = in_folder ("x.h5.part");
   g_autofree char *target = put_file ("target", "keep", 4);
   gboolean leftover;
   GError *error = NULL;
@@ -207,7 +216,8 @@ START_TEST (a_full_disk)
   const gboolean ok = afp_part_add_plane (part, bytes, &plane, &error);
   setrlimit (RLIMIT_FSIZE, &none);
   ck_assert (!ok);
-  assert_error (error, AFP_ERROR_IO, "cannot write '", "x.h5.part': ", " bytes at offset 100000: File too large");
+  assert_error (error, AFP_ERROR_IO, "cannot write '",
+                "x.h5.part': ", " bytes at offset 100000: File too large");
   afp_part_free (part);
   ck_assert_uint_eq (count_files (), 0);
 }
@@ -215,7 +225,8 @@ END_TEST
 
 START_TEST (a_part_that_shrinks_is_noticed)
 {
-  g_autofree char *location = in_folder ("x.h5"), *path = in_folder ("x.h5.part"), *target = in_folder ("y");
+  g_autofree char *location = in_folder ("x.h5"), *path = in_folder ("x.h5.part"),
+                  *target = in_folder ("y");
   g_autoptr (AfpPart) part = open_part (location);
   g_autoptr (AfpOutput) output = afp_output_new (target, FALSE, NULL);
   GError *error = NULL;
@@ -223,7 +234,8 @@ START_TEST (a_part_that_shrinks_is_noticed)
   add (part, 100000, 1);
   ck_assert_int_eq (truncate (path, 5), 0);
   ck_assert (!afp_part_copy (part, output, 0, &error));
-  assert_error (error, AFP_ERROR_IO, "cannot read '", "x.h5.part' back: 99995 bytes at offset 5", "become shorter");
+  assert_error (error, AFP_ERROR_IO, "cannot read '", "x.h5.part' back: 99995 bytes at offset 5",
+                "become shorter");
 }
 END_TEST
 

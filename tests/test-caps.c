@@ -48,9 +48,11 @@ START_TEST (bad_texts)
     { "tensor,rank", AFP_ERROR_USAGE, "FIELD=VALUE is missing", "" },
     { "tensor,rank=1,rank=2", AFP_ERROR_USAGE, "'rank' is given twice", "" },
     { "tensor,rank=2 ! null", AFP_ERROR_USAGE, "stray text after the assertion", "" },
-    { "tensor,dtyp=f16", AFP_ERROR_PROPERTY, "no field 'dtyp'; did you mean 'dtype'?", "The fields are dtype, rank" },
+    { "tensor,dtyp=f16", AFP_ERROR_PROPERTY, "no field 'dtyp'; did you mean 'dtype'?",
+      "The fields are dtype, rank" },
     { "tensor,wdth=320", AFP_ERROR_PROPERTY, "no field 'wdth'.", "The fields are dtype, rank" },
-    { "tensor,dtype=f15", AFP_ERROR_PROPERTY, "dtype=f15: give an element type", "did you mean 'f" },
+    { "tensor,dtype=f15", AFP_ERROR_PROPERTY, "dtype=f15: give an element type",
+      "did you mean 'f" },
     { "tensor,dtype={f16,}", AFP_ERROR_PROPERTY, "give an element type", "" },
     { "tensor,dtype=\"\"", AFP_ERROR_PROPERTY, "give an element type", "" },
     { "tensor,dtype={}", AFP_ERROR_PROPERTY, "give an element type", "" },
@@ -60,11 +62,14 @@ START_TEST (bad_texts)
     { "tensor,rank=\"\"", AFP_ERROR_PROPERTY, "rank=: give", "" },
     { "tensor,rank={2,x}", AFP_ERROR_PROPERTY, "give a number of axes", "" },
     { "tensor,name=\"\"", AFP_ERROR_PROPERTY, "name=: give a name of a tensor", "" },
-    { "tensor,state=rwa", AFP_ERROR_PROPERTY, "state=rwa: give raw | coded", "did you mean 'raw'?" },
+    { "tensor,state=rwa", AFP_ERROR_PROPERTY, "state=rwa: give raw | coded",
+      "did you mean 'raw'?" },
     { "tensor,state=any", AFP_ERROR_PROPERTY, "state=any: give raw | coded", "" },
-    { "tensor,min-weights=many", AFP_ERROR_PROPERTY, "min-weights=many: give a number of weights", "" },
+    { "tensor,min-weights=many", AFP_ERROR_PROPERTY, "min-weights=many: give a number of weights",
+      "" },
     { "tensor,max-weights=-1", AFP_ERROR_PROPERTY, "max-weights=-1: give", "" },
-    { "tensor,min-weights=10,max-weights=5", AFP_ERROR_PROPERTY, "min-weights=10 is above max-weights=5", "" },
+    { "tensor,min-weights=10,max-weights=5", AFP_ERROR_PROPERTY,
+      "min-weights=10 is above max-weights=5", "" },
   };
   g_autoptr (GError) error = NULL;
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -78,11 +83,20 @@ END_TEST
 START_TEST (accepted)
 {
   static const char *const texts[] = {
-    "tensor", "tensor,dtype=f32", "tensor,dtype={f16,f32}", "tensor,rank=2", "tensor,rank={1,2}", "tensor,name=fc1.*",
-    "tensor,name=*", "tensor,state=raw", "tensor,min-weights=12", "tensor,max-weights=12",
+    "tensor",
+    "tensor,dtype=f32",
+    "tensor,dtype={f16,f32}",
+    "tensor,rank=2",
+    "tensor,rank={1,2}",
+    "tensor,name=fc1.*",
+    "tensor,name=*",
+    "tensor,state=raw",
+    "tensor,min-weights=12",
+    "tensor,max-weights=12",
     "tensor,dtype=f32,rank=2,name=*.weight,state=raw,min-weights=1,max-weights=1k",
   };
-  g_autoptr (AfpTensor) tensor = make_tensor ("fc1.weight", AFP_DTYPE_F32, 2, (guint64[]){ 3, 4 }, FALSE);
+  g_autoptr (AfpTensor) tensor =
+      make_tensor ("fc1.weight", AFP_DTYPE_F32, 2, (guint64[]){ 3, 4 }, FALSE);
   g_autoptr (AfpCaps) any = afp_caps_new_any ();
   g_autoptr (GError) error = NULL;
   ck_assert (afp_caps_accept (any, tensor, &error));
@@ -108,7 +122,8 @@ START_TEST (refused)
     { "tensor,min-weights=13", "the number of weights is 12, but at least 13 is asked for here" },
     { "tensor,max-weights=11", "the number of weights is 12, but at most 11 is asked for here" },
   };
-  g_autoptr (AfpTensor) tensor = make_tensor ("fc1.weight", AFP_DTYPE_F32, 2, (guint64[]){ 3, 4 }, FALSE);
+  g_autoptr (AfpTensor) tensor =
+      make_tensor ("fc1.weight", AFP_DTYPE_F32, 2, (guint64[]){ 3, 4 }, FALSE);
   g_autoptr (GError) error = NULL;
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (AfpCaps) caps = parse (cases[i].text);

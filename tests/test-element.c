@@ -57,11 +57,13 @@ G_DEFINE_TYPE (TestLeaf, test_leaf, TEST_TYPE_BASE)
 static const char *const layouts[] = { "row", "flat", NULL };
 static const char *const kinds[] = { "weight", "coeffs", NULL };
 static const AfpProperty leaf_rows[] = {
-  AFP_PROP_UINT ("block-size", "C", AFP_PROPERTY_FORMAT, TestLeaf, block_size, 1, 256, "8", "weights", "Block."),
+  AFP_PROP_UINT ("block-size", "C", AFP_PROPERTY_FORMAT, TestLeaf, block_size, 1, 256, "8",
+                 "weights", "Block."),
   AFP_PROP_UINT ("rank", "P", AFP_PROPERTY_AUTO, TestLeaf, rank, 1, 8, "auto", NULL, "Rank."),
   AFP_PROP_INT ("offset", NULL, 0, TestLeaf, offset, -5, 5, "-1", NULL, "Offset."),
   AFP_PROP_BOOL ("force", NULL, 0, TestLeaf, force, "false", "Force."),
-  AFP_PROP_SIZE ("budget", NULL, AFP_PROPERTY_AUTO, TestLeaf, budget, 1, 1e15, "64M", "bytes", "Budget."),
+  AFP_PROP_SIZE ("budget", NULL, AFP_PROPERTY_AUTO, TestLeaf, budget, 1, 1e15, "64M", "bytes",
+                 "Budget."),
   AFP_PROP_DOUBLE ("ratio", NULL, 0, TestLeaf, ratio, 0, 1, "0.5", NULL, "Ratio."),
   AFP_PROP_ENUM ("layout", "L", 0, TestLeaf, layout, "row", layouts, "Layout."),
   AFP_PROP_FLAGS ("planes", NULL, 0, TestLeaf, planes, "all", kinds, "Planes."),
@@ -78,8 +80,10 @@ static void
 test_leaf_class_init (TestLeafClass *klass)
 {
   afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), leaf_rows, 5, 0);
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), leaf_rows + 5, G_N_ELEMENTS (leaf_rows) - 5, 0);
-  afp_element_class_set_presets (AFP_ELEMENT_CLASS (klass), leaf_presets, G_N_ELEMENTS (leaf_presets));
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), leaf_rows + 5,
+                                    G_N_ELEMENTS (leaf_rows) - 5, 0);
+  afp_element_class_set_presets (AFP_ELEMENT_CLASS (klass), leaf_presets,
+                                 G_N_ELEMENTS (leaf_presets));
   afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "A leaf.", "leaf ! null");
 }
 
@@ -121,10 +125,12 @@ static void
 set (AfpElement *element, const char *name, const char *text)
 {
   g_autoptr (GError) error = NULL;
-  ck_assert_msg (afp_element_set_property_text (element, name, text, &error), "%s", error ? error->message : "");
+  ck_assert_msg (afp_element_set_property_text (element, name, text, &error), "%s",
+                 error ? error->message : "");
 }
 
-#define assert_property(element, name, text) assert_text (afp_element_get_property_text ((element), (name)), (text))
+#define assert_property(element, name, text) \
+  assert_text (afp_element_get_property_text ((element), (name)), (text))
 
 /* --- properties --- */
 
@@ -150,9 +156,11 @@ END_TEST
 
 START_TEST (rows_of_a_class)
 {
-  static const char *const names[] = { "min-dims", "tensors", "block-size", "rank", "offset", "force",
-                                       "budget", "ratio", "layout", "planes", "location" };
-  AfpElementClass *leaf = g_type_class_ref (TEST_TYPE_LEAF), *plain = g_type_class_ref (TEST_TYPE_PLAIN);
+  static const char *const names[] = { "min-dims", "tensors", "block-size", "rank",
+                                       "offset",   "force",   "budget",     "ratio",
+                                       "layout",   "planes",  "location" };
+  AfpElementClass *leaf = g_type_class_ref (TEST_TYPE_LEAF),
+                  *plain = g_type_class_ref (TEST_TYPE_PLAIN);
   gsize n, n_plain;
   g_autofree const AfpProperty **rows = afp_element_class_list_properties (leaf, &n);
   g_autofree const AfpProperty **plain_rows = afp_element_class_list_properties (plain, &n_plain);
@@ -183,9 +191,11 @@ START_TEST (by_text)
   assert_property (leaf, "block-size", "16");
   assert_property (leaf, "min-dims", "1");
   assert_property (leaf, "location", "b");
-  ck_assert (afp_element_property_is_set (leaf, "block-size") && afp_element_property_is_set (leaf, "C"));
+  ck_assert (afp_element_property_is_set (leaf, "block-size") &&
+             afp_element_property_is_set (leaf, "C"));
   ck_assert (afp_element_set_properties_text (leaf, " C=9 layout=flat", &error));
-  ck_assert (afp_element_set_properties_text (leaf, "planes=weight,coeffs,C=10,location='x y', ratio=0.25,tensors=\"a,b\"", &error));
+  ck_assert (afp_element_set_properties_text (
+      leaf, "planes=weight,coeffs,C=10,location='x y', ratio=0.25,tensors=\"a,b\"", &error));
   assert_property (leaf, "C", "10");
   assert_property (leaf, "planes", "all");
   assert_property (leaf, "location", "x y");
@@ -200,7 +210,8 @@ START_TEST (bad_properties)
   static const struct {
     const char *name, *text, *message;
   } cases[] = {
-    { "blok-size", "8", "leaf: no property 'blok-size'; did you mean 'block-size' (1..256 weights, default 8)? afpipe-inspect leaf lists all" },
+    { "blok-size", "8",
+      "leaf: no property 'blok-size'; did you mean 'block-size' (1..256 weights, default 8)? afpipe-inspect leaf lists all" },
     { "c", "8", "did you mean 'C' (1..256 weights, default 8)?" },
     { "nmae", "8", "did you mean 'name'?" },
     { "presets", "8", "did you mean 'preset'?" },
@@ -210,7 +221,8 @@ START_TEST (bad_properties)
     { "layout", "flt", "leaf: layout=flt: give row | flat (default row); did you mean 'flat'?" },
     { "name", "my name", "leaf: 'my name' is no name for an element" },
     { "name", "", "'' is no name" },
-    { "preset", "paper-5bit", "leaf: preset=paper-5bit: give paper-4bit | paper-3bit | broken | unknown; did you mean 'paper-4bit'?" },
+    { "preset", "paper-5bit",
+      "leaf: preset=paper-5bit: give paper-4bit | paper-3bit | broken | unknown; did you mean 'paper-4bit'?" },
     { "preset", "broken", "block-size=999 is out of range" },
     { "preset", "unknown", "no property 'blok-size'" },
   };
@@ -299,16 +311,18 @@ END_TEST
 START_TEST (gobject_properties)
 {
   g_autoptr (AfpElement) leaf =
-      g_object_new (TEST_TYPE_LEAF, "block-size", 16, "rank", 0, "offset", -5, "force", TRUE, "budget", (guint64) 0, "ratio", 0.125,
-                    "layout", "flat", "planes", "coeffs", "location", "a", "min-dims", 3, "name", "mine", NULL);
+      g_object_new (TEST_TYPE_LEAF, "block-size", 16, "rank", 0, "offset", -5, "force", TRUE,
+                    "budget", (guint64) 0, "ratio", 0.125, "layout", "flat", "planes", "coeffs",
+                    "location", "a", "min-dims", 3, "name", "mine", NULL);
   guint block_size, rank, min_dims;
   gint offset;
   gboolean force;
   guint64 budget;
   double ratio;
   g_autofree char *layout = NULL, *planes = NULL, *location = NULL, *name = NULL;
-  g_object_get (leaf, "block-size", &block_size, "rank", &rank, "offset", &offset, "force", &force, "budget", &budget, "ratio", &ratio,
-                "layout", &layout, "planes", &planes, "location", &location, "min-dims", &min_dims, "name", &name, NULL);
+  g_object_get (leaf, "block-size", &block_size, "rank", &rank, "offset", &offset, "force", &force,
+                "budget", &budget, "ratio", &ratio, "layout", &layout, "planes", &planes,
+                "location", &location, "min-dims", &min_dims, "name", &name, NULL);
   ck_assert_uint_eq (block_size, 16);
   ck_assert_uint_eq (rank, 0);
   ck_assert_int_eq (offset, -5);
@@ -353,7 +367,8 @@ START_TEST (frozen)
   afp_element_set_name (leaf, "leaf0");
   afp_element_freeze (leaf);
   ck_assert (!afp_element_set_property_text (leaf, "C", "9", &error));
-  assert_error (error, AFP_ERROR_PROPERTY, "leaf0: 'C' cannot change any more: the pipeline has been planned");
+  assert_error (error, AFP_ERROR_PROPERTY,
+                "leaf0: 'C' cannot change any more: the pipeline has been planned");
   ck_assert (!afp_element_set_property_text (leaf, "name", "x", &error));
   assert_error (error, AFP_ERROR_PROPERTY, "'name' cannot change any more");
   ck_assert (!afp_element_apply_preset (leaf, "paper-4bit", &error));

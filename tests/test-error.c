@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core-test.h"
 
-static const char *const names[] = { "block-size", "rank", "seed-bits", "leap", NULL, "C", "P", "K", "preset" };
+static const char *const names[] = { "block-size", "rank", "seed-bits", "leap",  NULL,
+                                     "C",          "P",    "K",         "preset" };
 
 static const char *
 nearest (const char *word)
@@ -14,9 +15,10 @@ START_TEST (exit_codes)
   static const struct {
     int code, exit;
   } cases[] = {
-    { AFP_ERROR_USAGE, 2 }, { AFP_ERROR_PROPERTY, 2 }, { AFP_ERROR_NO_ELEMENT, 3 }, { AFP_ERROR_PLUGIN, 3 },
-    { AFP_ERROR_PLAN, 4 },  { AFP_ERROR_IO, 5 },       { AFP_ERROR_FORMAT, 5 },     { AFP_ERROR_CODEC, 6 },
-    { AFP_ERROR_METRIC, 7 }, { AFP_ERROR_MEMORY, 8 },  { AFP_ERROR_CANCELLED, 130 },
+    { AFP_ERROR_USAGE, 2 },  { AFP_ERROR_PROPERTY, 2 },    { AFP_ERROR_NO_ELEMENT, 3 },
+    { AFP_ERROR_PLUGIN, 3 }, { AFP_ERROR_PLAN, 4 },        { AFP_ERROR_IO, 5 },
+    { AFP_ERROR_FORMAT, 5 }, { AFP_ERROR_CODEC, 6 },       { AFP_ERROR_METRIC, 7 },
+    { AFP_ERROR_MEMORY, 8 }, { AFP_ERROR_CANCELLED, 130 },
   };
   ck_assert_int_eq (afp_error_exit_code (NULL), 0);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {

@@ -23,11 +23,11 @@ close_teardown (void)
   folder_teardown ();
 }
 
-#define COLUMNS(name_size, text_size)                                                              \
-  {                                                                                                \
-    { "name", AFP_H5_TEXT, name_size, 0 }, { "small", AFP_H5_UINT, 1, 0 },                         \
-        { "index", AFP_H5_INT, 4, 0 }, { "place", AFP_H5_UINT, 8, 0 },                             \
-        { "text", AFP_H5_TEXT, text_size, 0 },                                                     \
+#define COLUMNS(name_size, text_size)                                      \
+  {                                                                        \
+    { "name", AFP_H5_TEXT, name_size, 0 }, { "small", AFP_H5_UINT, 1, 0 }, \
+        { "index", AFP_H5_INT, 4, 0 }, { "place", AFP_H5_UINT, 8, 0 },     \
+        { "text", AFP_H5_TEXT, text_size, 0 },                             \
   }
 
 static guint8 *
@@ -42,7 +42,8 @@ make_rows (AfpH5Column *columns, guint n, gboolean regular)
     afp_h5_table_put_text (&columns[0], row, name);
     afp_h5_table_put_int (&columns[1], row, i & 0xff);
     afp_h5_table_put_int (&columns[2], row, (guint64) (gint64) -1 - (i & 7));
-    afp_h5_table_put_int (&columns[3], row, regular ? i : G_GUINT64_CONSTANT (0x9e3779b97f4a7c15) * i);
+    afp_h5_table_put_int (&columns[3], row,
+                          regular ? i : G_GUINT64_CONSTANT (0x9e3779b97f4a7c15) * i);
     afp_h5_table_put_text (&columns[4], row, "\xc3\xa9");
   }
   return rows;
@@ -145,12 +146,13 @@ END_TEST
 
 /* --- refusals ----------------------------------------------------------------------------------------------------- */
 
-#define assert_unread(name, n_columns, columns, max, ...)                                          \
-  do {                                                                                             \
-    GError *error_ = NULL;                                                                         \
-    gsize n_;                                                                                      \
-    ck_assert_ptr_null (afp_h5_table_read (h5, (name), (columns), (n_columns), (max), &n_, &error_)); \
-    assert_error (error_, AFP_ERROR_FORMAT, __VA_ARGS__);                                          \
+#define assert_unread(name, n_columns, columns, max, ...)                             \
+  do {                                                                                \
+    GError *error_ = NULL;                                                            \
+    gsize n_;                                                                         \
+    ck_assert_ptr_null (                                                              \
+        afp_h5_table_read (h5, (name), (columns), (n_columns), (max), &n_, &error_)); \
+    assert_error (error_, AFP_ERROR_FORMAT, __VA_ARGS__);                             \
   } while (0)
 
 START_TEST (missing_tables_links_and_groups)
@@ -171,7 +173,8 @@ START_TEST (wrong_columns)
 {
   AfpH5Column out[] = COLUMNS (8, 2);
   AfpH5Column unknown[] = { { "name", AFP_H5_TEXT, 0, 0 }, { "color", AFP_H5_UINT, 4, 0 } };
-  AfpH5Column number[] = { { "name", AFP_H5_UINT, 4, 0 } }, text[] = { { "index", AFP_H5_TEXT, 0, 0 } };
+  AfpH5Column number[] = { { "name", AFP_H5_UINT, 4, 0 } },
+              text[] = { { "index", AFP_H5_TEXT, 0, 0 } };
   AfpH5Column plain = { NULL, AFP_H5_TEXT, 0, 0 };
   g_autofree guint8 *rows = make_rows (out, 3, TRUE);
 

@@ -101,9 +101,11 @@ START_TEST (bad_links)
   g_autoptr (AfpElement) a = new_stage ("a"), b = new_stage ("b"), c = new_stage ("c");
   g_autoptr (GError) error = NULL;
   ck_assert (!afp_pad_link (SINK (a), SINK (b), &error));
-  assert_error (error, AFP_ERROR_USAGE, "cannot link a (pad 'sink') to b (pad 'sink')", "takes tensors, it sends none");
+  assert_error (error, AFP_ERROR_USAGE, "cannot link a (pad 'sink') to b (pad 'sink')",
+                "takes tensors, it sends none");
   ck_assert (!afp_pad_link (SRC (a), SRC (b), &error));
-  assert_error (error, AFP_ERROR_USAGE, "cannot link a (pad 'src') to b (pad 'src')", "sends tensors, it takes none");
+  assert_error (error, AFP_ERROR_USAGE, "cannot link a (pad 'src') to b (pad 'src')",
+                "sends tensors, it takes none");
   ck_assert (!afp_pad_link (SRC (a), SINK (a), &error));
   assert_error (error, AFP_ERROR_USAGE, "an element cannot feed itself");
   ck_assert (afp_pad_link (SRC (a), SINK (b), &error));
@@ -161,7 +163,8 @@ START_TEST (caps_of_the_peer)
   afp_pad_set_caps (SINK (b), afp_caps_parse ("tensor,dtype=f16", NULL));
   n_planned = n_chained = 0;
   ck_assert (!afp_pad_push_plan (SRC (a), tensor, plan, &error));
-  assert_error (error, AFP_ERROR_PLAN, "a ! b: tensor 'fc1.weight': dtype is f32, but f16 is asked for here");
+  assert_error (error, AFP_ERROR_PLAN,
+                "a ! b: tensor 'fc1.weight': dtype is f32, but f16 is asked for here");
   ck_assert_uint_eq (n_planned, 0);
   afp_pad_set_caps (SINK (b), afp_caps_parse ("tensor,dtype=f32", NULL));
   ck_assert (afp_pad_push_plan (SRC (a), tensor, plan, &error));

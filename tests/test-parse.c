@@ -26,7 +26,8 @@ property_at (const AfpAst *ast, guint chain, guint node, guint property)
 
 START_TEST (a_chain)
 {
-  const char *text = "load location=model.safetensors ! seedlm C=8 P=3 ! write location=\"my file.h5\"";
+  const char *text =
+      "load location=model.safetensors ! seedlm C=8 P=3 ! write location=\"my file.h5\"";
   g_autoptr (AfpAst) ast = parse (text);
   ck_assert_uint_eq (ast->chains->len, 1);
   ck_assert_str_eq (ast->text, text);
@@ -45,7 +46,8 @@ END_TEST
 
 START_TEST (branches)
 {
-  g_autoptr (AfpAst) ast = parse ("load ! tee name=t ! write location=a.h5   t. ! null\nt. ! eval ! join. u. ! null");
+  g_autoptr (AfpAst) ast =
+      parse ("load ! tee name=t ! write location=a.h5   t. ! null\nt. ! eval ! join. u. ! null");
   ck_assert_uint_eq (ast->chains->len, 4);
   ck_assert_int_eq (node_at (ast, 1, 0)->type, AFP_AST_REFERENCE);
   ck_assert_str_eq (node_at (ast, 1, 0)->name, "t");
@@ -63,7 +65,8 @@ END_TEST
 
 START_TEST (assertions)
 {
-  g_autoptr (AfpAst) ast = parse ("load ! tensor,dtype={f16, bf16},rank=2,name=\"a,b\" ! tensor ! tensor , rank=1 ! t.");
+  g_autoptr (AfpAst) ast =
+      parse ("load ! tensor,dtype={f16, bf16},rank=2,name=\"a,b\" ! tensor ! tensor , rank=1 ! t.");
   ck_assert_int_eq (node_at (ast, 0, 1)->type, AFP_AST_ASSERTION);
   ck_assert_uint_eq (node_at (ast, 0, 1)->properties->len, 3);
   ck_assert_str_eq (property_at (ast, 0, 1, 0)->value, "{f16,bf16}");
@@ -76,7 +79,8 @@ END_TEST
 
 START_TEST (quotes)
 {
-  g_autoptr (AfpAst) ast = parse ("a b=\"x \\\"y\\\" \\\\ \\n\\t\\${Z}\" c='\\ \"${Z}' d=\"\" e='' f=x=y,z g=a\\b#c h=\"!\"!null");
+  g_autoptr (AfpAst) ast = parse (
+      "a b=\"x \\\"y\\\" \\\\ \\n\\t\\${Z}\" c='\\ \"${Z}' d=\"\" e='' f=x=y,z g=a\\b#c h=\"!\"!null");
   ck_assert_str_eq (property_at (ast, 0, 0, 0)->value, "x \"y\" \\ \n\t${Z}");
   ck_assert_str_eq (property_at (ast, 0, 0, 1)->value, "\\ \"${Z}");
   ck_assert_str_eq (property_at (ast, 0, 0, 2)->value, "");
@@ -90,7 +94,8 @@ END_TEST
 
 START_TEST (comments)
 {
-  g_autoptr (AfpAst) ast = parse ("# the job ! of today\nload # here: \"\n  location=a#1 ! # next\n#\nnull # end");
+  g_autoptr (AfpAst) ast =
+      parse ("# the job ! of today\nload # here: \"\n  location=a#1 ! # next\n#\nnull # end");
   ck_assert_uint_eq (ast->chains->len, 1);
 }
 END_TEST
@@ -111,8 +116,9 @@ START_TEST (variables)
   g_hash_table_insert (set, (gpointer) "CODEC", (gpointer) "seedlm");
   g_hash_table_insert (set, (gpointer) "N", (gpointer) "8");
   g_hash_table_insert (set, (gpointer) "EMPTY", (gpointer) "");
-  g_autoptr (AfpAst) ast =
-      afp_parse ("load location=${FILE} ! ${CODEC} C=${N}${N} ${CODEC}x=\"${N} $N\" e=${EMPTY} s='${N}' ! null", set, &error);
+  g_autoptr (AfpAst) ast = afp_parse (
+      "load location=${FILE} ! ${CODEC} C=${N}${N} ${CODEC}x=\"${N} $N\" e=${EMPTY} s='${N}' ! null",
+      set, &error);
   ck_assert_msg (ast != NULL, "%s", error ? error->message : "");
   ck_assert_str_eq (property_at (ast, 0, 0, 0)->value, "my file!");
   ck_assert_str_eq (node_at (ast, 0, 1)->name, "seedlm");
@@ -123,7 +129,8 @@ START_TEST (variables)
   ck_assert_str_eq (property_at (ast, 0, 1, 3)->value, "${N}");
 
   ck_assert_ptr_null (afp_parse ("load location=${FIEL}", set, &error));
-  assert_error (error, AFP_ERROR_USAGE, "${FIEL} is not defined: give --set FIEL=VALUE; did you mean ${FILE}?",
+  assert_error (error, AFP_ERROR_USAGE,
+                "${FIEL} is not defined: give --set FIEL=VALUE; did you mean ${FILE}?",
                 "\n  load location=${FIEL}\n                ^");
   ck_assert_ptr_null (afp_parse ("${FILE} ! null", set, &error));
   assert_error (error, AFP_ERROR_USAGE, "stray 'my file!'");
@@ -205,7 +212,8 @@ START_TEST (bad_text)
   g_autoptr (GError) error = NULL;
   AfpAst *ast = afp_parse (bad[_i].text, NULL, &error);
   ck_assert_msg (ast == NULL, "%s", bad[_i].text);
-  ck_assert_msg (strstr (error->message, bad[_i].message) != NULL, "%s: %s", bad[_i].text, error->message);
+  ck_assert_msg (strstr (error->message, bad[_i].message) != NULL, "%s: %s", bad[_i].text,
+                 error->message);
 
   /* The caret: counted in characters from the start of its line. */
   const char *line = bad[_i].text;
@@ -258,13 +266,17 @@ START_TEST (canonical_text)
     const char *text, *canonical;
   } cases[] = {
     { "load  a=1!null # x", "load a=1 ! null" },
-    { "load a=\"plain\" b='two words' c=\"\" d='\"' ! null", "load a=plain b=\"two words\" c=\"\" d=\"\\\"\" ! null" },
+    { "load a=\"plain\" b='two words' c=\"\" d='\"' ! null",
+      "load a=plain b=\"two words\" c=\"\" d=\"\\\"\" ! null" },
     { "load a='${X}' b='\\' ! null", "load a=\"\\${X}\" b=\\ ! null" },
     { "load a=\"x\\ny\" b='!' ! null", "load a=\"x\\ny\" b=\"!\" ! null" },
-    { "load ! tensor, dtype={f16, bf16}, name=\"a,b\",state=raw ! null", "load ! tensor,dtype={f16,bf16},name=\"a,b\",state=raw ! null" },
-    { "load ! tensor,name=\"{a, b}\",state='a{b}' ! null", "load ! tensor,name=\"{a, b}\",state=\"a{b}\" ! null" },
+    { "load ! tensor, dtype={f16, bf16}, name=\"a,b\",state=raw ! null",
+      "load ! tensor,dtype={f16,bf16},name=\"a,b\",state=raw ! null" },
+    { "load ! tensor,name=\"{a, b}\",state='a{b}' ! null",
+      "load ! tensor,name=\"{a, b}\",state=\"a{b}\" ! null" },
     { "load ! tee name=t ! null\n t. ! a !b.", "load ! tee name=t ! null t. ! a ! b." },
-    { "load planes=weight,coeffs shapes=1x1,2 ! null", "load planes=weight,coeffs shapes=1x1,2 ! null" },
+    { "load planes=weight,coeffs shapes=1x1,2 ! null",
+      "load planes=weight,coeffs shapes=1x1,2 ! null" },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (AfpAst) ast = parse (cases[i].text);
@@ -299,8 +311,10 @@ check_same (const AfpAst *a, const AfpAst *b)
 /* Random texts: no crash; what parses survives the way to text and back; carets are valid UTF-8. */
 START_TEST (random_texts)
 {
-  static const char *const parts[] = { "load", " ", "!", " ! ", "=", "a=", "\"", "'", "x", ",", "{", "}", "t.", "tensor", ",rank=2",
-                                       "${A}", "${", "\\", "\n", "#", "\xc3\xa9", "\xff", "name=", "8", ".", "\t", " b=1", "\\n" };
+  static const char *const parts[] = { "load",    " ",     "!",  " ! ", "=",  "a=",   "\"",
+                                       "'",       "x",     ",",  "{",   "}",  "t.",   "tensor",
+                                       ",rank=2", "${A}",  "${", "\\",  "\n", "#",    "\xc3\xa9",
+                                       "\xff",    "name=", "8",  ".",   "\t", " b=1", "\\n" };
   g_autoptr (GHashTable) set = g_hash_table_new (g_str_hash, g_str_equal);
   g_autoptr (GRand) rand = g_rand_new_with_seed (7);
   guint good = 0;
@@ -319,7 +333,8 @@ START_TEST (random_texts)
     good++;
     g_autofree char *canonical = afp_ast_to_string (ast);
     g_autoptr (AfpAst) again = afp_parse (canonical, NULL, &error);
-    ck_assert_msg (again != NULL, "%s -> %s: %s", text->str, canonical, error ? error->message : "");
+    ck_assert_msg (again != NULL, "%s -> %s: %s", text->str, canonical,
+                   error ? error->message : "");
     check_same (ast, again);
   }
   ck_assert_uint_gt (good, 500);
@@ -346,7 +361,10 @@ START_TEST (carets)
   assert_text (caret ("", 0), "x\n  \n  ^");
   assert_text (caret ("one\ntwo\r\nthree", 5), "x\n  two\n   ^");
   assert_text (caret ("one\ntwo\r\nthree", 9), "x\n  three\n  ^");
-  assert_text (caret ("a\tb\x01" "c", 4), "x\n  a b c\n      ^");
+  assert_text (caret ("a\tb\x01"
+                      "c",
+                      4),
+               "x\n  a b c\n      ^");
   assert_text (caret ("\xc3\xa9\xc3\xa9x", 4), "x\n  \xc3\xa9\xc3\xa9x\n    ^");
   assert_text (caret ("\xe6\x97\xa5x", 3), "x\n  \xe6\x97\xa5x\n    ^");
   assert_text (caret ("\xff\xfex", 2), "x\n  ??x\n    ^");
@@ -377,29 +395,40 @@ END_TEST
 START_TEST (arguments)
 {
   assert_text (afp_parse_join_arguments ((char *[]){ NULL }), "");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "load", (char *) "location=a", (char *) "!", (char *) "null", NULL }),
+  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "load", (char *) "location=a",
+                                                     (char *) "!", (char *) "null", NULL }),
                "load location=a ! null");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "load location=a b=1 ! null", NULL }), "load location=a b=1 ! null");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "load", (char *) "location=my file", NULL }),
+  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "load location=a b=1 ! null", NULL }),
+               "load location=a b=1 ! null");
+  assert_text (
+      afp_parse_join_arguments ((char *[]){ (char *) "load", (char *) "location=my file", NULL }),
+      "load location=\"my file\"");
+  assert_text (afp_parse_join_arguments (
+                   (char *[]){ (char *) "load", (char *) "location=\"my file\"", NULL }),
                "load location=\"my file\"");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "load", (char *) "location=\"my file\"", NULL }),
-               "load location=\"my file\"");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "load", (char *) "location='my file'", NULL }),
-               "load location='my file'");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "location=it's \"a\\b\"", NULL }), "location=\"it's \\\"a\\\\b\\\"\"");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "location=a!b", (char *) "x=", (char *) "y=a\\b", NULL }),
+  assert_text (
+      afp_parse_join_arguments ((char *[]){ (char *) "load", (char *) "location='my file'", NULL }),
+      "load location='my file'");
+  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "location=it's \"a\\b\"", NULL }),
+               "location=\"it's \\\"a\\\\b\\\"\"");
+  assert_text (afp_parse_join_arguments (
+                   (char *[]){ (char *) "location=a!b", (char *) "x=", (char *) "y=a\\b", NULL }),
                "location=\"a!b\" x= y=a\\b");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "location=\"a\" \"b\"", NULL }), "location=\"\\\"a\\\" \\\"b\\\"\"");
-  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "location=${HOME} x", NULL }), "location=\"${HOME} x\"");
+  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "location=\"a\" \"b\"", NULL }),
+               "location=\"\\\"a\\\" \\\"b\\\"\"");
+  assert_text (afp_parse_join_arguments ((char *[]){ (char *) "location=${HOME} x", NULL }),
+               "location=\"${HOME} x\"");
 }
 END_TEST
 
 START_TEST (joined_values_survive)
 {
-  static const char *const values[] = { "my file", "it's", "\"", "a\\ b", "\"a", "a ! b", "'a' 'b'", "\"x\\\"", "tab\there" };
+  static const char *const values[] = { "my file", "it's",    "\"",      "a\\ b",    "\"a",
+                                        "a ! b",   "'a' 'b'", "\"x\\\"", "tab\there" };
   for (gsize i = 0; i < G_N_ELEMENTS (values); i++) {
     g_autofree char *argument = g_strconcat ("location=", values[i], NULL);
-    g_autofree char *text = afp_parse_join_arguments ((char *[]){ (char *) "load", argument, (char *) "!", (char *) "null", NULL });
+    g_autofree char *text = afp_parse_join_arguments (
+        (char *[]){ (char *) "load", argument, (char *) "!", (char *) "null", NULL });
     g_autoptr (AfpAst) ast = parse (text);
     ck_assert_str_eq (property_at (ast, 0, 0, 0)->value, values[i]);
   }

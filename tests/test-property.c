@@ -17,19 +17,37 @@ typedef struct {
 static const char *const layouts[] = { "row", "flat", "auto", NULL };
 static const char *const kinds[] = { "weight", "residual", "coeffs", NULL };
 
-enum { FORCE, BLOCK, THREADS, WIDE, OFFSET, BUDGET, LIMIT, RATIO, ANY, LOCATION, NOTE, LAYOUT, PLANES };
+enum {
+  FORCE,
+  BLOCK,
+  THREADS,
+  WIDE,
+  OFFSET,
+  BUDGET,
+  LIMIT,
+  RATIO,
+  ANY,
+  LOCATION,
+  NOTE,
+  LAYOUT,
+  PLANES
+};
 
 static const AfpProperty table[] = {
   AFP_PROP_BOOL ("force", NULL, 0, Thing, force, "false", "Take it anyway."),
-  AFP_PROP_UINT ("block-size", "C", AFP_PROPERTY_FORMAT, Thing, block_size, 1, 256, "8", "weights", "Weights of a block."),
-  AFP_PROP_UINT ("threads", NULL, AFP_PROPERTY_AUTO, Thing, threads, 1, 64, "auto", NULL, "Threads."),
+  AFP_PROP_UINT ("block-size", "C", AFP_PROPERTY_FORMAT, Thing, block_size, 1, 256, "8", "weights",
+                 "Weights of a block."),
+  AFP_PROP_UINT ("threads", NULL, AFP_PROPERTY_AUTO, Thing, threads, 1, 64, "auto", NULL,
+                 "Threads."),
   AFP_PROP_UINT ("wide", NULL, 0, Thing, wide, 0, G_MAXUINT, "0", NULL, "Anything."),
   AFP_PROP_INT ("offset", NULL, 0, Thing, offset, -5, 5, "-1", NULL, "Offset."),
-  AFP_PROP_SIZE ("budget", NULL, AFP_PROPERTY_AUTO, Thing, budget, 1024, 1ull << 40, "64M", "bytes", "Budget."),
+  AFP_PROP_SIZE ("budget", NULL, AFP_PROPERTY_AUTO, Thing, budget, 1024, 1ull << 40, "64M", "bytes",
+                 "Budget."),
   AFP_PROP_SIZE ("limit", NULL, 0, Thing, limit, 0, (double) G_MAXUINT64, "0", "bytes", "Limit."),
   AFP_PROP_DOUBLE ("ratio", NULL, 0, Thing, ratio, 0, 1, "0.1", NULL, "Ratio."),
   AFP_PROP_DOUBLE ("any", NULL, 0, Thing, any, 0, 0, "0", NULL, "Any number."),
-  AFP_PROP_STRING ("location", NULL, AFP_PROPERTY_FILE | AFP_PROPERTY_REQUIRED, Thing, location, NULL, "File."),
+  AFP_PROP_STRING ("location", NULL, AFP_PROPERTY_FILE | AFP_PROPERTY_REQUIRED, Thing, location,
+                   NULL, "File."),
   AFP_PROP_STRING ("note", NULL, 0, Thing, note, "", "Note."),
   AFP_PROP_ENUM ("layout", NULL, 0, Thing, layout, "auto", layouts, "Layout."),
   AFP_PROP_FLAGS ("planes", NULL, 0, Thing, planes, "all", kinds, "Planes."),
@@ -46,7 +64,8 @@ check_round_trip (guint i, const char *text, const char *canonical)
 {
   Thing thing = { 0 };
   g_autoptr (GError) error = NULL;
-  ck_assert_msg (afp_property_parse (&table[i], text, field (&thing, i), &error), "%s", error ? error->message : "");
+  ck_assert_msg (afp_property_parse (&table[i], text, field (&thing, i), &error), "%s",
+                 error ? error->message : "");
   g_autofree char *out = afp_property_format (&table[i], field (&thing, i));
   ck_assert_str_eq (out, canonical);
   ck_assert (afp_property_parse (&table[i], out, field (&thing, i), NULL));
@@ -63,7 +82,8 @@ check_refused (guint i, const char *text, const char *first, const char *second)
   g_autoptr (GError) error = NULL;
   memset (&thing, 0x5a, sizeof thing);
   memcpy (&before, &thing, sizeof thing);
-  ck_assert_msg (!afp_property_parse (&table[i], text, field (&thing, i), &error), "%s accepts '%s'", table[i].name, text);
+  ck_assert_msg (!afp_property_parse (&table[i], text, field (&thing, i), &error),
+                 "%s accepts '%s'", table[i].name, text);
   ck_assert_int_eq (memcmp (&thing, &before, sizeof thing), 0);
   assert_error (error, AFP_ERROR_PROPERTY, first, second);
 }
@@ -103,7 +123,8 @@ END_TEST
 
 START_TEST (refused_numbers)
 {
-  check_refused (BLOCK, "abc", "block-size=abc is not a whole number: give 1..256 weights (default 8)", "");
+  check_refused (BLOCK, "abc",
+                 "block-size=abc is not a whole number: give 1..256 weights (default 8)", "");
   check_refused (BLOCK, "0", "block-size=0 is out of range: give 1..256 weights", "(default 8)");
   check_refused (BLOCK, "257", "is out of range", "1..256");
   check_refused (BLOCK, "-1", "is out of range", "1..256");
@@ -132,7 +153,8 @@ END_TEST
 
 START_TEST (refused_sizes)
 {
-  check_refused (BUDGET, "64X", "budget=64X is not a size: give auto or 1k..1T bytes (default 64M)", "64MB is 64*10^6");
+  check_refused (BUDGET, "64X", "budget=64X is not a size: give auto or 1k..1T bytes (default 64M)",
+                 "64MB is 64*10^6");
   check_refused (BUDGET, "1023", "is out of range", "1k..1T");
   check_refused (BUDGET, "2T", "is out of range", "");
   check_refused (BUDGET, "", "is not a size", "");
@@ -146,14 +168,17 @@ END_TEST
 START_TEST (refused_words)
 {
   g_autofree char *longer = g_strnfill (100000, 'x');
-  check_refused (LAYOUT, "flt", "layout=flt: give row | flat | auto (default auto); did you mean 'flat'?", "");
+  check_refused (LAYOUT, "flt",
+                 "layout=flt: give row | flat | auto (default auto); did you mean 'flat'?", "");
   check_refused (LAYOUT, "Flat", "did you mean 'flat'?", "");
   check_refused (LAYOUT, "zzzzzz", "give row | flat | auto (default auto)", "");
   check_refused (LAYOUT, "", "layout=: give", "");
   check_refused (FORCE, "maybe", "force=maybe: give true | false (default false)", "");
   check_refused (FORCE, "ture", "did you mean 'true'?", "");
-  check_refused (PLANES, "weights", "'weights' is unknown: give all, none or some of weight | residual | coeffs (default all)",
-                 "did you mean 'weight'?");
+  check_refused (
+      PLANES, "weights",
+      "'weights' is unknown: give all, none or some of weight | residual | coeffs (default all)",
+      "did you mean 'weight'?");
   check_refused (PLANES, "weight,", "'' is unknown", "");
   check_refused (PLANES, "", "planes= is empty", "");
   check_refused (PLANES, "weight,all", "'all' is unknown", "");
@@ -168,13 +193,27 @@ START_TEST (sizes)
     const char *text;
     guint64 size;
   } good[] = {
-    { "0", 0 },         { "64M", 64ull << 20 },     { "64MB", 64000000 },   { "1.5G", 3ull << 29 }, { "1k", 1024 },
-    { "1K", 1024 },     { "1kB", 1000 },            { "2GiB", 2ull << 30 }, { "3T", 3ull << 40 },   { "3TB", 3000000000000 },
-    { "100B", 100 },    { "0.5kB", 500 },           { "0.3k", 307 },        { "16g", 16ull << 30 },
+    { "0", 0 },
+    { "64M", 64ull << 20 },
+    { "64MB", 64000000 },
+    { "1.5G", 3ull << 29 },
+    { "1k", 1024 },
+    { "1K", 1024 },
+    { "1kB", 1000 },
+    { "2GiB", 2ull << 30 },
+    { "3T", 3ull << 40 },
+    { "3TB", 3000000000000 },
+    { "100B", 100 },
+    { "0.5kB", 500 },
+    { "0.3k", 307 },
+    { "16g", 16ull << 30 },
     { "16777215T", 16777215ull << 40 },
   };
-  static const char *const bad[] = { "", "x", "1.5", "1.5B", "1.", ".5G", "1.k", "-1", "+1", "1 M", "1MiBx", "1iB", "1MBs", "1e6",
-                                     "16777216T", "99999999999999999999", "1.1234567G", "0x10", "64Mb", "\xff" };
+  static const char *const bad[] = { "",           "x",    "1.5",       "1.5B",
+                                     "1.",         ".5G",  "1.k",       "-1",
+                                     "+1",         "1 M",  "1MiBx",     "1iB",
+                                     "1MBs",       "1e6",  "16777216T", "99999999999999999999",
+                                     "1.1234567G", "0x10", "64Mb",      "\xff" };
   guint64 size = 42;
   for (gsize i = 0; i < G_N_ELEMENTS (good); i++) {
     ck_assert_msg (afp_parse_size (good[i].text, &size), "%s", good[i].text);
@@ -191,9 +230,18 @@ END_TEST
 START_TEST (ranges)
 {
   static const char *const expected[] = {
-    "true | false, default false", "1..256 weights, default 8", "auto or 1..64, default auto", "0 or more, default 0",
-    "-5..5, default -1", "auto or 1k..1T bytes, default 64M", "0 or more bytes, default 0", "0..1, default 0.1",
-    "a number, default 0", "a file name, required", "a text, default an empty text", "row | flat | auto, default auto",
+    "true | false, default false",
+    "1..256 weights, default 8",
+    "auto or 1..64, default auto",
+    "0 or more, default 0",
+    "-5..5, default -1",
+    "auto or 1k..1T bytes, default 64M",
+    "0 or more bytes, default 0",
+    "0..1, default 0.1",
+    "a number, default 0",
+    "a file name, required",
+    "a text, default an empty text",
+    "row | flat | auto, default auto",
     "all, none or some of weight | residual | coeffs, default all",
   };
   ck_assert_uint_eq (G_N_ELEMENTS (expected), G_N_ELEMENTS (table));
@@ -228,10 +276,12 @@ START_TEST (pspecs)
     ck_assert_str_eq (g_param_spec_get_blurb (pspec), table[i].blurb);
     g_param_spec_unref (pspec);
   }
-  GParamSpecUInt *block = G_PARAM_SPEC_UINT (g_param_spec_ref_sink (afp_property_to_pspec (&table[BLOCK])));
+  GParamSpecUInt *block =
+      G_PARAM_SPEC_UINT (g_param_spec_ref_sink (afp_property_to_pspec (&table[BLOCK])));
   ck_assert (block->minimum == 1 && block->maximum == 256 && block->default_value == 8);
   g_param_spec_unref (G_PARAM_SPEC (block));
-  GParamSpecUInt *threads = G_PARAM_SPEC_UINT (g_param_spec_ref_sink (afp_property_to_pspec (&table[THREADS])));
+  GParamSpecUInt *threads =
+      G_PARAM_SPEC_UINT (g_param_spec_ref_sink (afp_property_to_pspec (&table[THREADS])));
   ck_assert (threads->minimum == 0 && threads->default_value == 0);
   g_param_spec_unref (G_PARAM_SPEC (threads));
   GParamSpec *layout = g_param_spec_ref_sink (afp_property_to_pspec (&table[LAYOUT]));

@@ -51,7 +51,9 @@ static const struct {
   { "weight=toy/1{seeds}}", "the end is expected at column 20" },
   { "weight,bias", "the end is expected" },
   { "bias", "the first plane must be 'weight'" },
-  { "weight=toy/1{s\xc3\xa9" "eds}", "',' or '}' is expected" },
+  { "weight=toy/1{s\xc3\xa9"
+    "eds}",
+    "',' or '}' is expected" },
 };
 
 START_TEST (damaged_text_is_refused)
@@ -69,7 +71,8 @@ START_TEST (limits_hold)
 {
   g_autoptr (GString) deep = g_string_new ("weight"), wide = g_string_new ("weight=a/1{x");
   g_autofree char *word = g_strnfill (65, 'n'), *recipe = g_strconcat ("weight=", word, "/1", NULL);
-  g_autofree char *fill = g_strnfill (8192, 'p'), *large = g_strconcat ("weight=a/1(", fill, ")", NULL);
+  g_autofree char *fill = g_strnfill (8192, 'p'),
+                  *large = g_strconcat ("weight=a/1(", fill, ")", NULL);
   g_autoptr (AfpSpec) spec = make_spec (2, square);
   GError *error = NULL;
 
@@ -133,7 +136,8 @@ static gboolean
 note_path (AfpPlane *plane, const char *path, gpointer user_data)
 {
   if (!afp_plane_get_codec (plane))
-    g_string_append_printf (user_data, "%s %u,", path, (guint) g_bytes_get_size (afp_plane_get_data (plane)));
+    g_string_append_printf (user_data, "%s %u,", path,
+                            (guint) g_bytes_get_size (afp_plane_get_data (plane)));
   return TRUE;
 }
 
@@ -144,8 +148,9 @@ START_TEST (leaves_come_in_order)
   GError *error = NULL;
 
   afp_plane_foreach (afp_tensor_get_root (tensor), note_path, paths);
-  ck_assert_str_eq (paths->str, "weight/seeds 1024,weight/coeffs/exponents 256,weight/coeffs/mantissas 768,"
-                                "weight/scale/codes 4,");
+  ck_assert_str_eq (paths->str,
+                    "weight/seeds 1024,weight/coeffs/exponents 256,weight/coeffs/mantissas 768,"
+                    "weight/scale/codes 4,");
   g_autoptr (AfpMatrix) matrix = afp_plane_open (afp_tensor_get_root (tensor), NULL, &error);
   ck_assert_msg (matrix != NULL, "%s", error ? error->message : "");
   ck_assert_uint_eq (afp_matrix_get_rows (matrix), 64);
@@ -153,7 +158,8 @@ START_TEST (leaves_come_in_order)
 END_TEST
 
 static GBytes *
-short_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data, GError **error)
+short_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
+            GError **error)
 {
   return g_bytes_new_static ("1234567", *(gsize *) user_data);
 }
@@ -187,18 +193,27 @@ static const struct {
   int code;
 } unfit[] = {
   { "weight=nosuch/1{codes}", "nosuch", "not installed", AFP_ERROR_PLUGIN },
-  { "weight=toy/3(block-size=8){seeds,coeffs,scale}", "version 3 is needed", "version 2 is installed", AFP_ERROR_PLUGIN },
-  { "weight=f16/1{data}", "'weight' (codec f16/1) has a plane 'data'", "where codes is expected", AFP_ERROR_FORMAT },
-  { "weight=f16/1{codes,codes}", "has a plane 'codes'", "where none is expected", AFP_ERROR_FORMAT },
+  { "weight=toy/3(block-size=8){seeds,coeffs,scale}", "version 3 is needed",
+    "version 2 is installed", AFP_ERROR_PLUGIN },
+  { "weight=f16/1{data}", "'weight' (codec f16/1) has a plane 'data'", "where codes is expected",
+    AFP_ERROR_FORMAT },
+  { "weight=f16/1{codes,codes}", "has a plane 'codes'", "where none is expected",
+    AFP_ERROR_FORMAT },
   { "weight=f16/1", "'weight' (codec f16/1)", "0 planes where 1 are expected", AFP_ERROR_FORMAT },
-  { "weight=toy/1{seeds,coeffs=f16/1{codes}}", "'weight' (codec toy/1)", "2 planes where 3", AFP_ERROR_FORMAT },
-  { "weight=toy/1{seeds,coeffs,scale}", "plane 'weight/coeffs' holds numbers (coeffs)", "no codec stores it", AFP_ERROR_FORMAT },
-  { "weight=f16/1{codes=f16/1{codes}}", "codec f16/1 cannot stand for 'weight/codes'", "code", AFP_ERROR_FORMAT },
-  { "weight=toy-pack/1{packed}", "codec toy-pack/1 cannot stand for 'weight'", "holds weight", AFP_ERROR_FORMAT },
+  { "weight=toy/1{seeds,coeffs=f16/1{codes}}", "'weight' (codec toy/1)", "2 planes where 3",
+    AFP_ERROR_FORMAT },
+  { "weight=toy/1{seeds,coeffs,scale}", "plane 'weight/coeffs' holds numbers (coeffs)",
+    "no codec stores it", AFP_ERROR_FORMAT },
+  { "weight=f16/1{codes=f16/1{codes}}", "codec f16/1 cannot stand for 'weight/codes'", "code",
+    AFP_ERROR_FORMAT },
+  { "weight=toy-pack/1{packed}", "codec toy-pack/1 cannot stand for 'weight'", "holds weight",
+    AFP_ERROR_FORMAT },
   { "weight=toy/1(block-size=9999){seeds}", "block-size", "9999", AFP_ERROR_FORMAT },
   { "weight=toy/1(path=/etc/passwd){seeds}", "'path' is no parameter", "toy/1", AFP_ERROR_FORMAT },
-  { "weight=toy/1(block-size=8,tensors=*){seeds}", "'tensors' is no parameter", "toy/1", AFP_ERROR_FORMAT },
-  { "weight=toy/1(block-size=1,name=x){seeds}", "'name' is no parameter", "toy/1", AFP_ERROR_FORMAT },
+  { "weight=toy/1(block-size=8,tensors=*){seeds}", "'tensors' is no parameter", "toy/1",
+    AFP_ERROR_FORMAT },
+  { "weight=toy/1(block-size=1,name=x){seeds}", "'name' is no parameter", "toy/1",
+    AFP_ERROR_FORMAT },
   { "weight=drop/1", "damaged recipe: 'weight'", "optional", AFP_ERROR_FORMAT },
 };
 
@@ -214,7 +229,8 @@ END_TEST
 
 START_TEST (a_codec_may_refuse_the_plane)
 {
-  const guint64 shape[] = { 2, 13 }, huge[] = { G_GUINT64_CONSTANT (1) << 30, G_GUINT64_CONSTANT (1) << 30 };
+  const guint64 shape[] = { 2, 13 },
+                huge[] = { G_GUINT64_CONSTANT (1) << 30, G_GUINT64_CONSTANT (1) << 30 };
   g_autoptr (AfpSpec) spec = make_spec (2, shape), large = make_spec (2, huge);
   g_autoptr (AfpSpec) ints = afp_spec_new ("ids", AFP_DTYPE_I32, 2, square, NULL, NULL);
   GError *error = NULL;
@@ -222,7 +238,8 @@ START_TEST (a_codec_may_refuse_the_plane)
   ck_assert_ptr_null (afp_recipe_build (TOY_RECIPE, spec, NULL, NULL, &error));
   assert_error (error, AFP_ERROR_FORMAT, "damaged recipe: 'weight'", "no rows of 13");
   ck_assert_ptr_null (afp_recipe_build (TOY_RECIPE, large, NULL, NULL, &error));
-  assert_error (error, AFP_ERROR_FORMAT, "'weight' is too large to be coded", "1073741824 rows of 1073741824");
+  assert_error (error, AFP_ERROR_FORMAT, "'weight' is too large to be coded",
+                "1073741824 rows of 1073741824");
   ck_assert_ptr_null (afp_recipe_build (TOY_RECIPE, ints, NULL, NULL, &error));
   assert_error (error, AFP_ERROR_FORMAT, "cannot stand for 'weight', which holds raw");
 }
@@ -236,12 +253,16 @@ START_TEST (sizes_of_planes_are_checked)
   GError *error = NULL;
 
   ck_assert_ptr_null (afp_recipe_build ("weight=f16/1{codes}", spec, short_data, &n, &error));
-  assert_error (error, AFP_ERROR_FORMAT, "plane 'weight/codes' is damaged", "5 bytes are stored, its codec needs 6");
+  assert_error (error, AFP_ERROR_FORMAT, "plane 'weight/codes' is damaged",
+                "5 bytes are stored, its codec needs 6");
   ck_assert_ptr_null (afp_recipe_build ("weight", spec, short_data, &n, &error));
-  assert_error (error, AFP_ERROR_FORMAT, "plane 'weight' is damaged", "5 bytes are stored, its codec needs 8");
+  assert_error (error, AFP_ERROR_FORMAT, "plane 'weight' is damaged",
+                "5 bytes are stored, its codec needs 8");
   n = 7;
-  ck_assert_ptr_null (afp_recipe_build ("weight=f16/1{codes=toy-pack/1{packed}}", spec, short_data, &n, &error));
-  assert_error (error, AFP_ERROR_FORMAT, "'weight/codes/packed'", "7 bytes are stored, its codec needs at most 6");
+  ck_assert_ptr_null (
+      afp_recipe_build ("weight=f16/1{codes=toy-pack/1{packed}}", spec, short_data, &n, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "'weight/codes/packed'",
+                "7 bytes are stored, its codec needs at most 6");
 }
 END_TEST
 
@@ -314,7 +335,8 @@ START_TEST (what_a_codec_stores_stays_coded)
   g_autoptr (AfpPlane) open = afp_recipe_reopen_floats (afp_tensor_get_root (tensor));
   g_autoptr (AfpTensor) raw = toy_tensor ("fc", "weight", AFP_DTYPE_F32, 2, square, NULL);
   g_autoptr (AfpPlane) raw_open = afp_recipe_reopen_floats (afp_tensor_get_root (raw));
-  g_autoptr (AfpTensor) half = toy_tensor ("fc", "weight=f16/1{codes}", AFP_DTYPE_F32, 2, square, NULL);
+  g_autoptr (AfpTensor) half =
+      toy_tensor ("fc", "weight=f16/1{codes}", AFP_DTYPE_F32, 2, square, NULL);
   g_autoptr (AfpPlane) half_open = afp_recipe_reopen_floats (afp_tensor_get_root (half));
 
   ck_assert_str_eq (afp_plane_get_codec (afp_plane_get_child (open, 0)), "toy-pack");

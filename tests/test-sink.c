@@ -104,8 +104,10 @@ typedef struct {
 static Fixture
 set_up (GType type)
 {
-  Fixture f = { afp_pad_new (NULL, "src", AFP_PAD_SRC), g_object_new (type, "name", "write0", NULL), afp_plan_new () };
-  ck_assert (afp_pad_link (f.src, afp_element_get_pad (AFP_ELEMENT (f.sink), AFP_PAD_SINK, 0), NULL));
+  Fixture f = { afp_pad_new (NULL, "src", AFP_PAD_SRC), g_object_new (type, "name", "write0", NULL),
+                afp_plan_new () };
+  ck_assert (
+      afp_pad_link (f.src, afp_element_get_pad (AFP_ELEMENT (f.sink), AFP_PAD_SINK, 0), NULL));
   return f;
 }
 
@@ -137,7 +139,8 @@ START_TEST (records)
   ck_assert_uint_eq (((TestSink *) f.sink)->n_consumed, 2);
   ck_assert_uint_eq (afp_sink_get_n_records (f.sink), 2);
 
-  const AfpSinkRecord *record = afp_sink_get_record (f.sink, 1), *first = afp_sink_get_record (f.sink, 0);
+  const AfpSinkRecord *record = afp_sink_get_record (f.sink, 1),
+                      *first = afp_sink_get_record (f.sink, 0);
   g_autofree char *recipe = afp_tensor_get_recipe (a);
   afp_tensor_get_size (a, &size);
   ck_assert_str_eq (afp_spec_get_name (record->spec), "b");
@@ -146,7 +149,8 @@ START_TEST (records)
   ck_assert_ptr_eq (record->recipe, first->recipe);
   ck_assert_ptr_null (afp_sink_get_record (f.sink, 2));
   /* A recipe is paid for once. */
-  ck_assert_uint_eq (afp_sink_get_total_bytes (f.sink), 2 * size.total + afp_size_recipe_bytes (recipe));
+  ck_assert_uint_eq (afp_sink_get_total_bytes (f.sink),
+                     2 * size.total + afp_size_recipe_bytes (recipe));
   tear_down (&f);
 }
 END_TEST
@@ -249,7 +253,8 @@ START_TEST (defaults)
   ck_assert (afp_pad_push_finish (f.src, &error));
   ck_assert (afp_sink_publish (f.sink, &error));
   ck_assert_uint_eq (afp_sink_get_n_records (f.sink), 1);
-  ck_assert_ptr_null (afp_pad_query_claim (f.src, afp_tensor_get_spec (a), "weight", afp_plane_get_desc (afp_tensor_get_root (a))));
+  ck_assert_ptr_null (afp_pad_query_claim (f.src, afp_tensor_get_spec (a), "weight",
+                                           afp_plane_get_desc (afp_tensor_get_root (a))));
   ck_assert_uint_eq (afp_element_get_n_pads (AFP_ELEMENT (f.sink), AFP_PAD_SRC), 0);
   tear_down (&f);
 }

@@ -145,7 +145,8 @@ typedef struct {
 static Fixture
 set_up (GType type)
 {
-  Fixture f = { .src = afp_pad_new (NULL, "src", AFP_PAD_SRC), .sink = afp_pad_new (NULL, "sink", AFP_PAD_SINK) };
+  Fixture f = { .src = afp_pad_new (NULL, "src", AFP_PAD_SRC),
+                .sink = afp_pad_new (NULL, "sink", AFP_PAD_SINK) };
   f.transform = g_object_new (type, "name", "stage0", NULL);
   f.plan = afp_plan_new ();
   f.tensor = make_tensor ("t", AFP_DTYPE_F32, 2, (guint64[]){ 8, 8 }, TRUE);
@@ -169,7 +170,12 @@ tear_down (Fixture *f)
   afp_tensor_unref (f->planned);
 }
 
-static const AfpPlaneDesc scale = { .name = "scale", .kind = AFP_KIND_SCALE, .scope = AFP_SCOPE_TENSOR, .rows = 1, .cols = 8, .fallback = "f16" };
+static const AfpPlaneDesc scale = { .name = "scale",
+                                    .kind = AFP_KIND_SCALE,
+                                    .scope = AFP_SCOPE_TENSOR,
+                                    .rows = 1,
+                                    .cols = 8,
+                                    .fallback = "f16" };
 
 static AfpClaim *
 ask (Fixture *f)
@@ -269,8 +275,9 @@ START_TEST (queries_end)
   Fixture f = set_up (TEST_TYPE_WALL);
   claim = TRUE;
   ck_assert_ptr_null (ask (&f));
-  ck_assert_ptr_null (AFP_TRANSFORM_GET_CLASS (f.transform)
-                          ->describe (f.transform, afp_tensor_get_spec (f.tensor), "weight/scale", &scale));
+  ck_assert_ptr_null (
+      AFP_TRANSFORM_GET_CLASS (f.transform)
+          ->describe (f.transform, afp_tensor_get_spec (f.tensor), "weight/scale", &scale));
   ck_assert_uint_eq (n_described, 0);
   tear_down (&f);
 }

@@ -39,8 +39,9 @@ toy_source_get_n_tensors (AfpSource *self)
 static AfpTensor *
 toy_source_make (gsize index, gboolean with_data)
 {
-  g_autoptr (AfpSpec) spec = index == 0 ? afp_spec_new ("fc", AFP_DTYPE_F32, 2, square, NULL, NULL)
-                                        : afp_spec_new ("bias", AFP_DTYPE_F32, 1, vector, NULL, NULL);
+  g_autoptr (AfpSpec) spec = index == 0
+                                 ? afp_spec_new ("fc", AFP_DTYPE_F32, 2, square, NULL, NULL)
+                                 : afp_spec_new ("bias", AFP_DTYPE_F32, 1, vector, NULL, NULL);
   g_autoptr (GBytes) data = NULL;
 
   if (with_data) {
@@ -77,9 +78,10 @@ static JsonNode *
 toy_source_metrics (AfpElement *self)
 {
   g_autofree char *long_text = g_strnfill (2000, 'x');
-  g_autofree char *text = g_strdup_printf ("{\"nmse\":0.5,\"total\":{\"bytes\":7,\"tensors\":[1,2]},\"seconds\":9.5,"
-                                           "\"tensors\":[{\"name\":\"fc\"}],\"remark\":\"%s\"}",
-                                           long_text);
+  g_autofree char *text =
+      g_strdup_printf ("{\"nmse\":0.5,\"total\":{\"bytes\":7,\"tensors\":[1,2]},\"seconds\":9.5,"
+                       "\"tensors\":[{\"name\":\"fc\"}],\"remark\":\"%s\"}",
+                       long_text);
   return json_from_string (text, NULL);
 }
 
@@ -146,7 +148,8 @@ toy_sink_class_init (ToySinkClass *klass)
 {
   AfpElementClass *element_class = AFP_ELEMENT_CLASS (klass);
 
-  afp_element_class_add_properties (element_class, sink_properties, G_N_ELEMENTS (sink_properties), 0);
+  afp_element_class_add_properties (element_class, sink_properties, G_N_ELEMENTS (sink_properties),
+                                    0);
   element_class->start = toy_sink_start;
   element_class->stop = toy_sink_stop;
   klass->consume = toy_sink_consume;
@@ -170,7 +173,8 @@ note_warning (AfpMessage *message, gpointer user_data)
 static char *
 run_toys (const char *location)
 {
-  g_autofree char *text = g_strdup_printf ("toy-source ! toy block-size=16 ! toy-sink location=%s", location);
+  g_autofree char *text =
+      g_strdup_printf ("toy-source ! toy block-size=16 ! toy-sink location=%s", location);
   GString *warnings = g_string_new (NULL);
   GError *error = NULL;
   g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (text, &error);
@@ -215,12 +219,14 @@ START_TEST (a_pipeline_is_told_in_the_file)
   ck_assert_str_eq (file->pipeline, "toy-source ! toy block-size=16 ! toy-sink");
   ck_assert_str_eq (file->fingerprint, "c0ffee");
   ck_assert_str_eq (file->tool_version, "afpipe " AFP_VERSION);
-  ck_assert_str_eq (file->metrics,
-                    "[{\"name\":\"toy-source0\",\"metrics\":{\"nmse\":0.5,\"total\":{\"bytes\":7}}}]");
+  ck_assert_str_eq (
+      file->metrics,
+      "[{\"name\":\"toy-source0\",\"metrics\":{\"nmse\":0.5,\"total\":{\"bytes\":7}}}]");
   ck_assert (!file->plugins || !*file->plugins); /* all of its codecs are built in */
   ck_assert_uint_eq (file->tensors->len, 2);
-  ck_assert_str_eq (file->recipes->pdata[0], "weight=toy/2(block-size=16){seeds,coeffs=block-float/1("
-                                             "mantissa-bits=4){exponents,mantissas},scale=f16/1{codes}}");
+  ck_assert_str_eq (file->recipes->pdata[0],
+                    "weight=toy/2(block-size=16){seeds,coeffs=block-float/1("
+                    "mantissa-bits=4){exponents,mantissas},scale=f16/1{codes}}");
   ck_assert_str_eq (file->recipes->pdata[1], "weight");
   ck_assert_uint_eq (count_files (), 1);
 }
@@ -228,7 +234,8 @@ END_TEST
 
 START_TEST (runs_are_byte_for_byte_the_same)
 {
-  g_autofree char *one = in_folder ("1.h5"), *two = in_folder ("2.h5"), *first = run_toys (one), *second = run_toys (two);
+  g_autofree char *one = in_folder ("1.h5"), *two = in_folder ("2.h5"), *first = run_toys (one),
+                  *second = run_toys (two);
   g_autofree char *x = NULL, *y = NULL;
   gsize n, m;
 
@@ -241,9 +248,11 @@ END_TEST
 
 START_TEST (a_leftover_gives_a_warning)
 {
-  g_autofree char *path = in_folder ("m.h5"), *old = put_file ("m.h5.part", "old", 3), *warnings = run_toys (path);
+  g_autofree char *path = in_folder ("m.h5"), *old = put_file ("m.h5.part", "old", 3),
+                  *warnings = run_toys (path);
 
-  ck_assert_ptr_nonnull (strstr (warnings, "m.h5.part' was left by a run that was killed; it is overwritten"));
+  ck_assert_ptr_nonnull (
+      strstr (warnings, "m.h5.part' was left by a run that was killed; it is overwritten"));
   ck_assert_uint_eq (count_files (), 1);
 }
 END_TEST
@@ -276,7 +285,8 @@ START_TEST (rows_say_what_was_written)
     ck_assert_str_eq (plane->role, expected[i].role);
     ck_assert_uint_eq (plane->bits, expected[i].bits);
     ck_assert_uint_eq (plane->bytes, expected[i].bytes);
-    ck_assert_uint_eq (plane->crc32, afp_file_crc32 (data + file->payload_offset + plane->offset, plane->bytes));
+    ck_assert_uint_eq (plane->crc32,
+                       afp_file_crc32 (data + file->payload_offset + plane->offset, plane->bytes));
   }
   ck_assert_str_eq (afp_file_tensor (file, 0)->view, "in:1");
   ck_assert_str_eq (afp_file_tensor (file, 1)->shape, "10");
@@ -324,7 +334,8 @@ START_TEST (small_tensors_cost_little)
     g_autofree char *path = in_folder (k ? "many.h5" : "one.h5");
     gpointer writer = open_writer (path);
     for (guint i = 0; i < n; i++) {
-      g_autofree char *name = g_strdup_printf ("blocks.%u.mlp.%s.weight", i / 2, i % 2 ? "up_proj" : "down_proj");
+      g_autofree char *name =
+          g_strdup_printf ("blocks.%u.mlp.%s.weight", i / 2, i % 2 ? "up_proj" : "down_proj");
       g_autoptr (AfpTensor) tensor = toy_tensor (name, recipe, AFP_DTYPE_F32, 2, square, NULL);
       AfpSize size;
       afp_tensor_get_size (tensor, &size);
@@ -359,17 +370,18 @@ START_TEST (what_is_not_finished_leaves_nothing)
 }
 END_TEST
 
-#define assert_not_opened(path, ...)                                                               \
-  do {                                                                                             \
-    const AfpWriterOptions options_ = { .location = (path) };                                      \
-    GError *error_ = NULL;                                                                         \
-    ck_assert_ptr_null (afp_writer_afp.open (&options_, &error_));                                 \
-    assert_error (error_, AFP_ERROR_IO, __VA_ARGS__);                                              \
+#define assert_not_opened(path, ...)                               \
+  do {                                                             \
+    const AfpWriterOptions options_ = { .location = (path) };      \
+    GError *error_ = NULL;                                         \
+    ck_assert_ptr_null (afp_writer_afp.open (&options_, &error_)); \
+    assert_error (error_, AFP_ERROR_IO, __VA_ARGS__);              \
   } while (0)
 
 START_TEST (places_where_nothing_can_be_written)
 {
-  g_autofree char *there = put_file ("m.h5", "keep", 4), *nowhere = in_folder ("no/m.h5"), *free_place = in_folder ("n.h5");
+  g_autofree char *there = put_file ("m.h5", "keep", 4), *nowhere = in_folder ("no/m.h5"),
+                  *free_place = in_folder ("n.h5");
 
   assert_not_opened (there, "m.h5' exists already", "overwrite=true");
   assert_not_opened (test_folder, "is a folder");
@@ -413,7 +425,8 @@ START_TEST (tensors_that_are_refused)
   ck_assert (!afp_writer_afp.write (writer, fc, &error));
   assert_error (error, AFP_ERROR_FORMAT, "cannot write '", "two tensors have the name 'fc'");
   ck_assert (!afp_writer_afp.write (writer, unfinished, &error));
-  assert_error (error, AFP_ERROR_FORMAT, "tensor 'open': plane 'weight/coeffs' (coeffs)", "neither codes nor a raw array");
+  assert_error (error, AFP_ERROR_FORMAT, "tensor 'open': plane 'weight/coeffs' (coeffs)",
+                "neither codes nor a raw array");
   ck_assert (!afp_writer_afp.write (writer, planned, &error));
   assert_error (error, AFP_ERROR_FORMAT, "tensor 'planned': plane 'weight' (weight)");
   afp_writer_afp.close (writer, FALSE);
@@ -428,7 +441,8 @@ START_TEST (plans_that_are_refused)
   g_autoptr (AfpTensor) no_name = make_tensor ("", AFP_DTYPE_F32, 1, vector, FALSE);
   g_autoptr (AfpTensor) no_utf8 = make_tensor ("a\xff", AFP_DTYPE_F32, 1, vector, FALSE);
   AfpPlane *root = afp_tensor_get_root (fine);
-  g_autoptr (AfpPlane) verbose = afp_plane_new_coded (afp_plane_get_desc (root), "toy", 1, params, 0, NULL);
+  g_autoptr (AfpPlane) verbose =
+      afp_plane_new_coded (afp_plane_get_desc (root), "toy", 1, params, 0, NULL);
   g_autoptr (AfpTensor) long_recipe = afp_tensor_new_with_root (fine, verbose);
   const AfpWriterOptions options = { .location = "m.h5" };
   GError *error = NULL;

@@ -19,8 +19,8 @@ G_DEFINE_TYPE (ToyCodec, toy_codec, AFP_TYPE_CODEC)
 G_DEFINE_TYPE (ToyPacker, toy_packer, AFP_TYPE_PACKER)
 
 #define TOY_VERSION 2
-#define TOY_RECIPE                                                                                 \
-  "weight=toy/1(block-size=8){seeds,coeffs=block-float/1(mantissa-bits=4){exponents,mantissas},"   \
+#define TOY_RECIPE                                                                               \
+  "weight=toy/1(block-size=8){seeds,coeffs=block-float/1(mantissa-bits=4){exponents,mantissas}," \
   "scale=f16/1{codes}}"
 
 static const AfpProperty toy_properties[] = {
@@ -134,7 +134,8 @@ toy_unpack (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GError
 static void
 toy_packer_class_init (ToyPackerClass *klass)
 {
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "A lossless coder for tests", "toy-pack");
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "A lossless coder for tests",
+                                 "toy-pack");
   klass->version = 1;
   klass->bound = toy_bound;
   klass->pack = toy_pack;
@@ -155,7 +156,8 @@ toy_register (void)
 
 /* Bytes that depend on the tensor and the plane; @user_data: (nullable): the seed, as a pointer. */
 static inline GBytes *
-toy_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data, GError **error)
+toy_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
+          GError **error)
 {
   AfpSpec *spec = user_data;
   const gboolean raw = desc->kind != AFP_KIND_CODE;

@@ -9,6 +9,35 @@
 
 #define TOOL_BUGS "Pipelines are described in afpipe-pipeline(7)."
 
+/* GLib wants "-j 4": "-j4" is cut in two. */
+static void
+tool_split_short_options (const GOptionEntry *entries, char ***argv)
+{
+  g_autoptr (GPtrArray) words = g_ptr_array_new ();
+  gboolean options = TRUE;
+
+  for (guint i = 0; (*argv)[i]; i++) {
+    char *word = (*argv)[i];
+    const GOptionEntry *entry = entries;
+
+    options = options && strcmp (word, "--") != 0;
+    while (entry->long_name &&
+           !(options && i > 0 && word[0] == '-' && word[1] == entry->short_name && word[2] &&
+             entry->short_name && entry->arg != G_OPTION_ARG_NONE))
+      entry++;
+    if (entry->long_name) {
+      g_ptr_array_add (words, g_strndup (word, 2));
+      g_ptr_array_add (words, g_strdup (word + 2));
+      g_free (word);
+    } else {
+      g_ptr_array_add (words, word);
+    }
+  }
+  g_ptr_array_add (words, NULL);
+  g_free (*argv);
+  *argv = (char **) g_ptr_array_free (g_steal_pointer (&words), FALSE);
+}
+
 gboolean
 tool_parse_options (const char *tool, const char *arguments, const char *summary,
                     const char *description, const GOptionEntry *entries, char ***argv,
@@ -27,6 +56,7 @@ tool_parse_options (const char *tool, const char *arguments, const char *summary
   g_option_context_set_description (context, description ? description : TOOL_BUGS);
   g_option_context_add_main_entries (context, entries, NULL);
   g_option_context_add_main_entries (context, common, NULL);
+  tool_split_short_options (entries, argv);
   if (!g_option_context_parse_strv (context, argv, &error)) {
     g_printerr ("%s: error: %s\nTry '%s --help'.\n", tool, error->message, tool);
     *exit_code = 2;

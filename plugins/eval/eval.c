@@ -106,7 +106,7 @@ spec_with_view_of (AfpSpec *spec, AfpSpec *other)
 static AfpMatrix *
 open_reference (AfpEval *self, AfpTensor *tensor, GError **error)
 {
-  g_autoptr (AfpSpec) spec = afp_spec_ref (afp_tensor_get_spec (tensor));
+  g_autoptr (AfpSpec) spec = afp_spec_ref (afp_tensor_get_original_spec (tensor));
   AfpPlane *plane = afp_tensor_get_original (tensor);
   g_autoptr (AfpTensor) read = NULL;
 

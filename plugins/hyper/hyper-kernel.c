@@ -13,10 +13,8 @@
 #endif
 
 #define BATCH 64u
-#define CHUNK 256u
 #define ROUNDER \
   12582912.0f /* 1.5 * 2^23: adding it rounds to the nearest whole number, halves to even */
-#define SIGNIFICANT 2048.0 /* 2^11 */
 
 /* --- the trajectory --- */
 
@@ -176,8 +174,8 @@ hyper_decode (const HyperCode *code, const HyperFrame *frame, const uint32_t *sy
 
 /* --- encoding, one vector --- */
 
-static size_t
-metric_stride (HyperMetric metric, unsigned dimension)
+size_t
+hyper_metric_stride (HyperMetric metric, unsigned dimension)
 {
   switch (metric) {
   case HYPER_METRIC_SCALAR:
@@ -245,7 +243,7 @@ encode_one_by_one (const HyperCode *code, const HyperFrame *frame, HyperMetric m
                    const float *weights, const float *x, size_t n, uint32_t *symbols, float *errors)
 {
   const unsigned d = code->dimension;
-  const size_t stride = metric_stride (metric, d);
+  const size_t stride = hyper_metric_stride (metric, d);
   HyperForm form;
   float p[HYPER_MAX_DIMENSION];
 
@@ -420,164 +418,4 @@ hyper_encode (const HyperCode *code, const HyperFrame *frame, HyperMetric metric
     pairs = encode_pairs_avx2;
 #endif
   encode_with (pairs, code, frame, metric, weights, x, n, symbols, errors);
-}
-
-/* --- fitting --- */
-
-float
-hyper_round (double x)
-{
-  int exponent;
-  const double fraction = frexp (x, &exponent);
-
-  return (float) ldexp (nearbyint (fraction * SIGNIFICANT), exponent - 11);
-}
-
-float
-hyper_round_up (double x)
-{
-  int exponent;
-  const double fraction = frexp (x, &exponent);
-  const double up = ldexp (ceil (fraction * SIGNIFICANT), exponent - 11);
-
-  return up < FLT_MAX ? (float) up : FLT_MAX;
-}
-
-double
-hyper_error (const HyperCode *code, const float *params, HyperMetric metric, const float *weights,
-             const float *x, size_t n)
-{
-  const unsigned d = code->dimension;
-  const size_t stride = metric_stride (metric, d);
-  HyperFrame frame;
-  uint32_t symbols[CHUNK];
-  float errors[CHUNK];
-  double sum = 0;
-
-  if (!hyper_frame_init (&frame, code, params))
-    return INFINITY;
-  for (size_t done = 0; done < n; done += CHUNK) {
-    const size_t count = LEAST (n - done, CHUNK);
-    hyper_encode (code, &frame, metric, weights ? weights + done * stride : NULL, x + done * d,
-                  count, symbols, errors);
-    double part = 0;
-    for (size_t i = 0; i < count; i++)
-      part += errors[i];
-    sum += part;
-  }
-  return sum * frame.unit * frame.unit;
-}
-
-/* Twice the least power of two that half of the vectors, zeros left out, do not reach in any coordinate. */
-static double
-typical_size (const float *centre, unsigned d, const float *x, size_t n)
-{
-  enum { LOWEST = -150, N_EXPONENTS = 280 };
-  size_t counts[N_EXPONENTS] = { 0 }, total = 0, seen = 0;
-
-  for (size_t v = 0; v < n; v++) {
-    float peak = 0;
-    int exponent;
-    for (unsigned i = 0; i < d; i++)
-      peak = MOST (peak, fabsf (x[v * d + i] - centre[i]));
-    if (!(peak > 0 && isfinite (peak)))
-      continue;
-    frexpf (peak, &exponent);
-    counts[exponent - LOWEST]++;
-    total++;
-  }
-  for (int i = 0; i < N_EXPONENTS; i++)
-    if ((seen += counts[i]) * 2 >= total && total > 0)
-      return ldexp (1, i + LOWEST);
-  return 0;
-}
-
-typedef struct {
-  const HyperCode *code;
-  HyperMetric metric;
-  const float *weights, *x;
-  size_t n;
-  float *params;
-  double best_half, best_error;
-} SideFit;
-
-static double
-try_half (SideFit *fit, double half)
-{
-  fit->params[fit->code->dimension] = hyper_round (2 * half);
-  const double error =
-      hyper_error (fit->code, fit->params, fit->metric, fit->weights, fit->x, fit->n);
-  if (error < fit->best_error) {
-    fit->best_error = error;
-    fit->best_half = half;
-  }
-  return error;
-}
-
-void
-hyper_fit_side (const HyperCode *code, HyperMetric metric, const float *weights, const float *x,
-                size_t n, float *params)
-{
-  const unsigned d = code->dimension;
-  const double radius = params[d + 1], step = 1.4142135623730951, golden = 0.6180339887498949;
-  SideFit fit = { code, metric, weights, x, n, params, radius, INFINITY };
-  double half = typical_size (params, d, x, n) / 8;
-
-  params[d] = 0;
-  if (!(radius > 0))
-    return;
-  try_half (&fit, radius);
-  for (unsigned i = 0; half > 0 && half < radius && i < 64; i++, half *= step)
-    try_half (&fit, half);
-  double a = fit.best_half / step, b = LEAST (fit.best_half * step, radius);
-  double u = b - golden * (b - a), v = a + golden * (b - a);
-  double at_u = try_half (&fit, u), at_v = try_half (&fit, v);
-  for (unsigned i = 0; i < 8; i++) {
-    if (at_u <= at_v) {
-      b = v, v = u, at_v = at_u;
-      at_u = try_half (&fit, u = b - golden * (b - a));
-    } else {
-      a = u, u = v, at_u = at_v;
-      at_v = try_half (&fit, v = a + golden * (b - a));
-    }
-  }
-  params[d] = hyper_round (2 * fit.best_half);
-}
-
-void
-hyper_sum (const HyperCode *code, const float *x, size_t n, double *sums)
-{
-  for (size_t v = 0; v < n; v++)
-    for (unsigned i = 0; i < code->dimension; i++)
-      sums[i] += x[v * code->dimension + i];
-}
-
-double
-hyper_farthest (const HyperCode *code, const float *centre, const float *x, size_t n)
-{
-  const unsigned d = code->dimension;
-  double farthest = 0;
-
-  for (size_t v = 0; v < n; v++) {
-    double square = 0;
-    for (unsigned i = 0; i < d; i++) {
-      const double difference = (double) x[v * d + i] - centre[i];
-      square += difference * difference;
-    }
-    farthest = MOST (farthest, square);
-  }
-  return sqrt (farthest);
-}
-
-void
-hyper_fit_frame (const HyperCode *code, const float *x, size_t n, float *params)
-{
-  const unsigned d = code->dimension;
-  double sums[HYPER_MAX_DIMENSION] = { 0 };
-
-  hyper_sum (code, x, n, sums);
-  for (unsigned i = 0; i < d; i++)
-    params[i] = n ? hyper_round (sums[i] / (double) n) : 0;
-  params[d + 1] = hyper_round_up (hyper_farthest (code, params, x, n));
-  hyper_fit_side (code, HYPER_METRIC_NONE, NULL, x, n, params);
 }

@@ -29,6 +29,9 @@ typedef enum {
   HYPER_METRIC_MATRIX    /* d * d numbers per vector: symmetric, positive semidefinite; the lower triangle is read */
 } HyperMetric;
 
+/* Numbers per vector of a metric. */
+size_t hyper_metric_stride (HyperMetric metric, unsigned dimension);
+
 /* The trajectory, free of data: set by hyper_code_init(). */
 typedef struct {
   HyperTrajectory trajectory;
@@ -66,7 +69,7 @@ size_t hyper_code_bytes (HyperTrajectory trajectory, unsigned dimension, unsigne
 void hyper_code_init (HyperCode *code, void *storage, HyperTrajectory trajectory,
                       unsigned dimension, unsigned points, unsigned classes, bool search);
 
-/* params: centre (d numbers), side of the inner square, farthest distance. false: not all of them are finite. */
+/* params: centre (d numbers), side of the inner square, reach of the outermost class. false: not all of them are finite. */
 bool hyper_frame_init (HyperFrame *frame, const HyperCode *code, const float *params);
 
 /*
@@ -91,16 +94,25 @@ size_t hyper_decode (const HyperCode *code, const HyperFrame *frame, const uint3
 double hyper_error (const HyperCode *code, const float *params, HyperMetric metric,
                     const float *weights, const float *x, size_t n);
 
-/* Chooses the side, params[d], by the error on these vectors; the centre and the farthest distance are given. */
-void hyper_fit_side (const HyperCode *code, HyperMetric metric, const float *weights,
-                     const float *x, size_t n, float *params);
+/*
+ * Chooses the side of the inner square, params[d], and the distance that the outermost class reaches, params[d + 1], by the error on
+ * these vectors; the centre is given, and the distance of the farthest vector in params[d + 1].
+ */
+void hyper_fit_scales (const HyperCode *code, HyperMetric metric, const float *weights,
+                       const float *x, size_t n, float *params);
 
-/* Adds the vectors to sums (dimension numbers); the distance of the farthest vector from a centre. */
-void hyper_sum (const HyperCode *code, const float *x, size_t n, double *sums);
-double hyper_farthest (const HyperCode *code, const float *centre, const float *x, size_t n);
-
-/* Centre, side and farthest distance of a frame of its own for these vectors. */
+/* Centre, side and reach of a frame of its own for these vectors. */
 void hyper_fit_frame (const HyperCode *code, const float *x, size_t n, float *params);
+
+/* The mean of n vectors, rounded: the centre of a frame. */
+void hyper_fit_centre (unsigned dimension, const float *x, size_t n, float *params);
+
+/* Square of the distance of a vector from the centre. */
+double hyper_distance (unsigned dimension, const float *centre, const float *x);
+
+/* Adds n vectors to the sums of their coordinates; the one farthest from a centre. For planes that are read in pieces. */
+void hyper_sum (unsigned dimension, const float *x, size_t n, double *sums);
+size_t hyper_farthest (unsigned dimension, const float *centre, const float *x, size_t n);
 
 /* The nearest number, or the next one up, with the eleven significant bits that binary16 keeps. */
 float hyper_round (double x);

@@ -2,6 +2,7 @@
 #include "afpipe.h"
 #include "hyper-kernel.h"
 
+#include <math.h>
 #include <string.h>
 
 /*
@@ -166,7 +167,7 @@ typedef struct {
   gsize n_chunks;
   gboolean second;          /* the pass for distances */
   double *sums;             /* first pass: dimension for each chunk */
-  double *distances;        /* second pass: one for each chunk */
+  float *tail;              /* second pass: the farthest vector of each chunk */
   float *params;
 } FitJob;
 
@@ -197,46 +198,77 @@ measure_chunk (gsize index, gpointer user_data, GError **error)
 
   if (!afp_context_read (job->ctx, row, n_rows, col, n_cols, x, error))
     return FALSE;
+  const guint d = code->dimension;
   if (job->second)
-    job->distances[index] = hyper_farthest (code, job->params, x, n);
+    memcpy (job->tail + index * d, x + hyper_farthest (d, job->params, x, n) * d, d * sizeof *x);
   else
-    hyper_sum (code, x, n, job->sums + index * code->dimension);
+    hyper_sum (d, x, n, job->sums + index * d);
   return TRUE;
 }
 
-/* One frame: centre and farthest distance of all vectors, the side by the error on a sample. */
+/* Two passes: the centre, then the far vectors. */
 static gboolean
-fit_tensor (FitJob *job, GError **error)
+measure (FitJob *job, GError **error)
 {
-  const HyperCode *code = &job->state->code;
-  const guint d = code->dimension;
+  const guint d = job->state->code.dimension;
   const guint64 n_vectors = job->rows * (job->cols / d);
   AfpPool *pool = afp_context_get_pool (job->ctx);
-  g_autofree double *sums = job->sums = g_new0 (double, job->n_chunks *d + 1);
-  g_autofree double *distances = job->distances = g_new0 (double, job->n_chunks + 1);
-  g_autofree float *metric = NULL;
   double farthest = 0;
-  gsize n;
 
   if (!afp_parallel_for (pool, job->n_chunks, measure_chunk, job, error))
     return FALSE;
   for (guint i = 0; i < d; i++) {
     double sum = 0;
     for (gsize c = 0; c < job->n_chunks; c++)
-      sum += sums[c * d + i];
+      sum += job->sums[c * d + i];
     job->params[i] = n_vectors ? hyper_round (sum / (double) n_vectors) : 0;
   }
   job->second = TRUE;
   if (!afp_parallel_for (pool, job->n_chunks, measure_chunk, job, error))
     return FALSE;
   for (gsize c = 0; c < job->n_chunks; c++)
-    farthest = MAX (farthest, distances[c]);
-  job->params[d + 1] = hyper_round_up (farthest);
-  g_autofree float *x = afp_context_sample (job->ctx, FIT_VECTORS, d, &n, &metric, error);
+    farthest = MAX (farthest, hyper_distance (d, job->params, job->tail + c * d));
+  job->params[d + 1] = hyper_round_up (sqrt (farthest));
+  return TRUE;
+}
+
+/* The sample stands for all vectors; where it is a part of them, far vectors join it, each for itself, so that none is clipped
+ * unseen. */
+static void
+add_tail (FitJob *job, float **x, float **weights, gsize *n)
+{
+  const guint d = job->state->code.dimension;
+  const double share = (double) (job->rows * (job->cols / d)) / (double) *n;
+
+  *x = g_renew (float, *x, (*n + job->n_chunks) * d);
+  memcpy (*x + *n * d, job->tail, job->n_chunks * d * sizeof **x);
+  *weights = g_new (float, *n + job->n_chunks);
+  for (gsize v = 0; v < *n + job->n_chunks; v++)
+    (*weights)[v] = v < *n ? (float) share : 1;
+  *n += job->n_chunks;
+}
+
+/* One frame: the centre of all vectors; scales by the error on a sample. */
+static gboolean
+fit_tensor (FitJob *job, GError **error)
+{
+  const guint d = job->state->code.dimension;
+  g_autofree double *sums = job->sums = g_new0 (double, job->n_chunks *d + 1);
+  g_autofree float *tail = job->tail = g_new0 (float, job->n_chunks *d + 1);
+  g_autofree float *weights = NULL;
+  gsize n;
+
+  if (!measure (job, error))
+    return FALSE;
+  g_autofree float *x = afp_context_sample (job->ctx, FIT_VECTORS, d, &n, &weights, error);
   if (!x)
     return FALSE;
-  const HyperMetric kind = metric ? (HyperMetric) afp_context_get_metric_kind (job->ctx, d) : HYPER_METRIC_NONE;
-  hyper_fit_side (code, kind, metric, x, n, job->params);
+  HyperMetric kind = weights ? (HyperMetric) afp_context_get_metric_kind (job->ctx, d) : HYPER_METRIC_NONE;
+  if (!weights && n < job->rows * (job->cols / d)) {
+    add_tail (job, &x, &weights, &n);
+    kind = HYPER_METRIC_SCALAR;
+  }
+  hyper_fit_scales (&job->state->code, kind, weights, x, n, job->params);
   return TRUE;
 }
 
