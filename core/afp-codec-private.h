@@ -5,6 +5,9 @@
 #include "afp-packer.h"
 #include "afp-tiles.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 /*
  * What the files of the codec base class share. Internal.
  *   afp-layout.c    what becomes of a plane        afp-context.c   one plane in work
@@ -134,3 +137,5 @@ gboolean afp_routing_prepare (AfpRouting *routing, AfpCodec *codec, GError **err
 void afp_routing_clear (AfpRouting *routing);
 /* The codec that is to take planes of the tensor, or NULL and why not. */
 AfpCodec *afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const AfpPlaneDesc *desc, char **why);
+
+#pragma GCC visibility pop

@@ -393,6 +393,14 @@ afp_codec_constructed (GObject *object)
   PRIVATE (self)->routing.planes = AFP_CODEC_GET_CLASS (self)->default_planes;
 }
 
+/* Claims hold their codec, the element itself among them: who ends a pipeline disposes of its elements. */
+static void
+afp_codec_dispose (GObject *object)
+{
+  g_hash_table_remove_all (PRIVATE (AFP_CODEC (object))->claims);
+  G_OBJECT_CLASS (afp_codec_parent_class)->dispose (object);
+}
+
 static void
 afp_codec_finalize (GObject *object)
 {
@@ -410,6 +418,7 @@ afp_codec_class_init (AfpCodecClass *klass)
   AfpTransformClass *transform_class = AFP_TRANSFORM_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->constructed = afp_codec_constructed;
+  G_OBJECT_CLASS (klass)->dispose = afp_codec_dispose;
   G_OBJECT_CLASS (klass)->finalize = afp_codec_finalize;
   afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties), AfpCodec_private_offset);
   element_class->check = codec_check;

@@ -46,6 +46,24 @@ afp_stage_forget_error (void)
   afp_stage_placed = NULL;
 }
 
+static gboolean
+afp_stage_is_word_char (char c)
+{
+  return g_ascii_isalnum (c) || c == '-' || c == '_';
+}
+
+/* Is @name in @text, and not only as a part of a longer word? */
+static gboolean
+afp_stage_is_named (const char *text, const char *name)
+{
+  gsize n = strlen (name);
+
+  for (const char *p = strstr (text, name); p && n; p = strstr (p + 1, name))
+    if ((p == text || !afp_stage_is_word_char (p[-1])) && !afp_stage_is_word_char (p[n]))
+      return TRUE;
+  return n == 0;
+}
+
 void
 afp_stage_place_error (AfpStage *stage, AfpTensor *tensor, GError **error)
 {
@@ -56,10 +74,10 @@ afp_stage_place_error (AfpStage *stage, AfpTensor *tensor, GError **error)
   if (tensor) {
     const char *tensor_name = afp_spec_get_name (afp_tensor_get_spec (tensor));
 
-    if (!strstr ((*error)->message, tensor_name))
+    if (!afp_stage_is_named ((*error)->message, tensor_name))
       g_prefix_error (error, "tensor '%s': ", tensor_name);
   }
-  if (!strstr ((*error)->message, name))
+  if (!afp_stage_is_named ((*error)->message, name))
     g_prefix_error (error, "%s: ", name);
   afp_stage_placed = *error;
 }

@@ -3,6 +3,9 @@
 
 #include "afp-types.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 G_BEGIN_DECLS
 
 /*
@@ -15,3 +18,5 @@ AFP_API guint64 afp_memory_get_default_budget (void); /* 80 % of it; 4 GiB if no
 AFP_API guint64 afp_memory_get_peak_rss (void);       /* of this process, in bytes; 0 if unknown */
 
 G_END_DECLS
+
+#pragma GCC visibility pop

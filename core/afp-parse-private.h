@@ -3,6 +3,9 @@
 
 #include "afp-parse.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 G_BEGIN_DECLS
 
 /* A name of an element, a property, a variable, or the id of a reference: a letter, then letters, digits, "-", "_". */
@@ -18,3 +21,5 @@ G_GNUC_INTERNAL GPtrArray *afp_parse_settings (const char *text, GError **error)
 G_GNUC_INTERNAL void afp_ast_append_value (GString *out, const char *value, gboolean in_assertion);
 
 G_END_DECLS
+
+#pragma GCC visibility pop

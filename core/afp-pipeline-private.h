@@ -7,6 +7,9 @@
 #include "afp-source.h"
 #include "afp-transform.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 /*
  * What the files of the pipeline share. Internal.
  *   afp-build.c   tree -> elements, links      afp-pipeline.c  the object, planning
@@ -62,8 +65,8 @@ void afp_stage_forget_error (void); /* the last error is done with */
 
 /* --- AfpAssert: an assertion, as an element --- */
 #define AFP_TYPE_ASSERT (afp_assert_get_type ())
-G_DECLARE_FINAL_TYPE (AfpAssert, afp_assert, AFP, ASSERT, AfpTransform)
-void afp_assert_set_place (AfpAssert *self, const char *text, gsize column);
+AFP_API G_DECLARE_FINAL_TYPE (AfpAssert, afp_assert, AFP, ASSERT, AfpTransform)
+AFP_API void afp_assert_set_place (AfpAssert *self, const char *text, gsize column);
 
 /* --- AfpPipeline --- */
 typedef struct {
@@ -104,3 +107,5 @@ void afp_pipeline_post (AfpPipeline *self, AfpMessage *message); /* (transfer fu
 guint64 afp_pipeline_get_budget (AfpPipeline *self);
 gboolean afp_pipeline_is_cancelled (AfpPipeline *self);
 void afp_run_cancel (AfpRun *run);
+
+#pragma GCC visibility pop

@@ -23,6 +23,8 @@ afp_pipeline_finalize (GObject *object)
   /* Links hold no references on what they link. */
   g_ptr_array_unref (self->links);
   g_ptr_array_unref (self->sorted);
+  for (guint i = 0; i < self->elements->len; i++)
+    g_object_run_dispose (self->elements->pdata[i]);
   g_ptr_array_unref (self->elements);
   g_ptr_array_unref (self->stages);
   g_ptr_array_unref (self->chains);
@@ -301,7 +303,9 @@ afp_pipeline_check_required (AfpPipeline *self, AfpStage *stage)
     if (!(rows[i]->flags & AFP_PROPERTY_REQUIRED))
       continue;
     value = afp_element_get_property_text (stage->element, rows[i]->name);
-    if (value && value[0])
+    if (value && value[0] &&
+        (rows[i]->type == AFP_PROPERTY_STRING || rows[i]->def ||
+         afp_element_property_is_set (stage->element, rows[i]->name)))
       continue;
     afp_pipeline_add_error (self, stage,
                             g_error_new (AFP_ERROR, AFP_ERROR_PROPERTY, "%s: %s= is missing: %s",

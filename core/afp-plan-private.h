@@ -3,6 +3,9 @@
 
 #include "afp-plan.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 /*
  * What the pipeline and the texts of a plan see of it. Internal.
  */
@@ -61,9 +64,11 @@ AfpPlanStage *afp_plan_add_stage (AfpPlan *plan, AfpElement *element); /* finds 
 AfpPlanStage *afp_plan_find_stage (AfpPlan *plan, AfpElement *element);
 AfpPlanOutput *afp_plan_find_output (AfpPlan *plan, AfpElement *sink);
 /* The largest working memory of one tensor, and whose. */
-guint64 afp_plan_get_peak_memory (AfpPlan *plan, const char **name);
+AFP_API guint64 afp_plan_get_peak_memory (AfpPlan *plan, const char **name);
 /* Adds an error for every tensor that needs more than @budget. */
-void afp_plan_check_memory (AfpPlan *plan, guint64 budget);
-gboolean afp_plan_has_errors (AfpPlan *plan);
+AFP_API void afp_plan_check_memory (AfpPlan *plan, guint64 budget);
+AFP_API gboolean afp_plan_has_errors (AfpPlan *plan);
 /* "first\nalso: second\nalso: third\nand 7 more"; frees the array. NULL if it is empty. */
 GError *afp_errors_join (GPtrArray *errors, guint most);
+
+#pragma GCC visibility pop

@@ -3,6 +3,9 @@
 
 #include "afp-plugin.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 G_BEGIN_DECLS
 
 /* An element that a plugin's init asked for. */
@@ -20,3 +23,5 @@ G_GNUC_INTERNAL char *afp_plugin_desc_problem (const AfpPluginDesc *desc);
 G_GNUC_INTERNAL AfpElementFactory *afp_element_factory_new (AfpPlugin *plugin, const char *name, GType type);
 
 G_END_DECLS
+
+#pragma GCC visibility pop

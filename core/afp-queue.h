@@ -3,6 +3,9 @@
 
 #include "afp-tensor.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 G_BEGIN_DECLS
 
 /*
@@ -28,3 +31,5 @@ AFP_API gsize afp_queue_get_length (AfpQueue *queue);
 AFP_API guint64 afp_queue_tensor_bytes (AfpTensor *tensor);
 
 G_END_DECLS
+
+#pragma GCC visibility pop

@@ -100,7 +100,7 @@ static char *
 afp_report_shape_cell (JsonObject *tensor)
 {
   JsonArray *shape = afp_report_get_array (tensor, "shape");
-  GString *text = g_string_new (NULL);
+  GString *text = g_string_new (shape ? NULL : "-");
 
   for (guint i = 0; i < afp_report_get_length (shape); i++)
     g_string_append_printf (text, "%s%" G_GINT64_FORMAT, i ? "x" : "",

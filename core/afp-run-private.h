@@ -4,6 +4,9 @@
 #include "afp-pipeline-private.h"
 #include "afp-pool.h"
 
+/* Not installed, but tests call it. */
+#pragma GCC visibility push(default)
+
 /*
  * One run: a load thread for the source at work, the thread of afp_pipeline_run() that carries each tensor through the graph,
  * one thread for each sink. Queues stand after the source and before the sinks. Internal to afp-run.c and afp-run-threads.c.
@@ -35,3 +38,5 @@ gboolean afp_run_is_stopping (AfpRun *run);
 void afp_run_source (AfpRun *run, AfpStage *stage);
 gboolean afp_run_start_writers (AfpRun *run, GError **error);
 void afp_run_join_writers (AfpRun *run);
+
+#pragma GCC visibility pop

@@ -188,11 +188,16 @@ afp_format_count (guint64 count)
 char *
 afp_format_seconds (double seconds)
 {
-  guint64 whole = seconds > 0 && seconds < 1e12 ? (guint64) (seconds + 0.5) : 0;
-  guint64 minutes = whole / 60, hours = minutes / 60;
+  double positive = MAX (seconds, 0);
+  guint64 whole, minutes, hours;
 
-  if (whole < 60)
-    return g_strdup_printf ("%.*f s", seconds < 9.995 ? 2 : 1, MAX (seconds, 0));
+  if (positive < 59.5)
+    return g_strdup_printf ("%.*f s", positive < 9.995 ? 2 : 1, positive);
+  if (positive > 1e12)
+    return g_strdup_printf ("%g s", positive);
+  whole = (guint64) (positive + 0.5);
+  minutes = whole / 60;
+  hours = minutes / 60;
   if (hours == 0)
     return g_strdup_printf ("%" G_GUINT64_FORMAT ":%02u", minutes, (guint) (whole % 60));
   return g_strdup_printf ("%" G_GUINT64_FORMAT ":%02u:%02u", hours, (guint) (minutes % 60),

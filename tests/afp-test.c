@@ -159,7 +159,7 @@ test_nmse (const float *x, const float *y, gsize n)
 
 /* --- source and sink in memory ------------------------------------------------------------------------------------ */
 
-static GPtrArray *inputs, *outputs;
+static GPtrArray *inputs, *outputs, *tapped;
 static JsonNode *report;
 static char *plan_text;
 
@@ -232,6 +232,34 @@ test_sink_init (TestSink *self)
 {
 }
 
+/* --- what passes by --- */
+
+typedef struct {
+  AfpTransform parent_instance;
+} TestTap;
+typedef AfpTransformClass TestTapClass;
+GType test_tap_get_type (void);
+G_DEFINE_TYPE (TestTap, test_tap, AFP_TYPE_TRANSFORM)
+
+static AfpTensor *
+tap_process (AfpTransform *self, AfpTensor *tensor, GError **error)
+{
+  g_ptr_array_add (tapped, afp_tensor_ref (tensor));
+  return afp_tensor_ref (tensor);
+}
+
+static void
+test_tap_class_init (TestTapClass *klass)
+{
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Keeps what passes", "test-source ! test-tap ! null");
+  klass->process = tap_process;
+}
+
+static void
+test_tap_init (TestTap *self)
+{
+}
+
 /* --- pipelines ---------------------------------------------------------------------------------------------------- */
 
 static void
@@ -239,6 +267,7 @@ forget_all (void)
 {
   g_clear_pointer (&inputs, g_ptr_array_unref);
   g_clear_pointer (&outputs, g_ptr_array_unref);
+  g_clear_pointer (&tapped, g_ptr_array_unref);
   g_clear_pointer (&report, json_node_unref);
   g_clear_pointer (&plan_text, g_free);
   test_remove_files ();
@@ -249,9 +278,11 @@ test_init (void)
 {
   afp_registry_add_builtin ("test-source", test_source_get_type ());
   afp_registry_add_builtin ("test-sink", test_sink_get_type ());
+  afp_registry_add_builtin ("test-tap", test_tap_get_type ());
   test_codecs_register ();
   inputs = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_tensor_unref);
   outputs = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_tensor_unref);
+  tapped = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_tensor_unref);
   atexit (forget_all);
 }
 
@@ -275,6 +306,7 @@ test_try (const char *text, guint threads, GError **error)
   g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (all, error);
 
   g_ptr_array_set_size (outputs, 0);
+  g_ptr_array_set_size (tapped, 0);
   g_clear_pointer (&report, json_node_unref);
   g_clear_pointer (&plan_text, g_free);
   if (!pipeline)
@@ -302,6 +334,12 @@ GPtrArray *
 test_output (void)
 {
   return outputs;
+}
+
+GPtrArray *
+test_tapped (void)
+{
+  return tapped;
 }
 
 JsonNode *

@@ -4,6 +4,13 @@
 
 #include "core-test.h"
 
+/* For inner loops: ck_assert() reports where it is, which takes its time. */
+#define must(expression)                                                                                               \
+  do {                                                                                                                 \
+    if (!(expression))                                                                                                 \
+      ck_abort_msg ("%s", #expression);                                                                                \
+  } while (0)
+
 /* --- numbers and tensors --- */
 
 /* Normal deviates; the same for the same seed. Free with g_free(). */
@@ -24,7 +31,7 @@ double test_nmse (const float *x, const float *y, gsize n);
 
 /* --- pipelines in this process --- */
 
-/* Registers test-source, test-sink and the codecs below. */
+/* Registers test-source, test-sink, test-tap and the codecs below. */
 void test_init (void);
 /* What test-source gives from now on; (transfer none) each; NULL ends. */
 void test_set_tensors (AfpTensor *first, ...) G_GNUC_NULL_TERMINATED;
@@ -34,6 +41,8 @@ gboolean test_try (const char *text, guint threads, GError **error);
 AfpTensor *test_run (const char *text, guint threads);
 /* What reached the sink in the last run: finalized. (transfer none) (element-type AfpTensor) */
 GPtrArray *test_output (void);
+/* What passed test-tap elements in the last run, as it was there. (transfer none) (element-type AfpTensor) */
+GPtrArray *test_tapped (void);
 /* The report of the last run, and its plan as text: (transfer none). */
 JsonNode *test_report (void);
 const char *test_plan (void);
@@ -44,7 +53,7 @@ JsonNode *test_report_get (const char *path);
 char *test_write_file (const char *name, const char *text); /* path; the folder goes with test_remove_files() */
 void test_remove_files (void);
 
-/* --- codecs (tests/afp-test-codecs.c) ---
+/* --- codecs (tests/afp-test-codecs.c, tests/afp-test-more.c) ---
  * test-q      codes of `bits` bits: x = scale * (code - 2^(bits-1)); scale=none|tensor|row; layout=row|flat; quantum;
  *             residual=true leaves what is missing; table=true adds a plane of symbols for the tensor. Answers queries.
  * test-pair   two code planes: signs (1 bit each) and one level (5 bits) for each two numbers. Nothing to fit. Answers.
@@ -60,3 +69,4 @@ typedef void (*TestProbe) (AfpContext *ctx);
 extern TestProbe test_probe;
 extern guint test_n_fits, test_n_encodes; /* calls of test-q's fit and encode_block */
 void test_codecs_register (void);
+void test_more_codecs_register (void); /* the odd ones (tests/afp-test-more.c) */

@@ -91,12 +91,12 @@ open_reader (const AfpReader *reader, const char *path, GError **error)
 }
 
 /* The reader refuses the file, with this code and these words. */
-#define assert_refused(reader, path, code_, ...)                                                                        \
-  do {                                                                                                                  \
-    GError *error_ = NULL;                                                                                              \
-    gpointer handle_ = open_reader ((reader), (path), &error_);                                                         \
-    ck_assert_ptr_null (handle_);                                                                                       \
-    assert_error (error_, (code_), __VA_ARGS__);                                                                        \
+#define assert_refused(reader, path, code_, ...)                \
+  do {                                                          \
+    GError *error_ = NULL;                                      \
+    gpointer handle_ = open_reader ((reader), (path), &error_); \
+    ck_assert_ptr_null (handle_);                               \
+    assert_error (error_, (code_), __VA_ARGS__);                \
   } while (0)
 
 static inline JsonObject *
@@ -128,15 +128,16 @@ describe_tensor (AfpTensor *tensor)
   AfpSpec *spec = afp_tensor_get_spec (tensor);
   g_autofree char *shape = afp_spec_shape_to_string (spec);
   g_autofree char *view = afp_view_to_string (afp_spec_get_view (spec));
-  return g_strdup_printf ("%s %s %s %s", afp_spec_get_name (spec), afp_dtype_name (afp_spec_get_dtype (spec)), shape, view);
+  return g_strdup_printf ("%s %s %s %s", afp_spec_get_name (spec),
+                          afp_dtype_name (afp_spec_get_dtype (spec)), shape, view);
 }
 
-#define assert_planned(reader, handle, index, expected)                                                                 \
-  do {                                                                                                                  \
-    g_autoptr (AfpTensor) tensor_ = (reader)->plan_tensor ((handle), (index), NULL);                                    \
-    ck_assert_ptr_nonnull (tensor_);                                                                                    \
-    ck_assert (afp_tensor_is_planned (tensor_));                                                                        \
-    assert_text (describe_tensor (tensor_), (expected));                                                                \
+#define assert_planned(reader, handle, index, expected)                              \
+  do {                                                                               \
+    g_autoptr (AfpTensor) tensor_ = (reader)->plan_tensor ((handle), (index), NULL); \
+    ck_assert_ptr_nonnull (tensor_);                                                 \
+    ck_assert (afp_tensor_is_planned (tensor_));                                     \
+    assert_text (describe_tensor (tensor_), (expected));                             \
   } while (0)
 
 /* A tensor with these bytes. */
@@ -156,24 +157,30 @@ coded_tensor (const char *name)
   const guint64 shape[] = { 4, 4 };
   g_autoptr (AfpSpec) spec = afp_spec_new (name, AFP_DTYPE_F32, 2, shape, NULL, NULL);
   g_autoptr (AfpPlane) raw = afp_plane_new_raw (spec, NULL);
-  const AfpPlaneDesc desc = { .name = "codes", .kind = AFP_KIND_CODE, .rows = 4, .cols = 4, .bits = 4 };
+  const AfpPlaneDesc desc = {
+    .name = "codes", .kind = AFP_KIND_CODE, .rows = 4, .cols = 4, .bits = 4
+  };
   g_autoptr (AfpPlane) codes = afp_plane_new_code (&desc, NULL);
-  g_autoptr (AfpPlane) root = afp_plane_new_coded (afp_plane_get_desc (raw), "seedlm", 1, "", 1, &codes);
+  g_autoptr (AfpPlane) root =
+      afp_plane_new_coded (afp_plane_get_desc (raw), "seedlm", 1, "", 1, &codes);
   return afp_tensor_new (spec, root);
 }
 
 /* Writes the tensors, publishes, and returns the size of the file. */
 static inline guint64
-write_all (const AfpWriter *writer, const AfpWriterOptions *options, guint n, AfpTensor *const *tensors)
+write_all (const AfpWriter *writer, const AfpWriterOptions *options, guint n,
+           AfpTensor *const *tensors)
 {
   GError *error = NULL;
   guint64 bytes = 0;
   gpointer handle = writer->open (options, &error);
   ck_assert_msg (handle != NULL, "%s", error ? error->message : "no error");
   for (guint i = 0; i < n; i++)
-    ck_assert_msg (writer->write (handle, tensors[i], &error), "%s", error ? error->message : "no error");
+    ck_assert_msg (writer->write (handle, tensors[i], &error), "%s",
+                   error ? error->message : "no error");
   ck_assert_msg (writer->finish (handle, &error), "%s", error ? error->message : "no error");
-  ck_assert_msg (writer->publish (handle, &bytes, &error), "%s", error ? error->message : "no error");
+  ck_assert_msg (writer->publish (handle, &bytes, &error), "%s",
+                 error ? error->message : "no error");
   writer->close (handle, TRUE);
   return bytes;
 }

@@ -11,10 +11,10 @@
 #define DENSE_BASE 500
 #define BIAS_BASE 900
 
-static const char *const keras_config
-    = "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"s\",\"layers\":["
-      "{\"class_name\":\"DepthwiseConv2D\",\"config\":{\"name\":\"conv\"}},"
-      "{\"class_name\":\"Dense\",\"config\":{\"name\":\"dense\"}}]}}";
+static const char *const keras_config =
+    "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"s\",\"layers\":["
+    "{\"class_name\":\"DepthwiseConv2D\",\"config\":{\"name\":\"conv\"}},"
+    "{\"class_name\":\"Dense\",\"config\":{\"name\":\"dense\"}}]}}";
 
 static inline void
 h5_put_fixed (hid_t object, const char *name, guint n, const char *const *strings)
@@ -51,7 +51,8 @@ h5_put_no_floats (hid_t object, const char *name)
 {
   const hsize_t dims = 0;
   g_auto (AfpHid) space = H5Screate_simple (1, &dims, NULL);
-  g_auto (AfpHid) attribute = H5Acreate2 (object, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+  g_auto (AfpHid) attribute =
+      H5Acreate2 (object, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT);
   ck_assert (attribute >= 0);
 }
 
@@ -66,7 +67,8 @@ h5_put_groups (hid_t file, const char *path)
 
 /* Floats base, base + 1, ... in the type given. @chunked: with shuffle and deflate. */
 static inline void
-h5_put_floats (hid_t file, const char *path, hid_t type, guint rank, const hsize_t *dims, float base, gboolean chunked)
+h5_put_floats (hid_t file, const char *path, hid_t type, guint rank, const hsize_t *dims,
+               float base, gboolean chunked)
 {
   gsize n = 1;
   for (guint i = 0; i < rank; i++)
@@ -137,8 +139,10 @@ put_keras (const char *name)
   h5_put_groups (file, "/model_weights");
   h5_put_layers (file, "/model_weights");
   h5_put_variable (file, "model_config", 1, &keras_config);
-  h5_put_floats (file, "/optimizer_weights/Adam/dense/kernel/m:0", H5T_IEEE_F32LE, 2, dims, 0, FALSE);
-  h5_put_floats (file, "/optimizer_weights/Adam/dense/kernel/v:0", H5T_IEEE_F32LE, 2, dims, 0, FALSE);
+  h5_put_floats (file, "/optimizer_weights/Adam/dense/kernel/m:0", H5T_IEEE_F32LE, 2, dims, 0,
+                 FALSE);
+  h5_put_floats (file, "/optimizer_weights/Adam/dense/kernel/v:0", H5T_IEEE_F32LE, 2, dims, 0,
+                 FALSE);
   return path;
 }
 

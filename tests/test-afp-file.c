@@ -3,14 +3,6 @@
 
 #include "io/afp-file.h"
 
-/* libhdf5 loses memory of its own on damaged files. */
-const char *__lsan_default_suppressions (void);
-const char *
-__lsan_default_suppressions (void)
-{
-  return "leak:libhdf5";
-}
-
 /* Two tensors: "a" of two planes, its alias "b" with the same rows; one raw tensor "c". */
 static AfpFile *
 make_file (void)

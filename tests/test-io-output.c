@@ -16,13 +16,13 @@ assert_content (const char *path, const char *expected)
   ck_assert_str_eq (text, expected);
 }
 
-#define assert_unwritable(location, overwrite, ...)                                                                     \
-  do {                                                                                                                  \
-    GError *error_ = NULL;                                                                                              \
-    ck_assert (!afp_output_check ((location), (overwrite), &error_));                                                   \
-    assert_error (error_, AFP_ERROR_IO, __VA_ARGS__);                                                                   \
-    ck_assert_ptr_null (afp_output_new ((location), (overwrite), &error_));                                             \
-    assert_error (error_, AFP_ERROR_IO, __VA_ARGS__);                                                                   \
+#define assert_unwritable(location, overwrite, ...)                         \
+  do {                                                                      \
+    GError *error_ = NULL;                                                  \
+    ck_assert (!afp_output_check ((location), (overwrite), &error_));       \
+    assert_error (error_, AFP_ERROR_IO, __VA_ARGS__);                       \
+    ck_assert_ptr_null (afp_output_new ((location), (overwrite), &error_)); \
+    assert_error (error_, AFP_ERROR_IO, __VA_ARGS__);                       \
   } while (0)
 
 START_TEST (publish)

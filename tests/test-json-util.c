@@ -9,18 +9,21 @@ parse (const char *text, GError **error)
   return afp_json_parse (text, strlen (text), 4, "the header of 'm'", error);
 }
 
-#define assert_bad(text, ...)                                                                                           \
-  do {                                                                                                                  \
-    GError *error_ = NULL;                                                                                              \
-    ck_assert_ptr_null (parse ((text), &error_));                                                                       \
-    assert_error (error_, AFP_ERROR_FORMAT, "the header of 'm' is damaged", __VA_ARGS__);                               \
+#define assert_bad(text, ...)                                                             \
+  do {                                                                                    \
+    GError *error_ = NULL;                                                                \
+    ck_assert_ptr_null (parse ((text), &error_));                                         \
+    assert_error (error_, AFP_ERROR_FORMAT, "the header of 'm' is damaged", __VA_ARGS__); \
   } while (0)
 
 START_TEST (good)
 {
-  static const char *const texts[]
-      = { "{}", "[]", " {\"a\":1,\"b\":[1,2,{\"c\":null}]}\n", "[true,false,-1.5e3,\"\\\"\\u00e9{[\"]",
-          "{\"a\":{\"a\":{\"a\":1}}}", "[[[[]]]]" };
+  static const char *const texts[] = { "{}",
+                                       "[]",
+                                       " {\"a\":1,\"b\":[1,2,{\"c\":null}]}\n",
+                                       "[true,false,-1.5e3,\"\\\"\\u00e9{[\"]",
+                                       "{\"a\":{\"a\":{\"a\":1}}}",
+                                       "[[[[]]]]" };
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
     GError *error = NULL;
     g_autoptr (JsonNode) node = parse (texts[i], &error);
@@ -33,7 +36,8 @@ START_TEST (values)
 {
   g_autoptr (JsonNode) node = parse ("{\"shape\":[3,4],\"name\":\"x\\\\y\"}", NULL);
   JsonObject *object = json_node_get_object (node);
-  ck_assert_int_eq (json_array_get_int_element (json_object_get_array_member (object, "shape"), 1), 4);
+  ck_assert_int_eq (json_array_get_int_element (json_object_get_array_member (object, "shape"), 1),
+                    4);
   ck_assert_str_eq (json_object_get_string_member (object, "name"), "x\\y");
 }
 END_TEST

@@ -3,27 +3,27 @@
 
 #include "io/keras-view.h"
 
-static const char config[]
-    = "{\"class_name\":\"Functional\",\"config\":{\"name\":\"model\",\"layers\":["
-      "{\"class_name\":\"Dense\",\"config\":{\"name\":\"dense\"},\"name\":\"dense\"},"
-      "{\"class_name\":\"Conv1D\",\"config\":{\"name\":\"conv1d\"}},"
-      "{\"class_name\":\"Conv1D\",\"config\":{\"name\":\"query\"}},"
-      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"conv2d\",\"groups\":1}},"
-      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"grouped\",\"groups\":4}},"
-      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"odd\",\"groups\":3}},"
-      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"strange\",\"groups\":\"4\"}},"
-      "{\"class_name\":\"Conv2DTranspose\",\"config\":{\"name\":\"up\"}},"
-      "{\"class_name\":\"Conv3D\",\"config\":{\"name\":\"conv3d\"}},"
-      "{\"class_name\":\"DepthwiseConv2D\",\"config\":{\"name\":\"depthwise\"}},"
-      "{\"class_name\":\"SeparableConv2D\",\"config\":{\"name\":\"separable\"}},"
-      "{\"class_name\":\"Embedding\",\"config\":{\"name\":\"embedding\"}},"
-      "{\"class_name\":\"LSTM\",\"config\":{\"name\":\"lstm\"}},"
-      "{\"class_name\":\"MultiHeadAttention\",\"config\":{\"name\":\"attention\"}},"
-      "{\"class_name\":\"TimeDistributed\",\"config\":{\"name\":\"wrapped\",\"layer\":"
-      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"inner_conv\",\"groups\":2}}}},"
-      "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"nested\",\"layers\":["
-      "{\"class_name\":\"DepthwiseConv2D\",\"config\":{\"name\":\"deep\"}}]}},"
-      "7,{\"class_name\":3,\"config\":{\"name\":\"x\"}},{\"config\":null}]}}";
+static const char config[] =
+    "{\"class_name\":\"Functional\",\"config\":{\"name\":\"model\",\"layers\":["
+    "{\"class_name\":\"Dense\",\"config\":{\"name\":\"dense\"},\"name\":\"dense\"},"
+    "{\"class_name\":\"Conv1D\",\"config\":{\"name\":\"conv1d\"}},"
+    "{\"class_name\":\"Conv1D\",\"config\":{\"name\":\"query\"}},"
+    "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"conv2d\",\"groups\":1}},"
+    "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"grouped\",\"groups\":4}},"
+    "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"odd\",\"groups\":3}},"
+    "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"strange\",\"groups\":\"4\"}},"
+    "{\"class_name\":\"Conv2DTranspose\",\"config\":{\"name\":\"up\"}},"
+    "{\"class_name\":\"Conv3D\",\"config\":{\"name\":\"conv3d\"}},"
+    "{\"class_name\":\"DepthwiseConv2D\",\"config\":{\"name\":\"depthwise\"}},"
+    "{\"class_name\":\"SeparableConv2D\",\"config\":{\"name\":\"separable\"}},"
+    "{\"class_name\":\"Embedding\",\"config\":{\"name\":\"embedding\"}},"
+    "{\"class_name\":\"LSTM\",\"config\":{\"name\":\"lstm\"}},"
+    "{\"class_name\":\"MultiHeadAttention\",\"config\":{\"name\":\"attention\"}},"
+    "{\"class_name\":\"TimeDistributed\",\"config\":{\"name\":\"wrapped\",\"layer\":"
+    "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"inner_conv\",\"groups\":2}}}},"
+    "{\"class_name\":\"Sequential\",\"config\":{\"name\":\"nested\",\"layers\":["
+    "{\"class_name\":\"DepthwiseConv2D\",\"config\":{\"name\":\"deep\"}}]}},"
+    "7,{\"class_name\":3,\"config\":{\"name\":\"x\"}},{\"config\":null}]}}";
 
 static const struct {
   const char *layer, *weight;
@@ -60,12 +60,14 @@ static const struct {
 };
 
 static void
-check_view (GHashTable *layers, const char *layer, const char *weight, guint rank, const guint64 *shape, const char *expected)
+check_view (GHashTable *layers, const char *layer, const char *weight, guint rank,
+            const guint64 *shape, const char *expected)
 {
   AfpView view;
   const gboolean has = afp_keras_view (layers, layer, weight, rank, shape, &view);
   g_autofree char *text = has ? afp_view_to_string (&view) : NULL;
-  ck_assert_msg (g_strcmp0 (text, expected) == 0, "%s: %s, not %s", weight, text ? text : "none", expected ? expected : "none");
+  ck_assert_msg (g_strcmp0 (text, expected) == 0, "%s: %s, not %s", weight, text ? text : "none",
+                 expected ? expected : "none");
   if (has && rank > 1)
     ck_assert (view.split >= 1 && view.split < rank);
 }
@@ -75,7 +77,8 @@ START_TEST (with_a_config)
   g_autoptr (JsonNode) node = json_from_string (config, NULL);
   g_autoptr (GHashTable) layers = afp_keras_list_layers (node);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
-    check_view (layers, cases[i].layer, cases[i].weight, cases[i].rank, cases[i].shape, cases[i].view);
+    check_view (layers, cases[i].layer, cases[i].weight, cases[i].rank, cases[i].shape,
+                cases[i].view);
 }
 END_TEST
 
@@ -99,7 +102,11 @@ END_TEST
 
 START_TEST (configs_that_are_none)
 {
-  static const char *const texts[] = { "3", "[]", "{}", "{\"config\":3}", "{\"config\":{\"layers\":3}}",
+  static const char *const texts[] = { "3",
+                                       "[]",
+                                       "{}",
+                                       "{\"config\":3}",
+                                       "{\"config\":{\"layers\":3}}",
                                        "{\"config\":{\"layer\":[],\"layers\":[[],3,null]}}",
                                        "{\"class_name\":\"Dense\",\"config\":{\"name\":7}}" };
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {

@@ -81,10 +81,10 @@ START_TEST (elements_only_in_init)
   g_autoptr (AfpRegistry) registry = afp_registry_new (NULL, NULL);
   AfpPlugin *plugin = afp_element_factory_get_plugin (afp_registry_find (registry, "test-stage"));
   GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_FATAL_MASK);
-  g_test_expect_message (NULL, G_LOG_LEVEL_CRITICAL, "*in_init*");
+  g_test_expect_message ("afpipe", G_LOG_LEVEL_CRITICAL, "*in_init*");
   afp_plugin_add_element (plugin, "late", TEST_TYPE_STAGE);
   g_test_assert_expected_messages ();
-  g_test_expect_message (NULL, G_LOG_LEVEL_CRITICAL, "*name*");
+  g_test_expect_message ("afpipe", G_LOG_LEVEL_CRITICAL, "*name*");
   afp_plugin_add_element (plugin, NULL, TEST_TYPE_STAGE);
   g_test_assert_expected_messages ();
   g_log_set_always_fatal (fatal);

@@ -4,14 +4,6 @@
 
 #include "io/afp-file.h"
 
-/* libhdf5 loses memory of its own on damaged files. */
-const char *__lsan_default_suppressions (void);
-const char *
-__lsan_default_suppressions (void)
-{
-  return "leak:libhdf5";
-}
-
 static const guint64 square[] = { 64, 64 }, vector[] = { 10 }, nothing[] = { 0, 3 };
 
 #define PACKED_RECIPE \

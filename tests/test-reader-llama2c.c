@@ -77,7 +77,8 @@ START_TEST (own_classifier)
   ck_assert_uint_eq (reader->get_n_tensors (handle), 21);
   assert_first (handle, 20, "output.weight f32 5x8 out:1", SHARED_FLOATS);
   g_autoptr (JsonNode) node = NULL;
-  JsonObject *info_config = json_object_get_object_member (get_info (reader, handle, &node), "config");
+  JsonObject *info_config =
+      json_object_get_object_member (get_info (reader, handle, &node), "config");
   ck_assert (!json_object_get_boolean_member (info_config, "shared_classifier"));
   ck_assert_int_eq (json_object_get_int_member (info_config, "vocab_size"), 5);
   ck_assert_int_eq (json_object_get_int_member (info_config, "hidden_dim"), 12);
@@ -117,7 +118,9 @@ sniff (const gint32 *header, guint64 size)
 
 START_TEST (sniffing)
 {
-  static const gint32 extreme[7] = { 1 << 20, 1 << 22, 1 << 12, 1 << 19, 1 << 19, 1 << 26, 1 << 26 };
+  static const gint32 extreme[7] = {
+    1 << 20, 1 << 22, 1 << 12, 1 << 19, 1 << 19, 1 << 26, 1 << 26
+  };
   gint32 header[7];
   ck_assert (sniff (small, 28 + 4 * SHARED_FLOATS));
   ck_assert (!sniff (small, 28 + 4 * SHARED_FLOATS + 1));
@@ -142,9 +145,18 @@ START_TEST (damaged)
     guint field;
     gint32 value;
     const char *name;
-  } cases[] = { { 0, 0, "dim" },         { 0, -8, "dim" },      { 1, 0, "hidden_dim" },     { 2, -1, "n_layers" },
-                { 3, 3, "n_heads" },     { 3, 8, "n_heads" },   { 4, 3, "n_kv_heads" },     { 4, 0, "n_kv_heads" },
-                { 5, 0, "vocab_size" }, { 6, 0, "seq_len" }, { 6, G_MAXINT32, "seq_len" }, { 5, G_MININT32, "vocab_size" } };
+  } cases[] = { { 0, 0, "dim" },
+                { 0, -8, "dim" },
+                { 1, 0, "hidden_dim" },
+                { 2, -1, "n_layers" },
+                { 3, 3, "n_heads" },
+                { 3, 8, "n_heads" },
+                { 4, 3, "n_kv_heads" },
+                { 4, 0, "n_kv_heads" },
+                { 5, 0, "vocab_size" },
+                { 6, 0, "seq_len" },
+                { 6, G_MAXINT32, "seq_len" },
+                { 5, G_MININT32, "vocab_size" } };
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     gint32 header[7];
     memcpy (header, small, sizeof header);
@@ -196,20 +208,21 @@ START_TEST (real_model)
   ck_assert_uint_eq (weights, 260032);
 
   /* The same weights, by another way: the embedding and a matrix that needs no permutation. */
-  g_autofree char *twin_path = g_build_filename (shared, "data/stories260k/model.safetensors", NULL);
+  g_autofree char *twin_path =
+      g_build_filename (shared, "data/stories260k/model.safetensors", NULL);
   gpointer twin = open_reader (&afp_reader_safetensors, twin_path, NULL);
-  static const char *const pairs[][2]
-      = { { "tok_embeddings.weight", "model.embed_tokens.weight" },
-          { "layers.3.feed_forward.w2.weight", "model.layers.3.mlp.down_proj.weight" },
-          { "norm.weight", "model.norm.weight" } };
+  static const char *const pairs[][2] = { { "tok_embeddings.weight", "model.embed_tokens.weight" },
+                                          { "layers.3.feed_forward.w2.weight",
+                                            "model.layers.3.mlp.down_proj.weight" },
+                                          { "norm.weight", "model.norm.weight" } };
   guint found = 0;
   for (gsize i = 0; i < 47; i++)
     for (gsize j = 0; j < 47; j++) {
       g_autoptr (AfpTensor) a = reader->read_tensor (handle, i, NULL);
       g_autoptr (AfpTensor) b = afp_reader_safetensors.read_tensor (twin, j, NULL);
       for (gsize k = 0; k < G_N_ELEMENTS (pairs); k++)
-        if (g_str_equal (afp_spec_get_name (afp_tensor_get_spec (a)), pairs[k][0])
-            && g_str_equal (afp_spec_get_name (afp_tensor_get_spec (b)), pairs[k][1])) {
+        if (g_str_equal (afp_spec_get_name (afp_tensor_get_spec (a)), pairs[k][0]) &&
+            g_str_equal (afp_spec_get_name (afp_tensor_get_spec (b)), pairs[k][1])) {
           GBytes *bytes = afp_plane_get_data (afp_tensor_get_root (b));
           assert_raw_bytes (a, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
           found++;

@@ -17,7 +17,8 @@ open_ok (const char *path)
 
 START_TEST (two_tensors)
 {
-  g_autofree char *path = put_safetensors ("m", "{" B "," A ",\"__metadata__\":{\"format\":\"pt\"}}  ", 19);
+  g_autofree char *path =
+      put_safetensors ("m", "{" B "," A ",\"__metadata__\":{\"format\":\"pt\"}}  ", 19);
   gpointer handle = open_ok (path);
   static const guint8 b[] = { 16, 17, 18 };
   ck_assert_uint_eq (reader->get_n_tensors (handle), 2);
@@ -28,7 +29,9 @@ START_TEST (two_tensors)
   g_autoptr (JsonNode) node = NULL;
   JsonObject *info = get_info (reader, handle, &node);
   ck_assert_str_eq (json_object_get_string_member (info, "format"), "safetensors");
-  ck_assert_str_eq (json_object_get_string_member (json_object_get_object_member (info, "metadata"), "format"), "pt");
+  ck_assert_str_eq (
+      json_object_get_string_member (json_object_get_object_member (info, "metadata"), "format"),
+      "pt");
   ck_assert (!json_object_has_member (info, "notes"));
   reader->close (handle);
   assert_raw_bytes (tensor, b, 3); /* the map lives on */
@@ -40,14 +43,15 @@ START_TEST (every_dtype)
   static const struct {
     const char *name;
     guint size;
-  } types[] = { { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "F8_E4M3", 1 }, { "F8_E5M2", 1 }, { "I64", 8 },
-                { "I32", 4 }, { "I16", 2 }, { "I8", 1 },  { "U64", 8 },  { "U32", 4 },     { "U16", 2 },     { "U8", 1 },
-                { "BOOL", 1 } };
+  } types[] = { { "F64", 8 },     { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "F8_E4M3", 1 },
+                { "F8_E5M2", 1 }, { "I64", 8 }, { "I32", 4 }, { "I16", 2 },  { "I8", 1 },
+                { "U64", 8 },     { "U32", 4 }, { "U16", 2 }, { "U8", 1 },   { "BOOL", 1 } };
   g_autoptr (GString) header = g_string_new ("{");
   guint at = 0;
   for (guint i = 0; i < G_N_ELEMENTS (types); i++) {
-    g_string_append_printf (header, "%s\"t%02u\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[%u,%u]}", i ? "," : "", i,
-                            types[i].name, at, at + 3 * types[i].size);
+    g_string_append_printf (header,
+                            "%s\"t%02u\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[%u,%u]}",
+                            i ? "," : "", i, types[i].name, at, at + 3 * types[i].size);
     at += 3 * types[i].size;
   }
   g_string_append_c (header, '}');
@@ -58,7 +62,8 @@ START_TEST (every_dtype)
     g_autoptr (AfpTensor) tensor = reader->read_tensor (handle, i, NULL);
     const char *name = afp_dtype_name (afp_spec_get_dtype (afp_tensor_get_spec (tensor)));
     ck_assert_int_eq (g_ascii_strcasecmp (name, types[i].name), 0);
-    ck_assert_uint_eq (g_bytes_get_size (afp_plane_get_data (afp_tensor_get_root (tensor))), 3 * types[i].size);
+    ck_assert_uint_eq (g_bytes_get_size (afp_plane_get_data (afp_tensor_get_root (tensor))),
+                       3 * types[i].size);
   }
   reader->close (handle);
 }
@@ -66,11 +71,12 @@ END_TEST
 
 START_TEST (scalars_and_empty_tensors)
 {
-  g_autofree char *path = put_safetensors ("m",
-                                           "{\"s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"
-                                           "\"e\":{\"dtype\":\"F32\",\"shape\":[3,0],\"data_offsets\":[4,4]},"
-                                           "\"d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[4,4]}}",
-                                           4);
+  g_autofree char *path =
+      put_safetensors ("m",
+                       "{\"s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"
+                       "\"e\":{\"dtype\":\"F32\",\"shape\":[3,0],\"data_offsets\":[4,4]},"
+                       "\"d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[4,4]}}",
+                       4);
   gpointer handle = open_ok (path);
   assert_planned (reader, handle, 0, "s f32 scalar out:1");
   assert_planned (reader, handle, 1, "d f32 0 out:1");
@@ -103,7 +109,8 @@ START_TEST (data_that_is_not_aligned)
   g_file_set_contents (path, text, (gssize) n, NULL);
   gpointer handle = open_ok (path);
   g_autoptr (AfpTensor) tensor = reader->read_tensor (handle, 1, NULL);
-  g_autoptr (AfpMatrix) matrix = afp_plane_open (afp_tensor_get_root (tensor), afp_tensor_get_spec (tensor), NULL);
+  g_autoptr (AfpMatrix) matrix =
+      afp_plane_open (afp_tensor_get_root (tensor), afp_tensor_get_spec (tensor), NULL);
   float out[2];
   ck_assert (afp_matrix_read (matrix, 0, 1, 0, 2, out, NULL));
   ck_assert_mem_eq (out, values, 8);
@@ -143,10 +150,10 @@ END_TEST
 
 /* --- damaged files ------------------------------------------------------------------------------------------------- */
 
-#define assert_header(header, n, ...)                                                                                   \
-  do {                                                                                                                  \
-    g_autofree char *path_ = put_safetensors ("bad", (header), (n));                                                    \
-    assert_refused (reader, path_, AFP_ERROR_FORMAT, "bad", __VA_ARGS__);                                               \
+#define assert_header(header, n, ...)                                     \
+  do {                                                                    \
+    g_autofree char *path_ = put_safetensors ("bad", (header), (n));      \
+    assert_refused (reader, path_, AFP_ERROR_FORMAT, "bad", __VA_ARGS__); \
   } while (0)
 
 START_TEST (bad_length)
@@ -178,11 +185,14 @@ END_TEST
 START_TEST (bad_names)
 {
   g_autofree char *name = g_strnfill (1025, 'n');
-  g_autofree char *header = g_strdup_printf ("{\"%s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", name);
+  g_autofree char *header =
+      g_strdup_printf ("{\"%s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", name);
   assert_header (header, 4, "1025 bytes", "limit is 1024");
   assert_header ("{\"\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "empty name");
-  assert_header ("{\"a\\nb\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "control character 0x0a");
-  assert_header ("{\"a\\u0000b\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "NUL");
+  assert_header ("{\"a\\nb\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4,
+                 "control character 0x0a");
+  assert_header ("{\"a\\u0000b\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4,
+                 "NUL");
 }
 END_TEST
 
@@ -190,13 +200,18 @@ START_TEST (bad_members)
 {
   assert_header ("{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4, "tensor 'a'", "no dtype");
   assert_header ("{\"a\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,4]}}", 4, "no dtype");
-  assert_header ("{\"a\":{\"dtype\":\"F4\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "'F4'", "F8_E4M3");
+  assert_header ("{\"a\":{\"dtype\":\"F4\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "'F4'",
+                 "F8_E4M3");
   assert_header ("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "no shape");
-  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,-1],\"data_offsets\":[0,4]}}", 4, "axis 1");
+  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,-1],\"data_offsets\":[0,4]}}", 4,
+                 "axis 1");
   assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]}}", 4, "axis 0");
-  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,4]}}", 4, "axis 0");
+  assert_header (
+      "{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,4]}}", 4,
+      "axis 0");
   assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[]}}", 4, "no pair data_offsets");
-  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4,8]}}", 4, "no pair data_offsets");
+  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4,8]}}", 4,
+                 "no pair data_offsets");
   assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[4,0]}}", 4, "rising");
   assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[-4,0]}}", 4, "rising");
 }
@@ -209,8 +224,11 @@ START_TEST (bad_shapes)
     g_string_append (header, i ? ",1" : "1");
   g_string_append (header, "],\"data_offsets\":[0,4]}}");
   assert_header (header->str, 4, "rank 33", "limit is 32");
-  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", 4, "63 bits");
-  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,4]}}", 4, "12 bytes", "dtype f32", "span 4");
+  assert_header (
+      "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", 4,
+      "63 bits");
+  assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,4]}}", 4, "12 bytes",
+                 "dtype f32", "span 4");
 }
 END_TEST
 
@@ -219,16 +237,18 @@ START_TEST (bad_offsets)
   assert_header ("{" A "}", 15, "ends at byte 16 of 15", "cut off");
   assert_header ("{" A "}", 17, "17 bytes of data", "end at 16");
   assert_header ("{" B "}", 19, "tensor 'b'", "begins at byte 16", "ends at 0", "no holes");
-  assert_header ("{" A ",\"c\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}", 16, "tensor 'c'",
-                 "overlaps tensor 'a'");
-  assert_header ("{" A ",\"c\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "overlaps");
+  assert_header ("{" A ",\"c\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}", 16,
+                 "tensor 'c'", "overlaps tensor 'a'");
+  assert_header ("{" A ",\"c\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16,
+                 "overlaps");
 }
 END_TEST
 
 /* Every file that is cut off, and every file with one byte changed, is read or refused, and nothing else. */
 START_TEST (mutants)
 {
-  g_autofree char *path = put_safetensors ("m", "{" A "," B ",\"__metadata__\":{\"format\":\"pt\"}}", 19);
+  g_autofree char *path =
+      put_safetensors ("m", "{" A "," B ",\"__metadata__\":{\"format\":\"pt\"}}", 19);
   g_autofree char *text = NULL;
   gsize n;
   g_file_get_contents (path, &text, &n, NULL);
@@ -260,7 +280,8 @@ END_TEST
 static char *
 put_index (const char *weight_map)
 {
-  g_autofree char *text = g_strdup_printf ("{\"metadata\":{\"total_size\":35},\"weight_map\":%s}", weight_map);
+  g_autofree char *text =
+      g_strdup_printf ("{\"metadata\":{\"total_size\":35},\"weight_map\":%s}", weight_map);
   return put_file ("model.safetensors.index.json", text, strlen (text));
 }
 
@@ -268,13 +289,15 @@ static void
 put_shards (void)
 {
   g_autofree char *one = put_safetensors ("m-1.safetensors", "{" A "," B "}", 19);
-  g_autofree char *two = put_safetensors ("m-2.safetensors", "{\"c\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 16);
+  g_autofree char *two = put_safetensors (
+      "m-2.safetensors", "{\"c\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 16);
 }
 
 START_TEST (sharded)
 {
   put_shards ();
-  g_autofree char *path = put_index ("{\"c\":\"m-2.safetensors\",\"b\":\"m-1.safetensors\",\"a\":\"m-1.safetensors\"}");
+  g_autofree char *path =
+      put_index ("{\"c\":\"m-2.safetensors\",\"b\":\"m-1.safetensors\",\"a\":\"m-1.safetensors\"}");
   gpointer handle = open_ok (path);
   ck_assert_uint_eq (reader->get_n_tensors (handle), 3);
   assert_planned (reader, handle, 0, "a f32 2x2 out:1");
@@ -320,7 +343,8 @@ START_TEST (bad_index)
     { "{\"a\":\"/etc/passwd\"}", { "tensor 'a'", "beside the index" } },
     { "{\"a\":\"..\"}", { "tensor 'a'", "beside the index" } },
     { "{\"a\":\"\"}", { "tensor 'a'", "beside the index" } },
-    { "{\"a\":\"m-2.safetensors\"}", { "tensor 'a' is not in 'm-2.safetensors'", "1 tensors are missing" } },
+    { "{\"a\":\"m-2.safetensors\"}",
+      { "tensor 'a' is not in 'm-2.safetensors'", "1 tensors are missing" } },
     { "{\"a\":\"m-1.safetensors\",\"z\":\"m-1.safetensors\",\"y\":\"m-2.safetensors\"}",
       { "tensor 'y' is not in 'm-2.safetensors'", "2 tensors are missing" } },
     { "{\"a\":\"m-1.safetensors\",\"a\":\"m-1.safetensors\"}", { "'a' occurs twice", "index" } },

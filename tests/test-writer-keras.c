@@ -100,35 +100,39 @@ END_TEST
 
 /* --- what is refused ----------------------------------------------------------------------------------------------- */
 
-#define assert_not_planned(options, tensor, code_, ...)                                                                 \
-  do {                                                                                                                  \
-    GError *error_ = NULL;                                                                                              \
-    g_autoptr (AfpTensor) tensor_ = (tensor);                                                                           \
-    ck_assert (!writer->plan_tensor ((options), tensor_, &error_));                                                     \
-    assert_error (error_, (code_), __VA_ARGS__);                                                                        \
+#define assert_not_planned(options, tensor, code_, ...)             \
+  do {                                                              \
+    GError *error_ = NULL;                                          \
+    g_autoptr (AfpTensor) tensor_ = (tensor);                       \
+    ck_assert (!writer->plan_tensor ((options), tensor_, &error_)); \
+    assert_error (error_, (code_), __VA_ARGS__);                    \
   } while (0)
 
 START_TEST (planning)
 {
   g_autofree char *template_path = put_keras ("m.h5");
   AfpWriterState state = { NULL, NULL };
-  const AfpWriterOptions options = { .location = "out.h5", .template_location = template_path, .plan_state = &state };
+  const AfpWriterOptions options = { .location = "out.h5",
+                                     .template_location = template_path,
+                                     .plan_state = &state };
   GError *error = NULL;
-  g_autoptr (AfpTensor) good = make_tensor ("dense/kernel:0", AFP_DTYPE_BF16, 2, kernel_shape, FALSE);
+  g_autoptr (AfpTensor) good =
+      make_tensor ("dense/kernel:0", AFP_DTYPE_BF16, 2, kernel_shape, FALSE);
   ck_assert (writer->plan_tensor (&options, good, &error));
   ck_assert_ptr_nonnull (state.data);
-  assert_not_planned (&options, coded_tensor ("dense/kernel:0"), AFP_ERROR_PLAN, "tensor 'dense/kernel:0' is coded (seedlm)",
-                      "put 'decode' before write");
-  assert_not_planned (&options, make_tensor ("dense/kernl:0", AFP_DTYPE_F32, 2, kernel_shape, FALSE), AFP_ERROR_PLAN,
-                      "tensor 'dense/kernl:0' has no dataset", "m.h5", "nearest: 'dense/kernel:0'");
-  assert_not_planned (&options, make_tensor ("zzz", AFP_DTYPE_F32, 2, kernel_shape, FALSE), AFP_ERROR_PLAN,
-                      "tensor 'zzz' has no dataset", "'select'");
-  assert_not_planned (&options, make_tensor ("dense/kernel:0", AFP_DTYPE_F32, 1, bias_shape, FALSE), AFP_ERROR_PLAN,
-                      "tensor 'dense/kernel:0' is 5", "is 6x5");
-  assert_not_planned (&options, make_tensor ("dense/kernel:0", AFP_DTYPE_F32, 2, conv_shape, FALSE), AFP_ERROR_PLAN,
-                      "tensor 'dense/kernel:0' is 3x3", "is 6x5");
-  assert_not_planned (&options, make_tensor ("dense/bias:0", AFP_DTYPE_I32, 1, bias_shape, FALSE), AFP_ERROR_PLAN,
-                      "tensor 'dense/bias:0' is i32", "is f32", "not converted");
+  assert_not_planned (&options, coded_tensor ("dense/kernel:0"), AFP_ERROR_PLAN,
+                      "tensor 'dense/kernel:0' is coded (seedlm)", "put 'decode' before write");
+  assert_not_planned (
+      &options, make_tensor ("dense/kernl:0", AFP_DTYPE_F32, 2, kernel_shape, FALSE),
+      AFP_ERROR_PLAN, "tensor 'dense/kernl:0' has no dataset", "m.h5", "nearest: 'dense/kernel:0'");
+  assert_not_planned (&options, make_tensor ("zzz", AFP_DTYPE_F32, 2, kernel_shape, FALSE),
+                      AFP_ERROR_PLAN, "tensor 'zzz' has no dataset", "'select'");
+  assert_not_planned (&options, make_tensor ("dense/kernel:0", AFP_DTYPE_F32, 1, bias_shape, FALSE),
+                      AFP_ERROR_PLAN, "tensor 'dense/kernel:0' is 5", "is 6x5");
+  assert_not_planned (&options, make_tensor ("dense/kernel:0", AFP_DTYPE_F32, 2, conv_shape, FALSE),
+                      AFP_ERROR_PLAN, "tensor 'dense/kernel:0' is 3x3", "is 6x5");
+  assert_not_planned (&options, make_tensor ("dense/bias:0", AFP_DTYPE_I32, 1, bias_shape, FALSE),
+                      AFP_ERROR_PLAN, "tensor 'dense/bias:0' is i32", "is f32", "not converted");
   state.free (state.data);
 }
 END_TEST
@@ -138,14 +142,17 @@ START_TEST (bad_templates)
   g_autofree char *missing = in_folder ("missing.h5");
   g_autofree char *text = put_file ("text.h5", "hello", 5);
   AfpWriterOptions options = { .location = "out.h5" };
-  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE), AFP_ERROR_PROPERTY, "template=");
+  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE),
+                      AFP_ERROR_PROPERTY, "template=");
   options.template_location = missing;
-  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE), AFP_ERROR_IO, "template", "missing.h5");
+  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE),
+                      AFP_ERROR_IO, "template", "missing.h5");
   options.template_location = test_folder;
-  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE), AFP_ERROR_IO, "template");
+  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE),
+                      AFP_ERROR_IO, "template");
   options.template_location = text;
-  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE), AFP_ERROR_FORMAT, "template", "text.h5",
-                      "HDF5");
+  assert_not_planned (&options, make_tensor ("x", AFP_DTYPE_F32, 1, bias_shape, FALSE),
+                      AFP_ERROR_FORMAT, "template", "text.h5", "HDF5");
 }
 END_TEST
 
@@ -206,10 +213,12 @@ START_TEST (real_model)
     g_print ("SKIP: AFP_TEST_SHARED is not set\n");
     return;
   }
-  g_autofree char *template_path = g_build_filename (shared, "data/vision/resnet8_cifar10.h5", NULL);
+  g_autofree char *template_path =
+      g_build_filename (shared, "data/vision/resnet8_cifar10.h5", NULL);
   g_autofree char *path = in_folder ("out.h5");
   const AfpWriterOptions options = { .location = path, .template_location = template_path };
-  g_autoptr (GPtrArray) tensors = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_tensor_unref);
+  g_autoptr (GPtrArray) tensors =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) afp_tensor_unref);
   gpointer handle = open_reader (reader, template_path, NULL);
   for (gsize i = 0; i < reader->get_n_tensors (handle); i++)
     g_ptr_array_add (tensors, reader->read_tensor (handle, i, NULL));

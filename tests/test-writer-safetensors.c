@@ -7,7 +7,8 @@
 static const AfpWriter *const writer = &afp_writer_safetensors;
 static const AfpReader *const reader = &afp_reader_safetensors;
 static const guint64 shape_2x3[] = { 2, 3 };
-static const guint8 bytes[64] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24 };
+static const guint8 bytes[64] = { 1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
+                                  13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24 };
 
 static AfpWriterOptions
 options_for (const char *location, guint n, AfpTensor *const *tensors)
@@ -23,9 +24,12 @@ START_TEST (round_trip)
 {
   static const guint64 empty[] = { 0, 3 };
   g_autofree char *path = in_folder ("out.safetensors");
-  AfpTensor *tensors[] = { tensor_with ("a", AFP_DTYPE_I8, 2, shape_2x3, bytes), tensor_with ("b\"\\\xc3\xa9", AFP_DTYPE_F32, 2, shape_2x3, bytes),
-                           tensor_with ("c", AFP_DTYPE_BF16, 0, NULL, bytes), tensor_with ("d", AFP_DTYPE_F32, 2, empty, bytes),
-                           tensor_with ("e", AFP_DTYPE_BOOL, 2, shape_2x3, bytes), tensor_with ("f", AFP_DTYPE_F64, 1, shape_2x3, bytes) };
+  AfpTensor *tensors[] = { tensor_with ("a", AFP_DTYPE_I8, 2, shape_2x3, bytes),
+                           tensor_with ("b\"\\\xc3\xa9", AFP_DTYPE_F32, 2, shape_2x3, bytes),
+                           tensor_with ("c", AFP_DTYPE_BF16, 0, NULL, bytes),
+                           tensor_with ("d", AFP_DTYPE_F32, 2, empty, bytes),
+                           tensor_with ("e", AFP_DTYPE_BOOL, 2, shape_2x3, bytes),
+                           tensor_with ("f", AFP_DTYPE_F64, 1, shape_2x3, bytes) };
   const AfpWriterOptions options = options_for (path, G_N_ELEMENTS (tensors), tensors);
   const guint64 size = write_all (writer, &options, G_N_ELEMENTS (tensors), tensors);
   g_autofree char *text = NULL;
@@ -42,7 +46,8 @@ START_TEST (round_trip)
     GBytes *data = afp_plane_get_data (afp_tensor_get_root (back));
     const gsize width = afp_dtype_size (afp_spec_get_dtype (afp_tensor_get_spec (back)));
     if (g_bytes_get_size (data) > 0)
-      ck_assert_uint_eq (((gsize) g_bytes_get_data (data, NULL)) % width, 0); /* wide types first: all are aligned */
+      ck_assert_uint_eq (((gsize) g_bytes_get_data (data, NULL)) % width,
+                         0); /* wide types first: all are aligned */
     for (gsize j = 0; j < G_N_ELEMENTS (tensors); j++) {
       g_autofree char *x = describe_tensor (back), *y = describe_tensor (tensors[j]);
       if (!g_str_equal (x, y))
@@ -107,7 +112,8 @@ START_TEST (planning)
   g_autoptr (AfpTensor) metadata = make_tensor ("__metadata__", AFP_DTYPE_F32, 2, shape_2x3, FALSE);
   ck_assert (writer->plan_tensor (&options, plain, &error));
   ck_assert (!writer->plan_tensor (&options, coded, &error));
-  assert_error (error, AFP_ERROR_PLAN, "tensor 'fc.weight' is coded (seedlm)", "out.safetensors", "put 'decode' before write");
+  assert_error (error, AFP_ERROR_PLAN, "tensor 'fc.weight' is coded (seedlm)", "out.safetensors",
+                "put 'decode' before write");
   ck_assert (!writer->plan_tensor (&options, metadata, &error));
   assert_error (error, AFP_ERROR_PLAN, "'__metadata__'", "keeps this name");
 }

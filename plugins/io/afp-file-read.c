@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-file.h"
+#include "h5-child.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -182,19 +183,46 @@ read_payload (AfpFile *file, hid_t h5, GError **error)
   return TRUE;
 }
 
+/* In the child: all but the payload, packed. */
+static GBytes *
+read_all (gpointer user_data, GError **error)
+{
+  g_autoptr (AfpFile) file = afp_file_new ();
+  g_auto (AfpHid) access = H5Pcreate (H5P_FILE_ACCESS);
+
+  H5Pset_fclose_degree (access, H5F_CLOSE_STRONG);
+#if H5_VERSION_GE(1, 10, 7)
+  H5Pset_file_locking (access, FALSE, TRUE);
+#endif
+  g_auto (AfpHid) h5 = H5Fopen (user_data, H5F_ACC_RDONLY, access);
+  if (h5 < 0) {
+    g_autofree char *why = afp_h5_last_error ();
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s", why);
+    return NULL;
+  }
+  if (!read_version (h5, error) || !read_text (h5, "tool_version", &file->tool_version, error) ||
+      !read_text (h5, "fingerprint", &file->fingerprint, error) ||
+      !read_text (h5, "pipeline", &file->pipeline, error) ||
+      !read_texts (h5, "plugins", AFP_FILE_MAX_PLUGINS, &file->plugins, error) ||
+      !read_text (h5, "metrics", &file->metrics, error) || !read_recipes (file, h5, error) ||
+      !read_tensors (file, h5, error) || !read_planes (file, h5, error) ||
+      !read_payload (file, h5, error))
+    return NULL;
+  return afp_file_pack (file);
+}
+
 /**
  * afp_file_read:
  * @path: a file
  * @error: return location
  *
- * Reads and checks all but the payload.
+ * Reads, in a child process, and checks all but the payload.
  *
  * Returns: (transfer full): the tables; %NULL with %AFP_ERROR_IO or %AFP_ERROR_FORMAT
  */
 AfpFile *
 afp_file_read (const char *path, GError **error)
 {
-  g_autoptr (AfpFile) file = afp_file_new ();
   GStatBuf info;
 
   if (g_stat (path, &info) != 0) {
@@ -205,34 +233,16 @@ afp_file_read (const char *path, GError **error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "'%s' is no file that afpipe wrote", path);
     return NULL;
   }
-  afp_h5_lock ();
-  hid_t access = H5Pcreate (H5P_FILE_ACCESS);
-  H5Pset_fclose_degree (access, H5F_CLOSE_STRONG);
-#if H5_VERSION_GE(1, 10, 7)
-  H5Pset_file_locking (access, FALSE, TRUE);
-#endif
-  const hid_t h5 = H5Fopen (path, H5F_ACC_RDONLY, access);
-  gboolean ok = h5 >= 0;
-  if (!ok) {
-    g_autofree char *why = afp_h5_last_error ();
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s", why);
-  }
-  ok = ok && read_version (h5, error) &&
-       read_text (h5, "tool_version", &file->tool_version, error) &&
-       read_text (h5, "fingerprint", &file->fingerprint, error) &&
-       read_text (h5, "pipeline", &file->pipeline, error) &&
-       read_texts (h5, "plugins", AFP_FILE_MAX_PLUGINS, &file->plugins, error) &&
-       read_text (h5, "metrics", &file->metrics, error) && read_recipes (file, h5, error) &&
-       read_tensors (file, h5, error) && read_planes (file, h5, error) &&
-       read_payload (file, h5, error);
-  if (h5 >= 0)
-    H5Fclose (h5);
-  H5Pclose (access);
-  afp_h5_unlock ();
-  if (!ok) {
-    g_prefix_error (error, "cannot read '%s': ", path);
+  GError *local = NULL;
+  g_autoptr (GBytes) packed = afp_h5_child_run (path, read_all, (gpointer) path, NULL, &local);
+  if (!packed) {
+    if (!g_str_has_prefix (local->message, "cannot read '"))
+      g_prefix_error (&local, "cannot read '%s': ", path);
+    g_propagate_error (error, local);
     return NULL;
   }
-  return afp_file_check (file, path, (guint64) info.st_size, error) ? g_steal_pointer (&file)
-                                                                    : NULL;
+  g_autoptr (AfpFile) file = afp_file_unpack (packed, path, error);
+  return file && afp_file_check (file, path, (guint64) info.st_size, error)
+             ? g_steal_pointer (&file)
+             : NULL;
 }

@@ -8,6 +8,7 @@
  * Our own file: tables in HDF5 and one payload. The format is in docs/afpipe-file.5; the limits here are stated there too.
  *   afp-file.c        the tables in memory, their check     afp-file-write.c  tables to a file
  *   h5-table.c        one table in HDF5                     afp-file-read.c   a file to tables
+ *   h5-child.c        reading in a child process            afp-file-pack.c   tables as bytes, from there to here
  *   afp-part.c        the payload while a run goes on       writer-afp.c, reader-afp.c: behind write and load
  */
 #define AFP_FILE_VERSION 1
@@ -73,6 +74,9 @@ gboolean afp_file_is_ours (const char *path);
 gboolean afp_file_check (const AfpFile *file, const char *path, guint64 file_bytes, GError **error);
 /* The spec of a row of /tensors; AFP_ERROR_FORMAT if dtype, shape or view are damaged. (transfer full) */
 AfpSpec *afp_file_make_spec (const AfpFile *file, guint tensor, GError **error);
+/* The tables in one piece, and back; AFP_ERROR_FORMAT if the bytes are no such thing. */
+GBytes *afp_file_pack (const AfpFile *file);
+AfpFile *afp_file_unpack (GBytes *packed, const char *path, GError **error);
 guint32 afp_file_crc32 (gconstpointer data, gsize size);
 
 /* Creates the HDF5 file, with a hole for payload_bytes bytes of payload, and sets payload_offset. */

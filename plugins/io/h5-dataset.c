@@ -166,8 +166,9 @@ little_endian (hid_t type)
   return copy;
 }
 
-hid_t
-afp_h5_memory_type (hid_t dataset)
+/* The file's type with little-endian order: what arrays are read and written as. */
+static hid_t
+memory_type (hid_t dataset)
 {
   g_auto (AfpHid) type = H5Dget_type (dataset);
 
@@ -251,7 +252,7 @@ GBytes *
 afp_h5_read (hid_t dataset, const AfpH5Dataset *info, GError **error)
 {
   g_autofree void *data = g_try_malloc (MAX (info->n_bytes, 1));
-  g_auto (AfpHid) memory = afp_h5_memory_type (dataset);
+  g_auto (AfpHid) memory = memory_type (dataset);
 
   if (data == NULL) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
@@ -263,6 +264,20 @@ afp_h5_read (hid_t dataset, const AfpH5Dataset *info, GError **error)
     return NULL;
   }
   return g_bytes_new_take (g_steal_pointer (&data), info->n_bytes);
+}
+
+gboolean
+afp_h5_write (hid_t dataset, GBytes *bytes, GError **error)
+{
+  g_auto (AfpHid) memory = memory_type (dataset);
+  gsize n;
+  gconstpointer data = g_bytes_get_data (bytes, &n);
+
+  if (n > 0 && H5Dwrite (dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
+    set_h5_error (error, AFP_ERROR_IO, "writing the data");
+    return FALSE;
+  }
+  return TRUE;
 }
 
 /* --- attributes -------------------------------------------------------------------------------------------------- */

@@ -39,9 +39,9 @@ gboolean afp_h5_has_group (hid_t parent, const char *name); /* a hard link to a 
 
 /* Type and shape; why not, in words, or NULL. (transfer full) */
 char *afp_h5_describe (hid_t dataset, guint64 file_bytes, AfpH5Dataset *info);
-/* The file's type with little-endian order: what arrays are read and written as. */
-hid_t afp_h5_memory_type (hid_t dataset);
+/* The whole array, little-endian. */
 GBytes *afp_h5_read (hid_t dataset, const AfpH5Dataset *info, GError **error);
+gboolean afp_h5_write (hid_t dataset, GBytes *bytes, GError **error);
 
 /* A list of strings in an attribute, or in NAME0, NAME1, ... where Keras had to split it. NULL without error: there is none. */
 GStrv afp_h5_read_strings (hid_t object, const char *name, GError **error);

@@ -1,40 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keras-scan.h"
 
+#include "h5-child.h"
 #include "io-input.h"
 #include "json-util.h"
+#include "keras-list.h"
 #include "keras-view.h"
 
 #include <string.h>
 
-#define MAX_DATASETS (1u << 20)
 #define MAX_CONFIG_DEPTH 200
+#define MEGABYTE (G_GUINT64_CONSTANT (1) << 20)
 
-typedef struct {
-  hid_t file;
-  const char *path;
-  guint64 file_bytes;
-  GHashTable *layers;
-  AfpKerasScan *scan;
-} Scanner;
+static const char *const layout_names[AFP_KERAS_N_LAYOUTS] = { "keras", "keras-weights", "hdf5" };
 
-/* One entry of weight_names. */
+/* A weight as it was listed. */
 typedef struct {
-  char *layer;
-  char *weight;
-  char *path;
+  const char *layer, *weight, *path;
+  AfpH5Dataset dataset;
 } Weight;
-
-static void
-weight_free (gpointer data)
-{
-  Weight *weight = data;
-
-  g_free (weight->layer);
-  g_free (weight->weight);
-  g_free (weight->path);
-  g_free (weight);
-}
 
 static void
 entry_free (gpointer data)
@@ -57,298 +41,256 @@ afp_keras_scan_free (AfpKerasScan *scan)
 }
 
 static gboolean
-add_entry (Scanner *self, const char *name, const char *dataset_path, const AfpH5Dataset *dataset,
+add_entry (AfpKerasScan *scan, const char *path, const char *name, const Weight *weight,
            const AfpView *view, GError **error)
 {
-  if (!afp_input_check_name (name, self->path, error))
+  if (!afp_input_check_name (name, path, error))
     return FALSE;
-  if (g_hash_table_contains (self->scan->by_name, name)) {
+  if (g_hash_table_contains (scan->by_name, name)) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                 "'%s' has two tensors '%s', the second at '%s'", self->path, name, dataset_path);
+                 "'%s' has two tensors '%s', the second at '%s'", path, name, weight->path);
     return FALSE;
   }
   AfpKerasEntry *entry = g_new0 (AfpKerasEntry, 1);
-  entry->spec = afp_spec_new (name, dataset->dtype, dataset->rank, dataset->shape, view, NULL);
-  entry->path = g_strdup (dataset_path);
-  entry->dataset = *dataset;
-  g_ptr_array_add (self->scan->entries, entry);
-  g_hash_table_insert (self->scan->by_name, (char *) afp_spec_get_name (entry->spec), entry);
+  entry->spec = afp_spec_new (name, weight->dataset.dtype, weight->dataset.rank,
+                              weight->dataset.shape, view, NULL);
+  entry->path = g_strdup (weight->path);
+  entry->dataset = weight->dataset;
+  g_ptr_array_add (scan->entries, entry);
+  g_hash_table_insert (scan->by_name, (char *) afp_spec_get_name (entry->spec), entry);
   return TRUE;
 }
 
-/* --- files with layer_names and weight_names --------------------------------------------------------------------- */
-
+/* The child may have been led astray: nothing that it says is taken on trust. */
 static gboolean
-list_weights (Scanner *self, const char *base, const char *layer, GPtrArray *weights,
-              GError **error)
+read_weight (GVariant *row, guint64 file_bytes, Weight *weight)
 {
-  g_autofree char *group_path = g_strdup_printf ("%s/%s", base, layer);
+  AfpH5Dataset *info = &weight->dataset;
+  g_autoptr (GVariant) shape = NULL;
+  guint64 n_elements, n_bytes;
+  guchar dtype;
+  gsize rank;
 
-  if (!afp_h5_has_group (self->file, group_path)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                 "'%s' names the layer '%s', but has no group '%s'", self->path, layer, group_path);
+  memset (weight, 0, sizeof *weight);
+  g_variant_get (row, "(^&ay^&ay^&ayy@atttt)", &weight->layer, &weight->weight, &weight->path,
+                 &dtype, &shape, &info->n_bytes, &info->stored, &info->offset);
+  const guint64 *axes = g_variant_get_fixed_array (shape, &rank, sizeof (guint64));
+  if (dtype >= AFP_N_DTYPES || rank > AFP_MAX_RANK)
     return FALSE;
+  info->dtype = (AfpDType) dtype;
+  info->rank = (guint) rank;
+  if (rank > 0)
+    memcpy (info->shape, axes, rank * sizeof *axes);
+  return afp_shape_count (info->rank, info->shape, afp_dtype_size (info->dtype), &n_elements,
+                          &n_bytes) &&
+         n_bytes == info->n_bytes &&
+         (info->offset == AFP_H5_NOT_MAPPABLE ||
+          (info->offset <= file_bytes && n_bytes <= file_bytes - info->offset));
+}
+
+static GHashTable *
+count_names (GVariant *weights)
+{
+  GHashTable *counts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+
+  for (gsize i = 0; i < g_variant_n_children (weights); i++) {
+    g_autoptr (GVariant) row = g_variant_get_child_value (weights, i);
+    const char *name;
+    g_variant_get_child (row, 1, "^&ay", &name);
+    const int count = GPOINTER_TO_INT (g_hash_table_lookup (counts, name));
+    g_hash_table_insert (counts, g_strdup (name), GINT_TO_POINTER (count + 1));
   }
-  g_auto (AfpHid) group = H5Gopen2 (self->file, group_path, H5P_DEFAULT);
-  g_autoptr (GError) local = NULL;
-  g_auto (GStrv) names = afp_h5_read_strings (group, "weight_names", &local);
-  if (local != NULL) {
-    g_propagate_prefixed_error (error, g_steal_pointer (&local), "'%s', group '%s': ", self->path,
-                                group_path);
-    return FALSE;
-  }
-  for (guint i = 0; names != NULL && names[i] != NULL; i++) {
-    Weight *weight = g_new0 (Weight, 1);
-    weight->layer = g_strdup (layer);
-    weight->weight = g_strdup (names[i]);
-    weight->path = g_strdup_printf ("%s/%s", group_path, names[i]);
-    g_ptr_array_add (weights, weight);
-  }
-  return TRUE;
+  return counts;
 }
 
 /* Keras 3 calls the weights of many layers by the same name: these get the layer's name before theirs. */
-static gboolean
-add_weights (Scanner *self, GPtrArray *weights, GError **error)
-{
-  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
-
-  for (guint i = 0; i < weights->len; i++) {
-    const char *name = ((Weight *) weights->pdata[i])->weight;
-    g_hash_table_insert (seen, (char *) name,
-                         GINT_TO_POINTER (g_hash_table_contains (seen, name) ? 2 : 1));
-  }
-  for (guint i = 0; i < weights->len; i++) {
-    const Weight *weight = weights->pdata[i];
-    g_autofree char *name = GPOINTER_TO_INT (g_hash_table_lookup (seen, weight->weight)) == 1
-                                ? g_strdup (weight->weight)
-                                : g_strdup_printf ("%s/%s", weight->layer, weight->weight);
-    g_auto (AfpHid) dataset = afp_h5_open_dataset (self->file, weight->path, error);
-    if (dataset < 0) {
-      g_prefix_error (error, "'%s', weight '%s': ", self->path, weight->weight);
-      return FALSE;
-    }
-    AfpH5Dataset info;
-    g_autofree char *why = afp_h5_describe (dataset, self->file_bytes, &info);
-    if (why != NULL) {
-      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "'%s', dataset '%s' %s", self->path,
-                   weight->path, why);
-      return FALSE;
-    }
-    AfpView view;
-    const gboolean has_view =
-        afp_keras_view (self->layers, weight->layer, weight->weight, info.rank, info.shape, &view);
-    if (!add_entry (self, name, weight->path, &info, has_view ? &view : NULL, error))
-      return FALSE;
-  }
-  return TRUE;
-}
-
-static gboolean
-read_config (Scanner *self, GError **error)
-{
-  g_autoptr (GError) local = NULL;
-  g_autofree char *text = afp_h5_read_string (self->file, "model_config", &local);
-
-  if (local != NULL) {
-    g_propagate_prefixed_error (error, g_steal_pointer (&local), "'%s': ", self->path);
-    return FALSE;
-  }
-  if (text == NULL)
-    return TRUE;
-  g_autofree char *what = g_strdup_printf ("model_config of '%s'", self->path);
-  self->scan->config = afp_json_parse (text, strlen (text), MAX_CONFIG_DEPTH, what, error);
-  return self->scan->config != NULL;
-}
-
-static gboolean
-scan_keras (Scanner *self, const char *base, GError **error)
-{
-  g_autoptr (GPtrArray) weights = g_ptr_array_new_with_free_func (weight_free);
-  g_auto (AfpHid) group = H5Gopen2 (self->file, *base ? base : "/", H5P_DEFAULT);
-  g_autoptr (GError) local = NULL;
-  g_auto (GStrv) layers = afp_h5_read_strings (group, "layer_names", &local);
-
-  if (layers == NULL) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "'%s', group '%s/': %s", self->path, base,
-                 local != NULL ? local->message : "it has no attribute layer_names");
-    return FALSE;
-  }
-  if (!read_config (self, error))
-    return FALSE;
-  self->layers = afp_keras_list_layers (self->scan->config);
-  for (guint i = 0; layers[i] != NULL; i++)
-    if (!list_weights (self, base, layers[i], weights, error))
-      return FALSE;
-  g_autofree char *top = g_strdup_printf ("%s/top_level_model_weights", base);
-  if (!g_strv_contains ((const char *const *) layers, "top_level_model_weights") &&
-      afp_h5_has_group (self->file, top) &&
-      !list_weights (self, base, "top_level_model_weights", weights, error))
-    return FALSE;
-  return add_weights (self, weights, error);
-}
-
-/* --- all datasets of a file -------------------------------------------------------------------------------------- */
-
-typedef struct {
-  GPtrArray *paths; /* of char*, absolute */
-  gboolean too_many;
-} Visit;
-
-static herr_t
-visit_object (hid_t root, const char *name, const H5O_info_t *info, void *user_data)
-{
-  Visit *visit = user_data;
-
-  if (info->type != H5O_TYPE_DATASET)
-    return 0;
-  visit->too_many = visit->paths->len >= MAX_DATASETS;
-  if (visit->too_many)
-    return -1;
-  g_ptr_array_add (visit->paths, g_strconcat ("/", name, NULL));
-  return 0;
-}
-
-static int
-compare_paths (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
-/* Every dataset once, by path; soft and external links are not followed. */
-static GPtrArray *
-list_datasets (Scanner *self, GError **error)
-{
-  g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
-  Visit visit = { paths, FALSE };
-
-  if (H5Ovisit (self->file, H5_INDEX_NAME, H5_ITER_INC, visit_object, &visit) < 0) {
-    g_autofree char *why = afp_h5_last_error ();
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "cannot list the datasets of '%s': %s",
-                 self->path, visit.too_many ? "there are more than 1048576" : why);
-    return NULL;
-  }
-  g_ptr_array_sort (paths, compare_paths);
-  return g_steal_pointer (&paths);
-}
-
-/* The first part of the path: "/optimizer_weights". */
 static char *
-group_of (const char *path)
+make_name (GHashTable *counts, const Weight *weight)
 {
-  const char *slash = strchr (path + 1, '/');
-
-  return slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup (path);
+  if (*weight->layer == '\0' || GPOINTER_TO_INT (g_hash_table_lookup (counts, weight->weight)) == 1)
+    return g_strdup (weight->weight);
+  return g_strdup_printf ("%s/%s", weight->layer, weight->weight);
 }
 
-static void
-note_left_out (Scanner *self, const char *group, guint n, guint64 bytes)
-{
-  if (n > 0)
-    g_ptr_array_add (self->scan->notes,
-                     g_strdup_printf ("left out: %s (%u dataset%s, %" G_GUINT64_FORMAT " bytes)",
-                                      group, n, n == 1 ? "" : "s", bytes));
-}
-
-/* What is in the file beside the model's weights, summed by group. */
 static gboolean
-note_others (Scanner *self, GError **error)
+get_view (AfpKerasLayout layout, GHashTable *layers, const Weight *weight, AfpView *view)
 {
-  g_autoptr (GPtrArray) paths = list_datasets (self, error);
-  g_autoptr (GHashTable) taken = g_hash_table_new (g_str_hash, g_str_equal);
-  g_autofree char *group = NULL;
-  guint64 bytes = 0;
-  guint n = 0;
+  const AfpH5Dataset *info = &weight->dataset;
 
-  if (paths == NULL)
-    return FALSE;
-  for (guint i = 0; i < self->scan->entries->len; i++)
-    g_hash_table_add (taken, ((AfpKerasEntry *) self->scan->entries->pdata[i])->path);
-  for (guint i = 0; i < paths->len; i++) {
-    const char *path = paths->pdata[i];
-    if (g_hash_table_contains (taken, path))
-      continue;
-    g_autofree char *its_group = group_of (path);
-    if (g_strcmp0 (group, its_group) != 0) {
-      note_left_out (self, group, n, bytes);
-      g_free (group);
-      group = g_steal_pointer (&its_group);
-      n = 0;
-      bytes = 0;
+  if (layout == AFP_KERAS_MODEL)
+    return afp_keras_view (layers, weight->layer, weight->weight, info->rank, info->shape, view);
+  *view = (AfpView){ MAX (info->rank, 2) - 1, TRUE, 1 };
+  return layout == AFP_KERAS_WEIGHTS && info->rank >= 2;
+}
+
+static gboolean
+add_weights (AfpKerasScan *scan, const char *path, guint64 file_bytes, AfpKerasLayout layout,
+             GVariant *weights, GError **error)
+{
+  g_autoptr (GHashTable) counts = count_names (weights);
+  g_autoptr (GHashTable) layers = afp_keras_list_layers (scan->config);
+
+  for (gsize i = 0; i < g_variant_n_children (weights); i++) {
+    g_autoptr (GVariant) row = g_variant_get_child_value (weights, i);
+    Weight weight;
+    AfpView view;
+    if (!read_weight (row, file_bytes, &weight)) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "'%s' is damaged: dataset '%s' has sizes that do not fit together", path,
+                   weight.path);
+      return FALSE;
     }
-    g_auto (AfpHid) dataset = H5Dopen2 (self->file, path, H5P_DEFAULT);
-    bytes += dataset >= 0 ? H5Dget_storage_size (dataset) : 0;
-    n++;
+    g_autofree char *name = make_name (counts, &weight);
+    const gboolean has_view = get_view (layout, layers, &weight, &view);
+    if (!add_entry (scan, path, name, &weight, has_view ? &view : NULL, error))
+      return FALSE;
   }
-  note_left_out (self, group, n, bytes);
   return TRUE;
 }
 
 static gboolean
-scan_all (Scanner *self, gboolean keras, GError **error)
+unpack (AfpKerasScan *scan, GBytes *bytes, const char *path, guint64 file_bytes, GError **error)
 {
-  g_autoptr (GPtrArray) paths = list_datasets (self, error);
-  guint64 optimizer_bytes = 0;
-  guint n_optimizer = 0;
+  g_autoptr (GVariant) listing = g_variant_ref_sink (
+      g_variant_new_from_bytes (G_VARIANT_TYPE (AFP_KERAS_LISTING), bytes, FALSE));
+  g_autoptr (GVariant) weights = NULL;
+  g_autofree const char **notes = NULL;
+  const char *config;
+  guchar layout;
 
-  if (paths == NULL)
+  if (!g_variant_is_normal_form (listing)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "cannot read '%s': what the process said that read it is damaged", path);
     return FALSE;
-  for (guint i = 0; i < paths->len; i++) {
-    const char *path = paths->pdata[i];
-    g_auto (AfpHid) dataset = H5Dopen2 (self->file, path, H5P_DEFAULT);
-    if (dataset < 0) {
-      g_autofree char *why = afp_h5_last_error ();
-      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "'%s', dataset '%s': %s", self->path, path,
-                   why);
-      return FALSE;
-    }
-    if (keras && g_str_has_prefix (path, "/optimizer/")) {
-      optimizer_bytes += H5Dget_storage_size (dataset);
-      n_optimizer++;
-      continue;
-    }
-    AfpH5Dataset info;
-    g_autofree char *why = afp_h5_describe (dataset, self->file_bytes, &info);
-    if (why != NULL) {
-      g_ptr_array_add (self->scan->notes, g_strdup_printf ("left out: %s (it %s)", path, why));
-      continue;
-    }
-    const AfpView view = { info.rank - 1, TRUE, 1 };
-    if (!add_entry (self, path + 1, path, &info, keras && info.rank >= 2 ? &view : NULL, error))
+  }
+  g_variant_get (listing, "(y^&ay^a&ay@a(ayayayyatttt))", &layout, &config, &notes, &weights);
+  layout = MIN (layout, AFP_KERAS_OTHER);
+  scan->layout = layout_names[layout];
+  for (guint i = 0; notes[i] != NULL; i++)
+    g_ptr_array_add (scan->notes, g_utf8_make_valid (notes[i], -1));
+  if (*config != '\0') {
+    g_autofree char *what = g_strdup_printf ("model_config of '%s'", path);
+    scan->config = afp_json_parse (config, strlen (config), MAX_CONFIG_DEPTH, what, error);
+    if (scan->config == NULL)
       return FALSE;
   }
-  note_left_out (self, "/optimizer", n_optimizer, optimizer_bytes);
-  return TRUE;
-}
-
-static gboolean
-has_strings (hid_t object, const char *name)
-{
-  g_autofree char *first = g_strconcat (name, "0", NULL);
-
-  return H5Aexists (object, name) > 0 || H5Aexists (object, first) > 0;
+  return add_weights (scan, path, file_bytes, layout, weights, error);
 }
 
 AfpKerasScan *
-afp_keras_scan (hid_t file, const char *path, guint64 file_bytes, GError **error)
+afp_keras_scan (const char *path, guint64 file_bytes, GError **error)
 {
+  g_autoptr (GBytes) listing =
+      afp_h5_child_run (path, afp_keras_list, (gpointer) path, NULL, error);
+
+  if (listing == NULL)
+    return NULL;
   g_autoptr (AfpKerasScan) scan = g_new0 (AfpKerasScan, 1);
   scan->entries = g_ptr_array_new_with_free_func (entry_free);
   scan->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   scan->notes = g_ptr_array_new_with_free_func (g_free);
-  Scanner self = { file, path, file_bytes, NULL, scan };
-  gboolean ok;
+  return unpack (scan, listing, path, file_bytes, error) ? g_steal_pointer (&scan) : NULL;
+}
 
-  const gboolean inside = afp_h5_has_group (file, "/model_weights");
-  if (inside || has_strings (file, "layer_names")) {
-    scan->layout = "keras";
-    ok = scan_keras (&self, inside ? "/model_weights" : "", error) && note_others (&self, error);
-  } else {
-    const gboolean keras = afp_h5_has_group (file, "/layers") ||
-                           afp_h5_has_group (file, "/_layer_checkpoint_dependencies");
-    scan->layout = keras ? "keras-weights" : "hdf5";
-    ok = scan_all (&self, keras, error);
+/* --- one dataset ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  const char *path;
+  const AfpKerasEntry *entry;
+  GBytes *bytes; /* to be written */
+  guint64 file_bytes;
+} Access;
+
+/* Opens the dataset, which must be what it was. */
+static hid_t
+open_again (hid_t file, const Access *access, GError **error)
+{
+  g_auto (AfpHid) dataset = afp_h5_open_dataset (file, access->entry->path, error);
+  AfpH5Dataset info;
+
+  if (dataset < 0)
+    return H5I_INVALID_HID;
+  g_autofree char *why = afp_h5_describe (dataset, access->file_bytes, &info);
+  if (why != NULL || info.n_bytes != access->entry->dataset.n_bytes ||
+      info.dtype != access->entry->dataset.dtype) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "it was changed while it was in use");
+    return H5I_INVALID_HID;
   }
-  g_clear_pointer (&self.layers, g_hash_table_unref);
-  return ok ? g_steal_pointer (&scan) : NULL;
+  const hid_t open = dataset;
+  dataset = H5I_INVALID_HID;
+  return open;
+}
+
+static GBytes *
+read_in_child (gpointer user_data, GError **error)
+{
+  const Access *access = user_data;
+  g_auto (AfpHid) file = afp_h5_open_file (access->path, FALSE, error);
+
+  if (file < 0)
+    return NULL;
+  g_auto (AfpHid) dataset = open_again (file, access, error);
+  return dataset >= 0 ? afp_h5_read (dataset, &access->entry->dataset, error) : NULL;
+}
+
+static GBytes *
+write_in_child (gpointer user_data, GError **error)
+{
+  const Access *access = user_data;
+  const hid_t file = afp_h5_open_file (access->path, TRUE, error);
+  gboolean ok = FALSE;
+
+  if (file < 0)
+    return NULL;
+  {
+    g_auto (AfpHid) dataset = open_again (file, access, error);
+    if (dataset >= 0)
+      ok = afp_h5_write (dataset, access->bytes, error);
+  }
+  if (H5Fclose (file) < 0 && ok) {
+    g_autofree char *why = afp_h5_last_error ();
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "closing it: %s", why);
+    ok = FALSE;
+  }
+  return ok ? g_bytes_new (NULL, 0) : NULL;
+}
+
+static GBytes *
+run (AfpH5ChildFunc func, Access *access, GError **error)
+{
+  const guint64 n = access->entry->dataset.n_bytes;
+  /* A chunk and its filters need room beside the array; the slowest filters do 10 MB in a second. */
+  const AfpH5ChildLimits limits = { .seconds = 120 + (guint) MIN (n / (10 * MEGABYTE), 1 << 20),
+                                    .memory = 2 * n + 1024 * MEGABYTE,
+                                    .max_result = n + MEGABYTE };
+  GBytes *result = afp_h5_child_run (access->path, func, access, &limits, error);
+
+  if (result == NULL)
+    g_prefix_error (error, "'%s', dataset '%s': ", access->path, access->entry->path);
+  return result;
+}
+
+GBytes *
+afp_keras_read (const char *path, guint64 file_bytes, const AfpKerasEntry *entry, GError **error)
+{
+  Access access = { path, entry, NULL, file_bytes };
+  g_autoptr (GBytes) bytes = run (read_in_child, &access, error);
+
+  if (bytes != NULL && g_bytes_get_size (bytes) != entry->dataset.n_bytes) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "'%s', dataset '%s': %" G_GSIZE_FORMAT " bytes were read, not %" G_GUINT64_FORMAT,
+                 path, entry->path, g_bytes_get_size (bytes), entry->dataset.n_bytes);
+    return NULL;
+  }
+  return g_steal_pointer (&bytes);
+}
+
+gboolean
+afp_keras_write (const char *path, guint64 file_bytes, const AfpKerasEntry *entry, GBytes *bytes,
+                 GError **error)
+{
+  Access access = { path, entry, bytes, file_bytes };
+  g_autoptr (GBytes) done = run (write_in_child, &access, error);
+
+  return done != NULL;
 }

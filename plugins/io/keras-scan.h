@@ -5,7 +5,7 @@
 
 #include <json-glib/json-glib.h>
 
-/* What a Keras file, or any other HDF5 file, has in tensors. */
+/* What a Keras file, or any other HDF5 file, has in tensors. All calls of HDF5 are made in child processes. */
 typedef struct {
   AfpSpec *spec;
   char *path; /* of the dataset in the file */
@@ -20,10 +20,13 @@ typedef struct {
   JsonNode *config;    /* (nullable) model_config */
 } AfpKerasScan;
 
-/*
- * Reads the headers: with layer_names and weight_names, where Keras put them, the model's own weights; else all datasets of
- * numbers. @path: for messages. With afp_h5_lock() held.
- */
-AfpKerasScan *afp_keras_scan (hid_t file, const char *path, guint64 file_bytes, GError **error);
+/* Reads the headers; see keras-list.h. */
+AfpKerasScan *afp_keras_scan (const char *path, guint64 file_bytes, GError **error);
 void afp_keras_scan_free (AfpKerasScan *scan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpKerasScan, afp_keras_scan_free)
+
+/* One array, little-endian. @file_bytes: of the file as it is now. */
+GBytes *afp_keras_read (const char *path, guint64 file_bytes, const AfpKerasEntry *entry,
+                        GError **error);
+gboolean afp_keras_write (const char *path, guint64 file_bytes, const AfpKerasEntry *entry,
+                          GBytes *bytes, GError **error);

@@ -7,7 +7,7 @@
 
 /*
  * Keras .h5 and other HDF5. Arrays that lie in the file as they would in memory are slices of the mapped file; chunked,
- * compressed and big-endian ones are read through HDF5.
+ * compressed and big-endian ones are read through HDF5, in a child process.
  */
 
 #define FINGERPRINT_BYTES 4096
@@ -15,7 +15,6 @@
 typedef struct {
   char *path;
   GBytes *map;
-  hid_t file;
   AfpKerasScan *scan;
 } Reader;
 
@@ -24,11 +23,7 @@ reader_close (gpointer data)
 {
   Reader *self = data;
 
-  afp_h5_lock ();
   g_clear_pointer (&self->scan, afp_keras_scan_free);
-  if (self->file >= 0)
-    H5Fclose (self->file);
-  afp_h5_unlock ();
   g_clear_pointer (&self->map, g_bytes_unref);
   g_free (self->path);
   g_free (self);
@@ -52,16 +47,9 @@ reader_open (const AfpReaderOptions *options, GError **error)
 {
   g_autoptr (Reader) self = g_new0 (Reader, 1);
   self->path = g_strdup (options->location);
-  self->file = H5I_INVALID_HID;
   self->map = afp_input_map (self->path, error);
-  if (self->map == NULL)
-    return NULL;
-
-  afp_h5_lock ();
-  self->file = afp_h5_open_file (self->path, FALSE, error);
-  if (self->file >= 0)
-    self->scan = afp_keras_scan (self->file, self->path, g_bytes_get_size (self->map), error);
-  afp_h5_unlock ();
+  if (self->map != NULL)
+    self->scan = afp_keras_scan (self->path, g_bytes_get_size (self->map), error);
   return self->scan != NULL ? g_steal_pointer (&self) : NULL;
 }
 
@@ -85,23 +73,6 @@ reader_plan_tensor (gpointer data, gsize index, GError **error)
   return make_tensor (((Reader *) data)->scan->entries->pdata[index], NULL);
 }
 
-static GBytes *
-read_through_hdf5 (Reader *self, const AfpKerasEntry *entry, GError **error)
-{
-  g_autoptr (GBytes) bytes = NULL;
-
-  afp_h5_lock ();
-  {
-    g_auto (AfpHid) dataset = afp_h5_open_dataset (self->file, entry->path, error);
-    if (dataset >= 0)
-      bytes = afp_h5_read (dataset, &entry->dataset, error);
-  }
-  afp_h5_unlock ();
-  if (bytes == NULL)
-    g_prefix_error (error, "'%s', dataset '%s': ", self->path, entry->path);
-  return g_steal_pointer (&bytes);
-}
-
 static AfpTensor *
 reader_read_tensor (gpointer data, gsize index, GError **error)
 {
@@ -113,7 +84,7 @@ reader_read_tensor (gpointer data, gsize index, GError **error)
     bytes = g_bytes_new_from_bytes (self->map, (gsize) entry->dataset.offset,
                                     (gsize) entry->dataset.n_bytes);
   else
-    bytes = read_through_hdf5 (self, entry, error);
+    bytes = afp_keras_read (self->path, g_bytes_get_size (self->map), entry, error);
   return bytes != NULL ? make_tensor (entry, bytes) : NULL;
 }
 

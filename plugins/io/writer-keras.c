@@ -17,8 +17,7 @@ typedef struct {
   char *location;
   char *template_location;
   AfpRun *run;
-  hid_t file; /* the copy, under its temporary name */
-  AfpKerasScan *scan;
+  AfpKerasScan *scan;  /* of the copy */
   GHashTable *written; /* set of AfpKerasEntry */
 } Writer;
 
@@ -27,11 +26,7 @@ writer_close (gpointer data, gboolean ok)
 {
   Writer *self = data;
 
-  afp_h5_lock ();
   g_clear_pointer (&self->scan, afp_keras_scan_free);
-  if (self->file >= 0)
-    H5Fclose (self->file);
-  afp_h5_unlock ();
   g_clear_pointer (&self->output, afp_output_free);
   g_hash_table_unref (self->written);
   g_free (self->location);
@@ -51,19 +46,11 @@ file_size (const char *path)
 static AfpKerasScan *
 scan_template (const char *path, GError **error)
 {
-  AfpKerasScan *scan = NULL;
-
   if (!g_file_test (path, G_FILE_TEST_IS_REGULAR)) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "template '%s': there is no such file", path);
     return NULL;
   }
-  afp_h5_lock ();
-  const hid_t file = afp_h5_open_file (path, FALSE, error);
-  if (file >= 0) {
-    scan = afp_keras_scan (file, path, file_size (path), error);
-    H5Fclose (file);
-  }
-  afp_h5_unlock ();
+  AfpKerasScan *scan = afp_keras_scan (path, file_size (path), error);
   if (scan == NULL)
     g_prefix_error (error, "template: ");
   return scan;
@@ -160,11 +147,7 @@ open_copy (Writer *self, GError **error)
 
   if (!afp_output_copy_from (self->output, self->template_location, error))
     return FALSE;
-  afp_h5_lock ();
-  self->file = afp_h5_open_file (path, TRUE, error);
-  if (self->file >= 0)
-    self->scan = afp_keras_scan (self->file, self->template_location, file_size (path), error);
-  afp_h5_unlock ();
+  self->scan = afp_keras_scan (path, file_size (path), error);
   return self->scan != NULL;
 }
 
@@ -180,7 +163,6 @@ writer_open (const AfpWriterOptions *options, GError **error)
   self->location = g_strdup (options->location);
   self->template_location = g_strdup (options->template_location);
   self->run = options->run;
-  self->file = H5I_INVALID_HID;
   self->written = g_hash_table_new (NULL, NULL);
   if (!open_copy (self, error)) {
     writer_close (self, FALSE);
@@ -208,28 +190,19 @@ convert (GBytes *bytes, AfpDType from, AfpDType to, guint64 n, GError **error)
   return g_bytes_new_take (g_steal_pointer (&out), (gsize) n * afp_dtype_size (to));
 }
 
+/* Straight to its place where the file holds it as it is in memory; else through HDF5, in a child process. */
 static gboolean
 write_dataset (Writer *self, const AfpKerasEntry *entry, GBytes *bytes, GError **error)
 {
-  gboolean ok = FALSE;
+  const char *path = afp_output_get_path (self->output);
 
-  afp_h5_lock ();
-  {
-    g_auto (AfpHid) dataset = afp_h5_open_dataset (self->file, entry->path, error);
-    g_auto (AfpHid) memory = dataset >= 0 ? afp_h5_memory_type (dataset) : H5I_INVALID_HID;
-    if (memory >= 0) {
-      ok =
-          g_bytes_get_size (bytes) == 0 || H5Dwrite (dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                                                     g_bytes_get_data (bytes, NULL)) >= 0;
-      if (!ok) {
-        g_autofree char *why = afp_h5_last_error ();
-        g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot write '%s', dataset '%s': %s",
-                     self->location, entry->path, why);
-      }
-    }
-  }
-  afp_h5_unlock ();
-  return ok;
+  if (entry->dataset.offset != AFP_H5_NOT_MAPPABLE && G_BYTE_ORDER == G_LITTLE_ENDIAN)
+    return afp_output_write (self->output, entry->dataset.offset, g_bytes_get_data (bytes, NULL),
+                             g_bytes_get_size (bytes), error);
+  if (afp_keras_write (path, file_size (path), entry, bytes, error))
+    return TRUE;
+  g_prefix_error (error, "cannot write '%s': ", self->location);
+  return FALSE;
 }
 
 static gboolean
@@ -289,16 +262,7 @@ writer_finish (gpointer data, GError **error)
   Writer *self = data;
 
   post_untouched (self);
-  afp_h5_lock ();
-  const gboolean ok = H5Fclose (self->file) >= 0;
-  self->file = H5I_INVALID_HID;
-  if (!ok) {
-    g_autofree char *why = afp_h5_last_error ();
-    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot write '%s': closing it: %s",
-                 self->location, why);
-  }
-  afp_h5_unlock ();
-  return ok && afp_output_sync (self->output, error);
+  return afp_output_sync (self->output, error);
 }
 
 static gboolean

@@ -129,7 +129,7 @@ SeedlmTables *
 seedlm_tables_get (guint seed_bits, guint leap, guint block_size, guint rank, gboolean encoding,
                    GError **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&tables_lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&tables_lock);
   SeedlmTables *tables = tables_find (seed_bits, leap, block_size, rank);
 
   if (!tables) {

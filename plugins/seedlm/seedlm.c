@@ -391,7 +391,7 @@ get_zero (const AfpSeedlm *self, SeedlmState *state, const SeedlmSearchParams *p
           SeedlmSearch *search)
 {
   const float block[SEEDLM_MAX_BLOCK] = { 0 };
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&state->lock);
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&state->lock);
 
   if (!state->has_zero) {
     if (!seedlm_search_run (search, params, block, NULL, 1, &state->zero.seed, state->zero.t_hat,
