@@ -88,7 +88,7 @@ afp_claim_unref (AfpClaim *claim)
 AfpClaim *
 afp_claim_new_fallback (const AfpPlaneDesc *desc, GError **error)
 {
-  if (!desc->fallback) {
+  if (!desc->fallback || !*desc->fallback) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "plane '%s' (%s) declares no fallback", desc->name,
                  afp_plane_kind_name (desc->kind));
     return NULL;

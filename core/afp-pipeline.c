@@ -40,7 +40,6 @@ static void
 afp_pipeline_class_init (AfpPipelineClass *klass)
 {
   G_OBJECT_CLASS (klass)->finalize = afp_pipeline_finalize;
-  afp_registry_add_builtin ("assert", AFP_TYPE_ASSERT);
 }
 
 static void
@@ -66,6 +65,18 @@ afp_pipeline_init (AfpPipeline *self)
   g_mutex_init (&self->run_lock);
 }
 
+/* Not in class_init: registries look at classes while they hold their lock. */
+static void
+afp_pipeline_register (void)
+{
+  static gsize once = 0;
+
+  if (g_once_init_enter (&once)) {
+    afp_registry_add_builtin ("assert", AFP_TYPE_ASSERT);
+    g_once_init_leave (&once, 1);
+  }
+}
+
 /**
  * afp_pipeline_new_from_ast:
  * @ast: a tree; not kept
@@ -79,6 +90,7 @@ afp_pipeline_new_from_ast (const AfpAst *ast, GError **error)
   g_autoptr (AfpPipeline) self = g_object_new (AFP_TYPE_PIPELINE, NULL);
 
   g_return_val_if_fail (ast, NULL);
+  afp_pipeline_register ();
   self->text = g_strdup (ast->text);
   if (!afp_pipeline_build (self, ast, error))
     return NULL;

@@ -313,7 +313,11 @@ ask_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
   g_autofree float *data = g_new (float, n * self->vector * self->vector + 1);
   const AfpMetric metric = { (AfpMetricKind) self->metric, self->vector, self->metric ? data : NULL };
   ask_metric (self, n, data);
-  return afp_quantizer_fit (quantizer, vectors, n, &metric, error) && afp_quantizer_fit (quantizer, vectors, n, &metric, error);
+  if (!afp_quantizer_fit (quantizer, vectors, n, &metric, error) || !afp_quantizer_fit (quantizer, vectors, n, &metric, error))
+    return FALSE;
+  if (test_probe)
+    test_probe (ctx);
+  return TRUE;
 }
 
 /* One block: the pattern whose coefficients cost the least. */

@@ -62,7 +62,7 @@ void test_remove_files (void);
  * test-wide   leaves more bytes than it takes; optional=true: an optional plane only.
  * test-many   17 code planes.
  * test-fail   fails in=describe|fit|open|encode|decode|none; on=row: only there.
- * test-probe  calls test_probe in fit; 8-bit codes, all zero; `quantum`.
+ * test-probe  calls test_probe in fit; 8-bit codes, all zero; `quantum`. (test-ask calls it too, when it has fitted its quantizer.)
  * test-pack   a lossless coder that copies; fail=true fails; bloat=true breaks its word about the largest size.
  */
 typedef void (*TestProbe) (AfpContext *ctx);

@@ -50,7 +50,9 @@ static inline char *
 put_file (const char *name, const void *data, gsize n)
 {
   char *path = in_folder (name);
-  ck_assert (g_file_set_contents (path, data, (gssize) n, NULL));
+  g_unlink (path);
+  ck_assert (
+      g_file_set_contents_full (path, data, (gssize) n, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
   return path;
 }
 

@@ -68,7 +68,7 @@ static const struct {
 
 START_TEST (rows_come_back)
 {
-  AfpH5Column out[] = COLUMNS (8, 2), in[] = COLUMNS (0, 0);
+  AfpH5Column out[] = COLUMNS (8, 3), in[] = COLUMNS (0, 0);
   const guint n = sizes[_i].n;
   g_autofree guint8 *rows = make_rows (out, n, TRUE);
   GError *error = NULL;
@@ -95,7 +95,7 @@ END_TEST
 
 START_TEST (columns_are_found_by_name)
 {
-  AfpH5Column out[] = COLUMNS (8, 2);
+  AfpH5Column out[] = COLUMNS (8, 3);
   AfpH5Column in[] = { { "place", AFP_H5_UINT, 8, 0 }, { "name", AFP_H5_TEXT, 0, 0 } };
   g_autofree guint8 *rows = make_rows (out, 3, TRUE);
   gsize n;
@@ -110,22 +110,22 @@ END_TEST
 
 START_TEST (one_column_without_a_name_is_no_compound)
 {
-  AfpH5Column out = { NULL, AFP_H5_TEXT, 5, 0 }, in = { NULL, AFP_H5_TEXT, 0, 0 };
+  AfpH5Column out = { NULL, AFP_H5_TEXT, 6, 0 }, in = { NULL, AFP_H5_TEXT, 0, 0 };
   gsize n;
 
   afp_h5_table_layout (&out, 1);
-  ck_assert (afp_h5_table_write (h5, "texts", &out, 1, (const guint8 *) "one\0\0three", 2, NULL));
+  ck_assert (afp_h5_table_write (h5, "texts", &out, 1, (const guint8 *) "one\0\0\0three", 2, NULL));
   g_autofree guint8 *back = afp_h5_table_read (h5, "texts", &in, 1, 2, &n, NULL);
   ck_assert_ptr_nonnull (back);
   ck_assert_uint_eq (n, 2);
   assert_text (afp_h5_table_get_text (&in, back), "one");
-  assert_text (afp_h5_table_get_text (&in, back + 5), "three");
+  assert_text (afp_h5_table_get_text (&in, back + 6), "three");
 }
 END_TEST
 
 START_TEST (the_smaller_filter_is_taken)
 {
-  AfpH5Column columns[] = COLUMNS (8, 2);
+  AfpH5Column columns[] = COLUMNS (8, 3);
   AfpH5Column text = { NULL, AFP_H5_TEXT, 64, 0 };
   g_autofree guint8 *rows = make_rows (columns, 2000, TRUE);
   g_autofree guint8 *texts = g_malloc0 (64 * 400);
@@ -171,7 +171,7 @@ END_TEST
 
 START_TEST (wrong_columns)
 {
-  AfpH5Column out[] = COLUMNS (8, 2);
+  AfpH5Column out[] = COLUMNS (8, 3);
   AfpH5Column unknown[] = { { "name", AFP_H5_TEXT, 0, 0 }, { "color", AFP_H5_UINT, 4, 0 } };
   AfpH5Column number[] = { { "name", AFP_H5_UINT, 4, 0 } },
               text[] = { { "index", AFP_H5_TEXT, 0, 0 } };
@@ -244,7 +244,7 @@ END_TEST
 
 START_TEST (a_table_is_not_written_twice)
 {
-  AfpH5Column column = { NULL, AFP_H5_TEXT, 1, 0 };
+  AfpH5Column column = { NULL, AFP_H5_TEXT, 2, 0 };
   GError *error = NULL;
 
   ck_assert (afp_h5_table_write (h5, "table", &column, 1, (const guint8 *) "a", 1, &error));

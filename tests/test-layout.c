@@ -74,7 +74,7 @@ START_TEST (children)
 }
 END_TEST
 
-START_TEST (params)
+START_TEST (canonical_params)
 {
   g_autoptr (AfpLayout) layout = describe ("test-q", "b=9 planes=weight exclude=x force=true", 4, 4);
   assert_text (afp_layout_get_params (layout), "bits=9,quantum=1,scale=tensor,layout=row,residual=false,table=false");
@@ -98,8 +98,11 @@ START_TEST (params_describe_the_plane_again)
   g_autoptr (AfpLayout) again = describe ("test-q", params, 5, 7);
   assert_text (afp_layout_get_params (again), params);
   ck_assert_uint_eq (afp_layout_get_n_children (again), afp_layout_get_n_children (layout));
-  for (guint i = 0; i < afp_layout_get_n_children (layout); i++)
-    ck_assert_mem_eq (afp_layout_get_child (again, i), afp_layout_get_child (layout, i), sizeof (AfpPlaneDesc));
+  for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
+    const AfpPlaneDesc *a = afp_layout_get_child (layout, i), *b = afp_layout_get_child (again, i);
+    ck_assert_ptr_eq (a->name, b->name); /* interned */
+    ck_assert (a->kind == b->kind && a->rows == b->rows && a->cols == b->cols && a->bits == b->bits && a->optional == b->optional);
+  }
 }
 END_TEST
 
@@ -159,7 +162,7 @@ all (void)
   TCase *tcase = tcase_create ("layout");
   tcase_add_test (tcase, quanta);
   tcase_add_test (tcase, children);
-  tcase_add_test (tcase, params);
+  tcase_add_test (tcase, canonical_params);
   tcase_add_test (tcase, params_describe_the_plane_again);
   tcase_add_test (tcase, codecs_refuse);
   tcase_add_test (tcase, too_large);

@@ -40,7 +40,7 @@ run_ok (const char *text)
 static void
 put_model (void)
 {
-  g_autofree char *path = put_safetensors ("m.safetensors", "{" A "," B "}", 19);
+  g_autofree G_GNUC_UNUSED char *path = put_safetensors ("m.safetensors", "{" A "," B "}", 19);
 }
 
 static JsonObject *
@@ -88,9 +88,9 @@ START_TEST (own_file_and_back)
   put_model ();
   g_autoptr (AfpPipeline) there =
       run_ok ("load location=$D/m.safetensors ! write location=$D/x.h5");
-  g_autoptr (AfpPipeline) back =
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED back =
       run_ok ("load location=$D/x.h5 ! decode ! write location=$D/back.safetensors");
-  g_autoptr (AfpPipeline) twin =
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED twin =
       run_ok ("load location=$D/m.safetensors ! write location=$D/twin.safetensors");
   g_autoptr (JsonNode) node = NULL;
   ck_assert_str_eq (json_object_get_string_member (get_output (there, 1, &node), "format"),
@@ -101,7 +101,7 @@ END_TEST
 
 START_TEST (template_of_keras)
 {
-  g_autofree char *model = put_keras ("m.h5");
+  g_autofree G_GNUC_UNUSED char *model = put_keras ("m.h5");
   g_autoptr (AfpPipeline) pipeline = run_ok (
       "load location=$D/m.h5 ! select tensors=dense/kernel* ! toy min-weights=0 force=true ! decode ! "
       "write location=$D/out.h5 template=$D/m.h5");
@@ -127,7 +127,7 @@ START_TEST (overwrite)
   g_autofree char *path = put_file ("out.safetensors", "old", 3);
   assert_no_plan ("load location=$D/m.safetensors ! write location=$D/out.safetensors",
                   AFP_ERROR_IO, "exists already", "3 bytes", "overwrite=true");
-  g_autoptr (AfpPipeline) pipeline =
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED pipeline =
       run_ok ("load location=$D/m.safetensors ! write location=$D/out.safetensors overwrite=true");
   ck_assert_uint_eq (count_files (), 2);
   gpointer handle = open_reader (&afp_reader_safetensors, path, NULL);
@@ -139,7 +139,7 @@ END_TEST
 START_TEST (branches)
 {
   put_model ();
-  g_autoptr (AfpPipeline) pipeline =
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED pipeline =
       run_ok ("load location=$D/m.safetensors ! tee name=t ! write location=$D/one.safetensors  "
               "t. ! write location=$D/two.safetensors");
   ck_assert (same_content ("one.safetensors", "two.safetensors"));
@@ -164,7 +164,7 @@ START_TEST (formats)
   assert_no_plan (
       "load location=$D/m.safetensors ! write location=$D/out.safetensors format=safetensors template=$D/m.h5",
       AFP_ERROR_PROPERTY, "template= goes with format=keras", "safetensors");
-  g_autoptr (AfpPipeline) said =
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED said =
       run_ok ("load location=$D/m.safetensors ! write location=$D/out.bin format=safetensors");
   ck_assert_uint_eq (count_files (), 2);
 }
@@ -192,8 +192,10 @@ END_TEST
 START_TEST (outputs_that_are_inputs)
 {
   put_model ();
-  g_autofree char *model = in_folder ("m.safetensors"), *hard = in_folder ("hard.safetensors");
-  g_autofree char *soft = in_folder ("soft.safetensors"), *keras_model = put_keras ("k.h5");
+  g_autofree char *model = in_folder ("m.safetensors"),
+                                *hard = in_folder ("hard.safetensors");
+  g_autofree char *soft = in_folder ("soft.safetensors");
+  g_autofree G_GNUC_UNUSED char *keras_model = put_keras ("k.h5");
   ck_assert_int_eq (link (model, hard), 0);
   ck_assert_int_eq (symlink ("m.safetensors", soft), 0);
   static const char *const outputs[] = { "m", "hard", "soft", "./m" };
@@ -215,12 +217,13 @@ END_TEST
 /* Files that no property names: the model in a folder, a shard. */
 START_TEST (outputs_that_are_opened_by_load)
 {
-  g_autofree char *file = put_safetensors ("model.safetensors", "{" A "}", 16);
+  g_autofree G_GNUC_UNUSED char *file = put_safetensors ("model.safetensors", "{" A "}", 16);
   assert_no_plan ("load location=$D ! write location=$D/model.safetensors overwrite=true",
                   AFP_ERROR_IO, "same file as", "which 'load0' reads");
   const char *text = "{\"weight_map\":{\"a\":\"shard.safetensors\"}}";
-  g_autofree char *index = put_file ("model.safetensors.index.json", text, strlen (text));
-  g_autofree char *shard = put_safetensors ("shard.safetensors", "{" A "}", 16);
+  g_autofree G_GNUC_UNUSED char *index =
+      put_file ("model.safetensors.index.json", text, strlen (text));
+  g_autofree G_GNUC_UNUSED char *shard = put_safetensors ("shard.safetensors", "{" A "}", 16);
   assert_no_plan ("load location=$D ! write location=$D/shard.safetensors overwrite=true",
                   AFP_ERROR_IO, "same file as", "shard.safetensors", "which 'load0' reads");
 }
@@ -239,7 +242,7 @@ END_TEST
 START_TEST (tensors_without_a_dataset)
 {
   put_model ();
-  g_autofree char *keras_model = put_keras ("k.h5");
+  g_autofree G_GNUC_UNUSED char *keras_model = put_keras ("k.h5");
   assert_no_plan ("load location=$D/m.safetensors ! write location=$D/out.h5 template=$D/k.h5",
                   AFP_ERROR_PLAN, "tensor 'a' has no dataset in the template");
   assert_no_plan ("load location=$D/m.safetensors ! write location=$D/out.h5 template=$D/none.h5",

@@ -21,7 +21,7 @@ put_text (hid_t file, const char *name, const char *text, GError **error)
 {
   if (!text)
     return TRUE;
-  g_auto (AfpHid) type = afp_h5_table_text_type (strlen (text));
+  g_auto (AfpHid) type = afp_h5_table_text_type (strlen (text) + 1);
   g_auto (AfpHid) space = H5Screate (H5S_SCALAR);
   return put_attribute (file, name, type, space, type, text, error);
 }
@@ -35,7 +35,7 @@ put_texts (hid_t file, const char *name, char **texts, GError **error)
   if (n == 0)
     return TRUE;
   for (guint i = 0; i < n; i++)
-    column.size = MAX (column.size, strlen (texts[i]));
+    column.size = MAX (column.size, strlen (texts[i]) + 1);
   g_autofree guint8 *rows = g_malloc0 (n * column.size);
   for (guint i = 0; i < n; i++)
     afp_h5_table_put_text (&column, rows + (gsize) i * column.size, texts[i]);
@@ -67,7 +67,7 @@ write_recipes (const AfpFile *file, hid_t h5, GError **error)
   const guint n = file->recipes->len;
 
   for (guint i = 0; i < n; i++)
-    column.size = MAX (column.size, strlen (file->recipes->pdata[i]));
+    column.size = MAX (column.size, strlen (file->recipes->pdata[i]) + 1);
   const gsize size = afp_h5_table_layout (&column, 1);
   g_autofree guint8 *rows = g_malloc0 (MAX (n * size, 1));
   for (guint i = 0; i < n; i++)
@@ -88,10 +88,10 @@ write_tensors (const AfpFile *file, hid_t h5, GError **error)
 
   for (guint i = 0; i < n; i++) {
     const AfpFileTensor *tensor = afp_file_tensor (file, i);
-    columns[0].size = MAX (columns[0].size, strlen (tensor->name));
-    columns[1].size = MAX (columns[1].size, strlen (tensor->dtype));
-    columns[2].size = MAX (columns[2].size, strlen (tensor->shape));
-    columns[3].size = MAX (columns[3].size, strlen (tensor->view));
+    columns[0].size = MAX (columns[0].size, strlen (tensor->name) + 1);
+    columns[1].size = MAX (columns[1].size, strlen (tensor->dtype) + 1);
+    columns[2].size = MAX (columns[2].size, strlen (tensor->shape) + 1);
+    columns[3].size = MAX (columns[3].size, strlen (tensor->view) + 1);
   }
   const gsize size = afp_h5_table_layout (columns, G_N_ELEMENTS (columns));
   g_autofree guint8 *rows = g_malloc0 (MAX (n * size, 1));
@@ -120,7 +120,7 @@ write_planes (const AfpFile *file, hid_t h5, GError **error)
   const guint n = file->planes->len;
 
   for (guint i = 0; i < n; i++)
-    columns[0].size = MAX (columns[0].size, strlen (afp_file_plane (file, i)->role));
+    columns[0].size = MAX (columns[0].size, strlen (afp_file_plane (file, i)->role) + 1);
   const gsize size = afp_h5_table_layout (columns, G_N_ELEMENTS (columns));
   g_autofree guint8 *rows = g_malloc0 (MAX (n * size, 1));
   for (guint i = 0; i < n; i++) {

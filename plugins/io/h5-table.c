@@ -25,7 +25,7 @@ afp_h5_table_layout (AfpH5Column *columns, guint n_columns)
 void
 afp_h5_table_put_text (const AfpH5Column *column, guint8 *row, const char *text)
 {
-  memcpy (row + column->offset, text, MIN (strlen (text), column->size));
+  memcpy (row + column->offset, text, MIN (strlen (text), column->size - 1));
 }
 
 void
@@ -60,7 +60,7 @@ afp_h5_table_text_type (gsize size)
   hid_t type = H5Tcopy (H5T_C_S1);
 
   H5Tset_size (type, MAX (size, 1));
-  H5Tset_strpad (type, H5T_STR_NULLPAD);
+  H5Tset_strpad (type, H5T_STR_NULLTERM);
   H5Tset_cset (type, H5T_CSET_UTF8);
   return type;
 }

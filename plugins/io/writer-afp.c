@@ -40,7 +40,7 @@ cut (char *text)
 {
   static const char mark[] = " [cut]";
 
-  if (!text || strlen (text) <= AFP_FILE_MAX_TEXT)
+  if (!text || strlen (text) < AFP_FILE_MAX_TEXT)
     return text;
   char *end = g_utf8_find_prev_char (text, text + AFP_FILE_MAX_TEXT - sizeof mark);
   memcpy (end ? end : text, mark, sizeof mark);
