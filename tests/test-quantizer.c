@@ -163,7 +163,7 @@ fit_and_look (AfpContext *ctx)
     fit (quantizer, vectors, n, NULL);
     ck_assert (afp_quantizer_quantize (quantizer, vectors, n, NULL, NULL, y, NULL, NULL));
     const float peak = 0.37f * (float) n * 4, step = peak / 8;
-    const float rounded = ldexpf (rintf (ldexpf (frexpf (step, &exponent), 11)), exponent - 11);
+    const float mantissa = rintf (ldexpf (frexpf (step, &exponent), 11)), rounded = ldexpf (mantissa, exponent - 11);
     for (guint i = 0; i < n * 4; i++)
       ck_assert_msg (y[i] == rintf (y[i] / rounded) * rounded, "%g is no multiple of %.9g", y[i], rounded);
     ck_assert (y[0] == -8 * rounded);
@@ -222,8 +222,9 @@ START_TEST (the_loop_pays)
     g_autoptr (AfpTensor) a = chain (closed, "64x64", 1), b = chain (open, "64x64", 1);
     ck_assert_ptr_nonnull (strstr (test_plan (), "open loop (open-loop=true)"));
     g_autofree float *y = test_decode (a), *z = test_decode (b);
-    ck_assert_msg (test_nmse (x, y, 4096) < test_nmse (x, z, 4096), "%s: %g and %g", closed, test_nmse (x, y, 4096),
-                   test_nmse (x, z, 4096));
+    const double with = test_nmse (x, y, 4096), without = test_nmse (x, z, 4096);
+    /* Patterns of signs are nothing to test-pair, which codes signs itself. */
+    ck_assert_msg (strstr (closed, "test-pair") ? with == without : with < without, "%s: %g and %g", closed, with, without);
   }
 }
 END_TEST

@@ -95,8 +95,8 @@ plain_error (const Case *c, VptqMetric metric, size_t p, unsigned i)
 }
 
 /*
- * How far the search's error, in float, may be from that: factoring G and summing are backward stable, so the error belongs to a matrix
- * that is off by a few units of the last place for each of its rows.
+ * How far the search's error may be from that. Sums in float: a few units of the last place for each term. A pivot of a matrix below 2^-22 of
+ * its diagonal element is dropped with its row, whose entries are, G being semidefinite, at most 2^-11 of the diagonal.
  */
 static double
 rounding_bound (const Case *c, VptqMetric metric, size_t p, unsigned i)
@@ -111,7 +111,7 @@ rounding_bound (const Case *c, VptqMetric metric, size_t p, unsigned i)
     for (unsigned a = 0; a < c->v; a++)
       trace += c->weights[metric == VPTQ_METRIC_DIAGONAL ? p * c->v + a : (p * c->v + a) * c->v + a];
   }
-  return 4 * c->v * FLT_EPSILON * trace * distance;
+  return (4 * c->v * FLT_EPSILON + (metric == VPTQ_METRIC_MATRIX ? 2 * 0x1p-11 : 0)) * trace * distance;
 }
 
 /* G = L D L' of small whole numbers: every number of the search is exact. */

@@ -192,8 +192,7 @@ END_TEST
 START_TEST (outputs_that_are_inputs)
 {
   put_model ();
-  g_autofree char *model = in_folder ("m.safetensors"),
-                                *hard = in_folder ("hard.safetensors");
+  g_autofree char *model = in_folder ("m.safetensors"), *hard = in_folder ("hard.safetensors");
   g_autofree char *soft = in_folder ("soft.safetensors");
   g_autofree G_GNUC_UNUSED char *keras_model = put_keras ("k.h5");
   ck_assert_int_eq (link (model, hard), 0);
