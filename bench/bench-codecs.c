@@ -72,15 +72,16 @@ static AfpTensor *
 coded_tensor (const char *chain, guint rows, guint cols)
 {
   g_autofree char *path = g_build_filename (g_get_tmp_dir (), "afpipe-bench.h5", NULL);
-  g_autofree char *text =
-    g_strdup_printf ("synth shapes=%ux%u ! %s ! write location=%s overwrite=true", rows, cols, chain, path);
+  g_autofree char *text = g_strdup_printf (
+      "synth shapes=%ux%u ! %s ! write location=%s overwrite=true", rows, cols, chain, path);
   GError *error = NULL;
   g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (text, &error);
 
   if (!pipeline || !afp_pipeline_run (pipeline, &error))
     fail (error);
   g_autoptr (AfpElement) load = afp_registry_make (afp_registry_get_default (), "load", &error);
-  if (!load || !afp_element_set_property_text (load, "location", path, &error) || !afp_source_open (AFP_SOURCE (load), &error))
+  if (!load || !afp_element_set_property_text (load, "location", path, &error) ||
+      !afp_source_open (AFP_SOURCE (load), &error))
     fail (error);
   AfpTensor *tensor = afp_source_read_tensor (AFP_SOURCE (load), 0, &error);
   if (!tensor)
@@ -94,7 +95,8 @@ decode (AfpTensor *tensor, AfpPool *pool)
 {
   GError *error = NULL;
   const gint64 begin = g_get_monotonic_time ();
-  g_autoptr (AfpMatrix) matrix = afp_plane_open (afp_tensor_get_root (tensor), afp_tensor_get_spec (tensor), &error);
+  g_autoptr (AfpMatrix) matrix =
+      afp_plane_open (afp_tensor_get_root (tensor), afp_tensor_get_spec (tensor), &error);
   g_autoptr (GBytes) dense = matrix ? afp_matrix_to_dense (matrix, pool, &error) : NULL;
 
   if (!dense)
@@ -105,13 +107,15 @@ decode (AfpTensor *tensor, AfpPool *pool)
 int
 main (int argc, char **argv)
 {
-  const guint rows = argc > 1 ? (guint) atoi (argv[1]) : 1024, cols = argc > 2 ? (guint) atoi (argv[2]) : 1024;
+  const guint rows = argc > 1 ? (guint) atoi (argv[1]) : 1024,
+              cols = argc > 2 ? (guint) atoi (argv[2]) : 1024;
   const double n = (double) rows * cols / 1e6;
   double base[4] = { 0 };
 
-  g_print ("%ux%u normal weights, Mw/s (ratio to raw32 in this run), medians of %d\n", rows, cols, RUNS);
-  g_print ("%-36s %20s %20s %20s %20s\n", "chain", "encode, 1 thread", "encode, 2 threads", "decode, 1 thread",
-           "decode, 2 threads");
+  g_print ("%ux%u normal weights, Mw/s (ratio to raw32 in this run), medians of %d\n", rows, cols,
+           RUNS);
+  g_print ("%-36s %20s %20s %20s %20s\n", "chain", "encode, 1 thread", "encode, 2 threads",
+           "decode, 1 thread", "decode, 2 threads");
   for (gsize c = 0; c < G_N_ELEMENTS (chains); c++) {
     g_autoptr (AfpTensor) tensor = coded_tensor (chains[c], rows, cols);
     double speed[4];

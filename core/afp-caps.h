@@ -12,7 +12,9 @@ G_BEGIN_DECLS
 #define AFP_TYPE_CAPS (afp_caps_get_type ())
 AFP_API GType afp_caps_get_type (void);
 AFP_API AfpCaps *afp_caps_new_any (void);
-AFP_API AfpCaps *afp_caps_parse (const char *text, GError **error); /* AFP_ERROR_USAGE, AFP_ERROR_PROPERTY; nearest field name */
+AFP_API AfpCaps *
+afp_caps_parse (const char *text,
+                GError **error); /* AFP_ERROR_USAGE, AFP_ERROR_PROPERTY; nearest field name */
 AFP_API AfpCaps *afp_caps_copy (const AfpCaps *caps);
 AFP_API void afp_caps_free (AfpCaps *caps);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpCaps, afp_caps_free)

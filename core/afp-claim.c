@@ -16,8 +16,11 @@ find_open_loop_reason (const AfpLayout *layout)
 
   if (length == 0)
     return g_strdup ("the plane declares no vector length");
+  if (layout->open_loop)
+    return g_strdup (layout->open_loop);
   if (length % layout->quantum != 0)
-    return g_strdup_printf ("vectors of %u do not hold whole quanta of %u", length, layout->quantum);
+    return g_strdup_printf ("vectors of %u do not hold whole quanta of %u", length,
+                            layout->quantum);
   if (afp_layout_get_n_children (layout) > AFP_QUANTIZER_MAX_CHILDREN)
     return g_strdup_printf ("it leaves more than %d planes", AFP_QUANTIZER_MAX_CHILDREN);
   for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
@@ -89,8 +92,8 @@ AfpClaim *
 afp_claim_new_fallback (const AfpPlaneDesc *desc, GError **error)
 {
   if (!desc->fallback || !*desc->fallback) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "plane '%s' (%s) declares no fallback", desc->name,
-                 afp_plane_kind_name (desc->kind));
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "plane '%s' (%s) declares no fallback",
+                 desc->name, afp_plane_kind_name (desc->kind));
     return NULL;
   }
   g_auto (GStrv) words = g_strsplit (desc->fallback, " ", 2);
@@ -98,8 +101,8 @@ afp_claim_new_fallback (const AfpPlaneDesc *desc, GError **error)
   if (!codec)
     return NULL;
   if (!AFP_IS_CODEC (codec)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "plane '%s': fallback '%s' is no codec for numbers", desc->name,
-                 desc->fallback);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                 "plane '%s': fallback '%s' is no codec for numbers", desc->name, desc->fallback);
     return NULL;
   }
   AfpLayout *layout = afp_codec_describe (AFP_CODEC (codec), desc, error);
@@ -107,7 +110,8 @@ afp_claim_new_fallback (const AfpPlaneDesc *desc, GError **error)
     return NULL;
   for (guint i = 0; i < afp_layout_get_n_children (layout); i++)
     if (afp_layout_get_child (layout, i)->kind != AFP_KIND_CODE) {
-      g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "plane '%s': fallback '%s' leaves a float plane itself", desc->name,
+      g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                   "plane '%s': fallback '%s' leaves a float plane itself", desc->name,
                    desc->fallback);
       afp_layout_unref (layout);
       return NULL;
@@ -178,7 +182,8 @@ afp_claim_to_string (const AfpClaim *claim)
   if (*params)
     g_string_append_printf (text, "(%s)", params);
   for (guint i = 0; i < afp_layout_get_n_children (claim->layout); i++) {
-    g_string_append_printf (text, "%s%s", i ? "," : "{", afp_layout_get_child (claim->layout, i)->name);
+    g_string_append_printf (text, "%s%s", i ? "," : "{",
+                            afp_layout_get_child (claim->layout, i)->name);
     if (claim->children && claim->children[i]) {
       g_autofree char *nested = afp_claim_to_string (claim->children[i]);
       g_string_append_printf (text, "=%s", nested);

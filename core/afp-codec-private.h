@@ -22,8 +22,9 @@ struct _AfpLayout {
   AfpPlaneDesc input;
   guint quantum;
   gboolean flat;
-  GArray *children;   /* AfpPlaneDesc */
-  GPtrArray *params;  /* name, value, name, value: resolved by describe */
+  const char *open_loop; /* why it is no quantizer, as the codec says */
+  GArray *children;  /* AfpPlaneDesc */
+  GPtrArray *params; /* name, value, name, value: resolved by describe */
 };
 
 struct _AfpClaim {
@@ -65,9 +66,11 @@ guint64 afp_layout_get_quanta (const AfpLayout *layout); /* per row */
 AfpContext *afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *pool);
 void afp_context_free (AfpContext *ctx);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpContext, afp_context_free)
-void afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, guint length, const float *data);
+void afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, guint length,
+                           const float *data);
 /* Metric of n_vectors vectors of @length starting at element @first of row @row; out: stride * n floats. */
-void afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col, gsize n_vectors, float *out);
+void afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col,
+                              gsize n_vectors, float *out);
 AfpMetricKind afp_metric_regroup_kind (AfpMetricKind kind, guint from_length, guint to_length);
 
 /* The children of one block, allocated together. Entries for the children whose bit is set in neither are left empty. */
@@ -76,7 +79,8 @@ typedef struct {
   AfpBlockPlane *planes;
   gpointer memory;
 } AfpBlockBuffer;
-void afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *tile, gboolean encoding);
+void afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *tile,
+                            gboolean encoding);
 void afp_block_buffer_clear (AfpBlockBuffer *buffer);
 
 /* One codec at work on one plane or on vectors: fit, freeze, encode. */
@@ -89,16 +93,19 @@ typedef struct {
 } AfpEncoder;
 AfpEncoder *afp_encoder_new (AfpClaim *claim, const char *name, AfpPool *pool, GError **error);
 void afp_encoder_free (AfpEncoder *encoder);
-gboolean afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, guint length, const float *metric_data, GError **error);
+gboolean afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, guint length,
+                          const float *metric_data, GError **error);
 
 /* From a quantizer: the coded plane for codes that an asker chose. @codes: one packed array per block-scope code child. */
 AfpPlane *afp_quantizer_make_plane (AfpQuantizer *self, GBytes *const *codes);
 guint afp_quantizer_get_n_code_children (AfpQuantizer *self);
 /* symbols per vector, bits and offset in a vector's codes of the i-th block-scope code child */
-void afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits, guint *offset);
+void
+afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits, guint *offset);
 
 #define AFP_QUANTIZER_MAX_CHILDREN 16
-AfpClaim *afp_claim_new (AfpCodec *codec, AfpLayout *layout, AfpClaim **children); /* takes the layout and the array */
+AfpClaim *afp_claim_new (AfpCodec *codec, AfpLayout *layout,
+                         AfpClaim **children); /* takes the layout and the array */
 
 /* The element that decodes planes of codec @name with resolved @params; shared, frozen. AfpCodec or AfpPacker. */
 AfpTransform *afp_codec_find (const char *name, guint version, const char *params, GError **error);
@@ -107,13 +114,15 @@ AfpMatrix *afp_decoder_open (AfpPlane *plane, GError **error); /* of a plane cod
 gboolean afp_codec_is_open_loop (AfpCodec *self);
 /* The array of a tensor as it was loaded: it needs no fallback. (A codec may leave a float plane of kind weight, too.) */
 gboolean afp_plane_desc_is_array (const AfpPlaneDesc *desc);
-gpointer afp_plane_get_maker (const AfpPlane *plane); /* the codec instance that coded it, or NULL */
+gpointer
+afp_plane_get_maker (const AfpPlane *plane); /* the codec instance that coded it, or NULL */
 void afp_plane_set_maker (AfpPlane *plane, gpointer codec);
 void afp_plane_set_metric (AfpPlane *plane, GBytes *metric_data);
 GBytes *afp_plane_get_metric (const AfpPlane *plane);
 GBytes *afp_packer_unpack_plane (AfpPlane *plane, GError **error);
 AfpPlaneDesc afp_packer_child_desc (AfpPacker *self, const AfpPlaneDesc *code);
-AfpPlane *afp_plane_finalize_float (AfpPlane *plane, const char *name, AfpPool *pool, GError **error);
+AfpPlane *
+afp_plane_finalize_float (AfpPlane *plane, const char *name, AfpPool *pool, GError **error);
 
 /* Routing: which tensors and planes a codec takes; properties of the base class. */
 typedef struct {
@@ -136,6 +145,7 @@ AfpRouting *afp_codec_get_routing (AfpCodec *codec);
 gboolean afp_routing_prepare (AfpRouting *routing, AfpCodec *codec, GError **error);
 void afp_routing_clear (AfpRouting *routing);
 /* The codec that is to take planes of the tensor, or NULL and why not. */
-AfpCodec *afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const AfpPlaneDesc *desc, char **why);
+AfpCodec *afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec,
+                             const AfpPlaneDesc *desc, char **why);
 
 #pragma GCC visibility pop

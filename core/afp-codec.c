@@ -12,14 +12,16 @@
 
 typedef struct {
   AfpRouting routing;
-  GHashTable *claims; /* "tensor/plane/path" -> AfpClaim; written while planning, read while running */
+  GHashTable
+      *claims; /* "tensor/plane/path" -> AfpClaim; written while planning, read while running */
 } AfpCodecPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpCodec, afp_codec, AFP_TYPE_TRANSFORM)
 
 #define PRIVATE(self) ((AfpCodecPrivate *) afp_codec_get_instance_private (self))
 
-static const char *const kind_values[] = { "weight", "residual", "coeffs", "codebook", "scale", "frame", NULL };
+static const char *const kind_values[] = { "weight", "residual", "coeffs", "codebook",
+                                           "scale",  "frame",    NULL };
 
 static const AfpProperty properties[] = {
   AFP_PROP_FLAGS ("planes", NULL, 0, AfpCodecPrivate, routing.planes, NULL, kind_values,
@@ -28,12 +30,13 @@ static const AfpProperty properties[] = {
                    "Globs of tensor names to take, separated by commas; all if unset"),
   AFP_PROP_STRING ("exclude", NULL, 0, AfpCodecPrivate, routing.exclude, NULL,
                    "Globs of tensor names to leave alone, separated by commas"),
-  AFP_PROP_STRING ("rules", NULL, 0, AfpCodecPrivate, routing.rules, NULL,
-                   "File of rules, one a line: GLOB pass | GLOB take | GLOB NAME=VALUE ...; the first match counts"),
-  AFP_PROP_UINT ("min-dims", NULL, 0, AfpCodecPrivate, routing.min_dims, 0, AFP_MAX_RANK, "2", "axes",
-                 "Tensors of fewer dimensions are left alone"),
-  AFP_PROP_SIZE ("min-weights", NULL, 0, AfpCodecPrivate, routing.min_weights, 0, 0x1p40, "256", "weights",
-                 "Smaller tensors are left alone"),
+  AFP_PROP_STRING (
+      "rules", NULL, 0, AfpCodecPrivate, routing.rules, NULL,
+      "File of rules, one a line: GLOB pass | GLOB take | GLOB NAME=VALUE ...; the first match counts"),
+  AFP_PROP_UINT ("min-dims", NULL, 0, AfpCodecPrivate, routing.min_dims, 0, AFP_MAX_RANK, "2",
+                 "axes", "Tensors of fewer dimensions are left alone"),
+  AFP_PROP_SIZE ("min-weights", NULL, 0, AfpCodecPrivate, routing.min_weights, 0, 0x1p40, "256",
+                 "weights", "Smaller tensors are left alone"),
   AFP_PROP_BOOL ("force", NULL, 0, AfpCodecPrivate, routing.force, "false",
                  "Take planes even where that costs more bytes than leaving them"),
   AFP_PROP_BOOL ("open-loop", NULL, 0, AfpCodecPrivate, routing.open_loop, "false",
@@ -67,7 +70,8 @@ fallback_bytes (AfpSpec *spec, const AfpPlaneDesc *desc)
 
 /* What this codec would make of the plane, whoever may take what it leaves; NULL: cannot. */
 static AfpClaim *
-make_claim (AfpCodec *self, AfpCodec *variant, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc, GError **error)
+make_claim (AfpCodec *self, AfpCodec *variant, AfpSpec *spec, const char *path,
+            const AfpPlaneDesc *desc, GError **error)
 {
   g_autoptr (AfpLayout) layout = afp_codec_describe (variant, desc, error);
 
@@ -80,7 +84,8 @@ make_claim (AfpCodec *self, AfpCodec *variant, AfpSpec *spec, const char *path, 
     if (!afp_plane_desc_is_float (child))
       continue;
     g_autofree char *child_path = g_strconcat (path, "/", child->name, NULL);
-    children[i] = afp_pad_query_claim (afp_transform_get_src (AFP_TRANSFORM (self)), spec, child_path, child);
+    children[i] =
+        afp_pad_query_claim (afp_transform_get_src (AFP_TRANSFORM (self)), spec, child_path, child);
     if (!children[i] && !(children[i] = afp_claim_new_fallback (child, error))) {
       for (guint j = 0; j < i; j++)
         g_clear_pointer (&children[j], afp_claim_unref);
@@ -133,7 +138,8 @@ decide (AfpCodec *self, AfpSpec *spec, const char *path, const AfpPlaneDesc *des
 }
 
 static AfpClaim *
-codec_describe_plane (AfpTransform *transform, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc)
+codec_describe_plane (AfpTransform *transform, AfpSpec *spec, const char *path,
+                      const AfpPlaneDesc *desc)
 {
   AfpCodec *self = AFP_CODEC (transform);
   Verdict verdict = { 0 };
@@ -150,14 +156,18 @@ describe_queries (AfpCodec *self, AfpClaim *claim)
   const AfpLayout *layout = afp_claim_get_layout (claim);
   GString *text = g_string_new (NULL);
 
-  for (guint i = 0; AFP_CODEC_GET_CLASS (self)->asks && i < afp_layout_get_n_children (layout); i++) {
+  for (guint i = 0; AFP_CODEC_GET_CLASS (self)->asks && i < afp_layout_get_n_children (layout);
+       i++) {
     const AfpPlaneDesc *desc = afp_layout_get_child (layout, i);
     AfpClaim *child = afp_claim_get_child (claim, i);
     if (!child || desc->scope != AFP_SCOPE_BLOCK)
       continue;
-    const char *reason = afp_codec_is_open_loop (afp_claim_get_codec (claim)) ? "open-loop=true" : child->open_loop_reason;
-    const char *who = afp_claim_is_fallback (child) ? afp_element_get_factory_name (AFP_ELEMENT (child->codec))
-                                                    : afp_element_get_name (AFP_ELEMENT (child->codec));
+    const char *reason = afp_codec_is_open_loop (afp_claim_get_codec (claim))
+                             ? "open-loop=true"
+                             : child->open_loop_reason;
+    const char *who = afp_claim_is_fallback (child)
+                          ? afp_element_get_factory_name (AFP_ELEMENT (child->codec))
+                          : afp_element_get_name (AFP_ELEMENT (child->codec));
     g_string_append_printf (text, "%s%s: ", text->len ? "; " : "", desc->name);
     if (reason)
       g_string_append_printf (text, "open loop (%s)", reason);
@@ -172,16 +182,19 @@ planned_coded (AfpClaim *claim)
 {
   const AfpLayout *layout = claim->layout;
   const guint n = afp_layout_get_n_children (layout);
-  g_autoptr (GPtrArray) children = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
+  g_autoptr (GPtrArray) children =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
   g_autofree char *params = afp_layout_get_params (layout);
 
   for (guint i = 0; i < n; i++) {
     const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
-    g_ptr_array_add (children, child->kind == AFP_KIND_CODE ? afp_plane_new_code (child, NULL)
-                                                            : afp_plane_new_float (child, NULL, NULL));
+    g_ptr_array_add (children, child->kind == AFP_KIND_CODE
+                                   ? afp_plane_new_code (child, NULL)
+                                   : afp_plane_new_float (child, NULL, NULL));
   }
-  return afp_plane_new_coded (&layout->input, afp_element_get_factory_name (AFP_ELEMENT (claim->codec)),
-                              AFP_CODEC_GET_CLASS (claim->codec)->version, params, n, (AfpPlane **) children->pdata);
+  return afp_plane_new_coded (
+      &layout->input, afp_element_get_factory_name (AFP_ELEMENT (claim->codec)),
+      AFP_CODEC_GET_CLASS (claim->codec)->version, params, n, (AfpPlane **) children->pdata);
 }
 
 /* Working bytes while one plane is encoded: unpacked tiles are small; packed and float children are whole. */
@@ -194,24 +207,29 @@ working_bytes (AfpClaim *claim)
 
   for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
     const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
-    bytes += child->kind == AFP_KIND_CODE ? afp_plane_desc_bytes (child) : child->rows * child->cols * sizeof (float);
+    bytes += child->kind == AFP_KIND_CODE ? afp_plane_desc_bytes (child)
+                                          : child->rows * child->cols * sizeof (float);
     if (child->vector)
-      bytes += child->rows * child->cols / child->vector * afp_metric_stride (child->metric, child->vector) * sizeof (float);
+      bytes += child->rows * child->cols / child->vector *
+               afp_metric_stride (child->metric, child->vector) * sizeof (float);
   }
   return bytes;
 }
 
 /* Walks the tree; take() replaces a float leaf or returns NULL to leave it. */
-typedef AfpPlane *(*TakeFunc) (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data, GError **error);
+typedef AfpPlane *(*TakeFunc) (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
+                               gpointer user_data, GError **error);
 
 static AfpPlane *
-walk (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, TakeFunc take, gpointer user_data, GError **error)
+walk (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, TakeFunc take,
+      gpointer user_data, GError **error)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
 
   if (!afp_plane_get_codec (plane)) {
     GError *local = NULL;
-    AfpPlane *taken = afp_plane_desc_is_float (desc) ? take (self, tensor, plane, path, user_data, &local) : NULL;
+    AfpPlane *taken =
+        afp_plane_desc_is_float (desc) ? take (self, tensor, plane, path, user_data, &local) : NULL;
     if (local) {
       g_propagate_error (error, local);
       return NULL;
@@ -241,7 +259,8 @@ claim_key (AfpTensor *tensor, const char *path)
 }
 
 static AfpPlane *
-plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data, GError **error)
+plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data,
+           GError **error)
 {
   AfpSpec *spec = afp_tensor_get_spec (tensor);
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
@@ -250,10 +269,12 @@ plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
   g_autoptr (AfpClaim) claim = decide (self, spec, path, desc, &verdict);
   g_autofree char *queries = claim ? describe_queries (self, claim) : NULL;
 
-  afp_plan_note_claim (plan, AFP_ELEMENT (self), spec, path, claim != NULL, verdict.bytes, verdict.exact, verdict.fallback,
-                       verdict.what ? verdict.what : "", claim ? queries : verdict.why);
+  afp_plan_note_claim (plan, AFP_ELEMENT (self), spec, path, claim != NULL, verdict.bytes,
+                       verdict.exact, verdict.fallback, verdict.what ? verdict.what : "",
+                       claim ? queries : verdict.why);
   if (verdict.error)
-    g_propagate_prefixed_error (error, g_steal_pointer (&verdict.error), "%s, tensor '%s': ", afp_element_get_name (AFP_ELEMENT (self)),
+    g_propagate_prefixed_error (error, g_steal_pointer (&verdict.error),
+                                "%s, tensor '%s': ", afp_element_get_name (AFP_ELEMENT (self)),
                                 afp_spec_get_name (spec));
   verdict_clear (&verdict);
   if (!claim)
@@ -267,8 +288,8 @@ static AfpTensor *
 codec_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
   AfpPlane *root = afp_tensor_get_root (tensor);
-  g_autoptr (AfpPlane) result =
-    walk (AFP_CODEC (transform), tensor, root, afp_plane_get_desc (root)->name, plan_take, plan, error);
+  g_autoptr (AfpPlane) result = walk (AFP_CODEC (transform), tensor, root,
+                                      afp_plane_get_desc (root)->name, plan_take, plan, error);
 
   return result ? afp_tensor_new_with_root (tensor, result) : NULL;
 }
@@ -276,7 +297,8 @@ codec_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GE
 /* --- run ------------------------------------------------------------------------------------------------------------ */
 
 static AfpPlane *
-run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data, GError **error)
+run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data,
+          GError **error)
 {
   g_autofree char *key = claim_key (tensor, path);
   AfpClaim *claim = g_hash_table_lookup (PRIVATE (self)->claims, key);
@@ -291,8 +313,8 @@ run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, 
     return NULL;
   AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
   GBytes *metric = afp_plane_get_metric (plane);
-  AfpPlane *coded =
-    afp_claim_encode (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, key, pool, error);
+  AfpPlane *coded = afp_claim_encode (
+      claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, key, pool, error);
   if (!coded && error && !*error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC, "%s failed on plane '%s' and did not say why",
                  afp_element_get_name (AFP_ELEMENT (self)), key);
@@ -308,8 +330,10 @@ typedef struct {
 static void
 set_not_finite_error (AfpSpec *spec, guint64 row, guint64 col, float value, GError **error)
 {
-  const gboolean transposed = afp_spec_get_rank (spec) >= 2 && afp_spec_get_view (spec)->input_first;
-  guint64 index = transposed ? col * afp_spec_get_rows (spec) + row : row * afp_spec_get_cols (spec) + col;
+  const gboolean transposed =
+      afp_spec_get_rank (spec) >= 2 && afp_spec_get_view (spec)->input_first;
+  guint64 index =
+      transposed ? col * afp_spec_get_rows (spec) + row : row * afp_spec_get_cols (spec) + col;
   g_autoptr (GString) place = g_string_new (NULL);
 
   for (guint i = afp_spec_get_rank (spec); i-- > 0;) {
@@ -321,10 +345,11 @@ set_not_finite_error (AfpSpec *spec, guint64 row, guint64 col, float value, GErr
   const char *what = isnan (value) ? "NaN" : value > 0 ? "+Inf" : "-Inf";
   if (isinf (value) && afp_spec_get_dtype (spec) == AFP_DTYPE_F64)
     what = value > 0 ? "+Inf (or a number beyond float32)" : "-Inf (or a number beyond float32)";
-  g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
-               "tensor '%s' holds %s at [%s]: weights must be finite to be encoded; repair the model, or leave the tensor alone with "
-               "exclude=%s",
-               afp_spec_get_name (spec), what, place->str, afp_spec_get_name (spec));
+  g_set_error (
+      error, AFP_ERROR, AFP_ERROR_CODEC,
+      "tensor '%s' holds %s at [%s]: weights must be finite to be encoded; repair the model, or leave the tensor alone with "
+      "exclude=%s",
+      afp_spec_get_name (spec), what, place->str, afp_spec_get_name (spec));
 }
 
 static gboolean
@@ -339,7 +364,8 @@ finite_tile (gsize index, gpointer user_data, GError **error)
     return FALSE;
   for (gsize i = 0; i < n; i++)
     if (!isfinite (values[i])) {
-      set_not_finite_error (job->spec, tile.row + i / tile.n_cols, tile.col + i % tile.n_cols, values[i], error);
+      set_not_finite_error (job->spec, tile.row + i / tile.n_cols, tile.col + i % tile.n_cols,
+                            values[i], error);
       return FALSE;
     }
   return TRUE;
@@ -420,7 +446,8 @@ afp_codec_class_init (AfpCodecClass *klass)
   G_OBJECT_CLASS (klass)->constructed = afp_codec_constructed;
   G_OBJECT_CLASS (klass)->dispose = afp_codec_dispose;
   G_OBJECT_CLASS (klass)->finalize = afp_codec_finalize;
-  afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties), AfpCodec_private_offset);
+  afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties),
+                                    AfpCodec_private_offset);
   element_class->check = codec_check;
   transform_class->plan_tensor = codec_plan_tensor;
   transform_class->process = codec_process;
@@ -432,5 +459,6 @@ afp_codec_class_init (AfpCodecClass *klass)
 static void
 afp_codec_init (AfpCodec *self)
 {
-  PRIVATE (self)->claims = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) afp_claim_unref);
+  PRIVATE (self)->claims =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) afp_claim_unref);
 }

@@ -17,12 +17,20 @@ AFP_API const AfpPlaneDesc *afp_layout_get_input (const AfpLayout *layout);
 AFP_API void afp_layout_set_quantum (AfpLayout *layout, guint quantum);
 /* The plane is one row of rows*cols elements: blocks cross rows (layout=flat). */
 AFP_API void afp_layout_set_flat (AfpLayout *layout, gboolean flat);
+/* Codes depend on where they lie (a scale for each group of columns, say): the codec cannot answer a quantizer query. @why: a string
+ * literal; completes "open loop: ". Scope ROW and float children of block scope say so by themselves. */
+AFP_API void afp_layout_set_open_loop (AfpLayout *layout, const char *why);
 /* Children; each returns the index of the child. Names must be string literals. */
-AFP_API guint afp_layout_add_code (AfpLayout *layout, const char *name, guint per_quantum, guint bits);                         /* block scope */
-AFP_API guint afp_layout_add_float (AfpLayout *layout, const char *name, AfpPlaneKind kind, guint per_quantum, guint vector);   /* block scope */
-AFP_API guint afp_layout_add_tensor_code (AfpLayout *layout, const char *name, guint64 n, guint bits);
-AFP_API guint afp_layout_add_tensor_float (AfpLayout *layout, const char *name, AfpPlaneKind kind, guint64 rows, guint64 cols, guint vector);
-AFP_API guint afp_layout_add_row_float (AfpLayout *layout, const char *name, AfpPlaneKind kind); /* one per row */
+AFP_API guint afp_layout_add_code (AfpLayout *layout, const char *name, guint per_quantum,
+                                   guint bits); /* block scope */
+AFP_API guint afp_layout_add_float (AfpLayout *layout, const char *name, AfpPlaneKind kind,
+                                    guint per_quantum, guint vector); /* block scope */
+AFP_API guint afp_layout_add_tensor_code (AfpLayout *layout, const char *name, guint64 n,
+                                          guint bits);
+AFP_API guint afp_layout_add_tensor_float (AfpLayout *layout, const char *name, AfpPlaneKind kind,
+                                           guint64 rows, guint64 cols, guint vector);
+AFP_API guint afp_layout_add_row_float (AfpLayout *layout, const char *name,
+                                        AfpPlaneKind kind); /* one per row */
 /* What stores child @child if nobody takes it: a codec call; defaults: "block-float" for coeffs, "drop" for residual, "f16" for others. */
 AFP_API void afp_layout_set_fallback (AfpLayout *layout, guint child, const char *fallback);
 AFP_API void afp_layout_set_metric (AfpLayout *layout, guint child, AfpMetricKind metric);
@@ -32,8 +40,8 @@ AFP_API void afp_layout_set_param (AfpLayout *layout, const char *name, guint64 
 AFP_API void afp_layout_set_param_text (AfpLayout *layout, const char *name, const char *value);
 
 AFP_API guint afp_layout_get_quantum (const AfpLayout *layout);
-AFP_API guint64 afp_layout_get_rows (const AfpLayout *layout);        /* as the codec sees it: 1 if flat */
-AFP_API guint64 afp_layout_get_cols (const AfpLayout *layout);        /* unpadded */
+AFP_API guint64 afp_layout_get_rows (const AfpLayout *layout); /* as the codec sees it: 1 if flat */
+AFP_API guint64 afp_layout_get_cols (const AfpLayout *layout); /* unpadded */
 AFP_API guint64 afp_layout_get_padded_cols (const AfpLayout *layout); /* multiple of the quantum */
 AFP_API guint afp_layout_get_n_children (const AfpLayout *layout);
 AFP_API const AfpPlaneDesc *afp_layout_get_child (const AfpLayout *layout, guint child);
@@ -44,23 +52,29 @@ AFP_API const AfpPlaneDesc *afp_layout_get_child (const AfpLayout *layout, guint
  * in open they hold what a decoder will have (rounded through whatever stores them) and are read-only.
  */
 AFP_API const AfpLayout *afp_context_get_layout (AfpContext *ctx);
-AFP_API float *afp_context_get_values (AfpContext *ctx, guint child);    /* rows*cols floats */
+AFP_API float *afp_context_get_values (AfpContext *ctx, guint child); /* rows*cols floats */
 AFP_API guint32 *afp_context_get_codes (AfpContext *ctx, guint child);
-AFP_API gboolean afp_context_has_fit (AfpContext *ctx); /* the arrays hold an earlier fit: warm start */
-AFP_API gboolean afp_context_is_decoding (AfpContext *ctx); /* open: only decode_block will follow */
+AFP_API gboolean
+afp_context_has_fit (AfpContext *ctx); /* the arrays hold an earlier fit: warm start */
+AFP_API gboolean
+afp_context_is_decoding (AfpContext *ctx); /* open: only decode_block will follow */
 AFP_API const char *afp_context_get_name (AfpContext *ctx); /* "tensor/plane/path", for messages */
 AFP_API AfpPool *afp_context_get_pool (AfpContext *ctx);    /* may be NULL */
-AFP_API guint64 afp_context_get_seed (AfpContext *ctx);     /* from tensor name and path: for random choices */
+AFP_API guint64
+afp_context_get_seed (AfpContext *ctx); /* from tensor name and path: for random choices */
 
 /* fit only: the data. n_cols must be a multiple of the quantum, as col; zeros beyond the right edge. */
-AFP_API gboolean afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error);
+AFP_API gboolean afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows, guint64 col,
+                                   guint64 n_cols, float *out, GError **error);
 /* fit only: at most @max vectors of @length (a divisor of the quantum), spread evenly and repeatably over the plane; all of them if there are no more.
  * @weights: (out) (nullable): metric data of the sampled vectors, or NULL if the plane has none. Free both with g_free(). */
-AFP_API float *afp_context_sample (AfpContext *ctx, gsize max, guint length, gsize *n, float **metric_data, GError **error);
+AFP_API float *afp_context_sample (AfpContext *ctx, gsize max, guint length, gsize *n,
+                                   float **metric_data, GError **error);
 /* Kind of the metric of a sampled vector of @length elements (regrouped from the plane's own vectors). */
 AFP_API AfpMetricKind afp_context_get_metric_kind (AfpContext *ctx, guint length);
 /* fit only: sums of the data: mean square over all elements (padding excluded), per row if @rows is not NULL; largest magnitude */
-AFP_API gboolean afp_context_get_moments (AfpContext *ctx, double *mean_square, float *max_abs, double *row_mean_square, GError **error);
+AFP_API gboolean afp_context_get_moments (AfpContext *ctx, double *mean_square, float *max_abs,
+                                          double *row_mean_square, GError **error);
 
 /* fit only: where the metric of a tensor-scope float child goes (afp_metric_stride() floats for each of its vectors, set to 1), or NULL if the layout declares none. */
 AFP_API float *afp_context_get_child_metric (AfpContext *ctx, guint child);
@@ -100,7 +114,8 @@ typedef struct {
 } AfpBlock;
 
 #define AFP_TYPE_CODEC (afp_codec_get_type ())
-AFP_API G_DECLARE_DERIVABLE_TYPE (AfpCodec, afp_codec, AFP, CODEC, AfpTransform)
+AFP_API
+G_DECLARE_DERIVABLE_TYPE (AfpCodec, afp_codec, AFP, CODEC, AfpTransform)
 
 /**
  * AfpCodecClass:
@@ -137,7 +152,8 @@ AFP_API AfpLayout *afp_codec_describe (AfpCodec *self, const AfpPlaneDesc *desc,
 AFP_API AfpLayout *afp_layout_ref (AfpLayout *layout);
 AFP_API void afp_layout_unref (AfpLayout *layout);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpLayout, afp_layout_unref)
-AFP_API char *afp_layout_get_params (const AfpLayout *layout); /* resolved FORMAT properties: "block-size=8,rank=3" */
+AFP_API char *afp_layout_get_params (
+    const AfpLayout *layout); /* resolved FORMAT properties: "block-size=8,rank=3" */
 AFP_API AfpCodec *afp_layout_get_codec (const AfpLayout *layout); /* (transfer none) */
 
 G_END_DECLS

@@ -23,9 +23,10 @@ afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *
     if (desc->kind == AFP_KIND_CODE)
       ctx->children[i].codes = g_new0 (guint32, desc->rows * desc->cols);
     else
-      ctx->children[i].values = g_new0 (float, desc->rows *desc->cols);
+      ctx->children[i].values = g_new0 (float, desc->rows * desc->cols);
     if (desc->metric != AFP_METRIC_NONE) {
-      gsize m = desc->rows * desc->cols / desc->vector * afp_metric_stride (desc->metric, desc->vector);
+      gsize m =
+          desc->rows * desc->cols / desc->vector * afp_metric_stride (desc->metric, desc->vector);
       ctx->children[i].metric = g_new (float, m);
       for (gsize j = 0; j < m; j++)
         ctx->children[i].metric[j] = 1;
@@ -54,7 +55,8 @@ afp_context_free (AfpContext *ctx)
 /* @matrix: in rows and columns of the plane, or the vectors that a quantizer is fitted on; the metric: of the vectors in row
  * order. */
 void
-afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, guint length, const float *data)
+afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, guint length,
+                      const float *data)
 {
   const guint64 rows = afp_matrix_get_rows (matrix), cols = afp_matrix_get_cols (matrix);
 
@@ -64,7 +66,8 @@ afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, gu
     ctx->layout = resized;
   }
   g_clear_pointer (&ctx->matrix, afp_matrix_unref);
-  ctx->matrix = ctx->layout->flat ? afp_matrix_reshape (matrix, 1, rows * cols) : afp_matrix_ref (matrix);
+  ctx->matrix =
+      ctx->layout->flat ? afp_matrix_reshape (matrix, 1, rows * cols) : afp_matrix_ref (matrix);
   ctx->metric_kind = data && length ? kind : AFP_METRIC_NONE;
   ctx->metric_length = length;
   ctx->metric_data = data;
@@ -145,7 +148,8 @@ afp_context_get_seed (AfpContext *ctx)
 }
 
 gboolean
-afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error)
+afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols,
+                  float *out, GError **error)
 {
   g_return_val_if_fail (ctx->matrix != NULL, FALSE);
   return afp_matrix_read (ctx->matrix, row, n_rows, col, n_cols, out, error);
@@ -175,10 +179,14 @@ static float
 element_weight (AfpMetricKind kind, guint length, const float *g, guint offset)
 {
   switch (kind) {
-  case AFP_METRIC_SCALAR: return g[0];
-  case AFP_METRIC_DIAGONAL: return g[offset];
-  case AFP_METRIC_MATRIX: return g[offset * length + offset];
-  default: return 1;
+  case AFP_METRIC_SCALAR:
+    return g[0];
+  case AFP_METRIC_DIAGONAL:
+    return g[offset];
+  case AFP_METRIC_MATRIX:
+    return g[offset * length + offset];
+  default:
+    return 1;
   }
 }
 
@@ -206,12 +214,14 @@ fill_one_metric (AfpContext *ctx, guint length, guint64 row, guint64 col, float 
   }
   for (guint i = 0; i < length; i++)
     out[i] = col + i >= cols ? 0
-                             : element_weight (ctx->metric_kind, from, ctx->metric_data + (first + i) / from * stride,
+                             : element_weight (ctx->metric_kind, from,
+                                               ctx->metric_data + (first + i) / from * stride,
                                                (guint) ((first + i) % from));
 }
 
 void
-afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col, gsize n_vectors, float *out)
+afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col, gsize n_vectors,
+                         float *out)
 {
   const gsize stride = afp_metric_stride (afp_context_get_metric_kind (ctx, length), length);
 
@@ -244,15 +254,16 @@ mix64 (guint64 x)
  * Returns: n x length floats; free with g_free()
  */
 float *
-afp_context_sample (AfpContext *ctx, gsize max, guint length, gsize *n, float **metric_data, GError **error)
+afp_context_sample (AfpContext *ctx, gsize max, guint length, gsize *n, float **metric_data,
+                    GError **error)
 {
   const guint64 per_row = afp_layout_get_padded_cols (ctx->layout) / length;
   const guint64 total = afp_layout_get_rows (ctx->layout) * per_row;
   const gsize count = (gsize) MIN (total, (guint64) max);
   const gsize stride = afp_metric_stride (afp_context_get_metric_kind (ctx, length), length);
   const guint64 seed = afp_context_get_seed (ctx);
-  g_autofree float *vectors = g_new (float, MAX (count *length, 1));
-  g_autofree float *metric = stride && metric_data ? g_new (float, MAX (count *stride, 1)) : NULL;
+  g_autofree float *vectors = g_new (float, MAX (count * length, 1));
+  g_autofree float *metric = stride && metric_data ? g_new (float, MAX (count * stride, 1)) : NULL;
 
   for (gsize i = 0; i < count; i++) {
     guint64 low = i, high = i + 1;
@@ -262,8 +273,8 @@ afp_context_sample (AfpContext *ctx, gsize max, guint length, gsize *n, float **
     }
     const guint64 index = high > low ? low + mix64 (seed + i) % (high - low) : low;
     const guint64 row = index / per_row, col = index % per_row * length;
-    if (!afp_matrix_read (ctx->matrix, row, 1, MIN (col, afp_layout_get_cols (ctx->layout)), length, vectors + i * length,
-                          error))
+    if (!afp_matrix_read (ctx->matrix, row, 1, MIN (col, afp_layout_get_cols (ctx->layout)), length,
+                          vectors + i * length, error))
       return NULL;
     if (metric)
       afp_context_fill_metric (ctx, length, row, col, 1, metric + i * stride);
@@ -291,7 +302,8 @@ moment_tile (gsize index, gpointer user_data, GError **error)
   double sum = 0;
   float peak = 0;
 
-  if (!afp_matrix_read (job->ctx->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols, values, error))
+  if (!afp_matrix_read (job->ctx->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols, values,
+                        error))
     return FALSE;
   for (guint64 r = 0; r < tile.n_rows; r++) {
     double row_sum = 0;
@@ -322,7 +334,8 @@ moment_tile (gsize index, gpointer user_data, GError **error)
  * Returns: %FALSE if the data cannot be read
  */
 gboolean
-afp_context_get_moments (AfpContext *ctx, double *mean_square, float *max_abs, double *row_mean_square, GError **error)
+afp_context_get_moments (AfpContext *ctx, double *mean_square, float *max_abs,
+                         double *row_mean_square, GError **error)
 {
   const guint64 rows = afp_layout_get_rows (ctx->layout), cols = afp_layout_get_cols (ctx->layout);
   MomentJob job = { .ctx = ctx, .rows = row_mean_square };
@@ -356,14 +369,17 @@ afp_context_get_moments (AfpContext *ctx, double *mean_square, float *max_abs, d
 static gsize
 child_count (AfpContext *ctx, guint child, const AfpTile *tile)
 {
-  return tile->n_rows * (tile->n_cols / ctx->layout->quantum) * afp_layout_get_child (ctx->layout, child)->per_quantum;
+  return tile->n_rows * (tile->n_cols / ctx->layout->quantum) *
+         afp_layout_get_child (ctx->layout, child)->per_quantum;
 }
 
 void
-afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *tile, gboolean encoding)
+afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *tile,
+                       gboolean encoding)
 {
   const guint n = afp_layout_get_n_children (ctx->layout), quantum = ctx->layout->quantum;
-  const AfpMetricKind kind = encoding ? afp_context_get_metric_kind (ctx, quantum) : AFP_METRIC_NONE;
+  const AfpMetricKind kind =
+      encoding ? afp_context_get_metric_kind (ctx, quantum) : AFP_METRIC_NONE;
   gsize size = tile->n_rows * tile->n_cols;
 
   if (kind != AFP_METRIC_NONE)
@@ -373,7 +389,8 @@ afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *t
     if (pass == 1) {
       buffer->memory = g_malloc0 (MAX (size, 1) * sizeof (float));
       buffer->planes = g_new0 (AfpBlockPlane, MAX (n, 1));
-      buffer->block = (AfpBlock){ tile->row,  tile->n_rows, tile->col, tile->n_cols, buffer->memory, { kind, quantum, NULL },
+      buffer->block = (AfpBlock){ tile->row,     tile->n_rows,   tile->col,
+                                  tile->n_cols,  buffer->memory, { kind, quantum, NULL },
                                   buffer->planes };
       next = (float *) buffer->memory + tile->n_rows * tile->n_cols;
       if (kind != AFP_METRIC_NONE) {
@@ -392,8 +409,10 @@ afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *t
         continue;
       const gsize count = child_count (ctx, i, tile);
       const gsize n_vectors = desc->vector ? count / desc->vector : 0;
-      const gsize codes = encoding && quantizer ? n_vectors * afp_quantizer_get_n_codes (quantizer) : 0;
-      const gsize metric = encoding && !quantizer ? n_vectors * afp_metric_stride (desc->metric, desc->vector) : 0;
+      const gsize codes =
+          encoding && quantizer ? n_vectors * afp_quantizer_get_n_codes (quantizer) : 0;
+      const gsize metric =
+          encoding && !quantizer ? n_vectors * afp_metric_stride (desc->metric, desc->vector) : 0;
       if (pass == 0) {
         size += count + codes + metric;
         continue;

@@ -14,7 +14,8 @@ static GHashTable *codecs; /* "name(params)" -> AfpTransform, frozen, kept for e
 static guint
 codec_version (AfpTransform *element)
 {
-  return AFP_IS_CODEC (element) ? AFP_CODEC_GET_CLASS (element)->version : AFP_PACKER_GET_CLASS (element)->version;
+  return AFP_IS_CODEC (element) ? AFP_CODEC_GET_CLASS (element)->version
+                                : AFP_PACKER_GET_CLASS (element)->version;
 }
 
 static AfpTransform *
@@ -32,7 +33,8 @@ make_codec (const char *name, const char *params, GError **error)
   }
   g_autoptr (AfpElement) element = afp_element_factory_make (factory, NULL);
   if (!AFP_IS_CODEC (element) && !AFP_IS_PACKER (element)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "element '%s' is no codec, but a recipe names it as one", name);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "element '%s' is no codec, but a recipe names it as one", name);
     return NULL;
   }
   if (*params && !afp_element_set_properties_text (element, params, error)) {
@@ -57,9 +59,10 @@ afp_codec_find (const char *name, guint version, const char *params, GError **er
     g_hash_table_insert (codecs, g_steal_pointer (&key), codec);
   g_mutex_unlock (&codecs_lock);
   if (codec && version > codec_version (codec)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLUGIN,
-                 "codec '%s' version %u is needed, but version %u is installed: update the plugin that provides it", name, version,
-                 codec_version (codec));
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_PLUGIN,
+        "codec '%s' version %u is needed, but version %u is installed: update the plugin that provides it",
+        name, version, codec_version (codec));
     return NULL;
   }
   return codec;
@@ -107,19 +110,22 @@ fill_children (Decoder *self, const AfpTile *tile, AfpBlockBuffer *buffer, GErro
     if (desc->scope != AFP_SCOPE_BLOCK)
       continue;
     if (self->children[i].matrix) {
-      if (!afp_matrix_read (self->children[i].matrix, tile->row, tile->n_rows, col, n, buffer->planes[i].values, error))
+      if (!afp_matrix_read (self->children[i].matrix, tile->row, tile->n_rows, col, n,
+                            buffer->planes[i].values, error))
         return FALSE;
       continue;
     }
     const guint8 *packed = g_bytes_get_data (self->children[i].codes, NULL);
     for (guint64 r = 0; r < tile->n_rows; r++)
-      afp_bits_unpack (packed, (tile->row + r) * desc->cols + col, buffer->planes[i].codes + r * n, n, desc->bits);
+      afp_bits_unpack (packed, (tile->row + r) * desc->cols + col, buffer->planes[i].codes + r * n,
+                       n, desc->bits);
   }
   return TRUE;
 }
 
 static gboolean
-decode_tile (Decoder *self, const AfpTile *tile, guint64 col, guint64 n_cols, float *out, GError **error)
+decode_tile (Decoder *self, const AfpTile *tile, guint64 col, guint64 n_cols, float *out,
+             GError **error)
 {
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (self->codec);
   AfpBlockBuffer buffer;
@@ -127,18 +133,21 @@ decode_tile (Decoder *self, const AfpTile *tile, guint64 col, guint64 n_cols, fl
 
   afp_block_buffer_init (&buffer, self->ctx, tile, FALSE);
   ok = fill_children (self, tile, &buffer, error) &&
-       (!klass->decode_block || klass->decode_block (self->codec, self->state, &buffer.block, error));
+       (!klass->decode_block ||
+        klass->decode_block (self->codec, self->state, &buffer.block, error));
   if (!ok)
-    g_prefix_error (error, "plane '%s' (%s/%u): ", self->ctx->name, afp_element_get_factory_name (AFP_ELEMENT (self->codec)),
-                    klass->version);
+    g_prefix_error (error, "plane '%s' (%s/%u): ", self->ctx->name,
+                    afp_element_get_factory_name (AFP_ELEMENT (self->codec)), klass->version);
   for (guint64 r = 0; ok && r < tile->n_rows; r++)
-    memcpy (out + r * n_cols, buffer.block.values + r * tile->n_cols + (col - tile->col), n_cols * sizeof *out);
+    memcpy (out + r * n_cols, buffer.block.values + r * tile->n_cols + (col - tile->col),
+            n_cols * sizeof *out);
   afp_block_buffer_clear (&buffer);
   return ok;
 }
 
 static gboolean
-decoder_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error)
+decoder_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols,
+              float *out, GError **error)
 {
   Decoder *self = user_data;
   const guint quantum = self->ctx->layout->quantum;
@@ -161,20 +170,24 @@ open_child (Decoder *self, AfpPlane *plane, guint i, GError **error)
   const AfpPlaneDesc *actual = afp_plane_get_desc (plane);
   AfpContextChild *child = &self->ctx->children[i];
 
-  if (actual->rows != desc->rows || actual->cols != desc->cols || actual->bits != desc->bits || actual->kind != desc->kind) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "plane '%s' is damaged: it is not what its recipe describes", actual->name);
+  if (actual->rows != desc->rows || actual->cols != desc->cols || actual->bits != desc->bits ||
+      actual->kind != desc->kind) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "plane '%s' is damaged: it is not what its recipe describes", actual->name);
     return FALSE;
   }
   if (desc->kind == AFP_KIND_CODE) {
     if (!(self->children[i].codes = afp_plane_get_codes (plane, error)))
       return FALSE;
     if (desc->scope != AFP_SCOPE_BLOCK)
-      afp_bits_unpack (g_bytes_get_data (self->children[i].codes, NULL), 0, child->codes, desc->rows * desc->cols, desc->bits);
+      afp_bits_unpack (g_bytes_get_data (self->children[i].codes, NULL), 0, child->codes,
+                       desc->rows * desc->cols, desc->bits);
     return TRUE;
   }
   if (!(self->children[i].matrix = afp_plane_open (plane, NULL, error)))
     return FALSE;
-  return desc->scope == AFP_SCOPE_BLOCK || afp_matrix_read (self->children[i].matrix, 0, desc->rows, 0, desc->cols, child->values, error);
+  return desc->scope == AFP_SCOPE_BLOCK || afp_matrix_read (self->children[i].matrix, 0, desc->rows,
+                                                            0, desc->cols, child->values, error);
 }
 
 /* (transfer full): the numbers of a coded plane, decoded from its children and from nothing else */
@@ -183,12 +196,14 @@ afp_decoder_open (AfpPlane *plane, GError **error)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
   AfpTransform *element =
-    afp_codec_find (afp_plane_get_codec (plane), afp_plane_get_codec_version (plane), afp_plane_get_params (plane), error);
+      afp_codec_find (afp_plane_get_codec (plane), afp_plane_get_codec_version (plane),
+                      afp_plane_get_params (plane), error);
 
   if (!element)
     return NULL;
   if (!AFP_IS_CODEC (element)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "plane '%s' holds numbers, but codec '%s' is for code planes", desc->name,
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "plane '%s' holds numbers, but codec '%s' is for code planes", desc->name,
                  afp_plane_get_codec (plane));
     return NULL;
   }
@@ -197,7 +212,8 @@ afp_decoder_open (AfpPlane *plane, GError **error)
     return NULL;
   const guint n = afp_layout_get_n_children (layout);
   if (n != afp_plane_get_n_children (plane)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "plane '%s' has %u planes where codec '%s' needs %u", desc->name,
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "plane '%s' has %u planes where codec '%s' needs %u", desc->name,
                  afp_plane_get_n_children (plane), afp_plane_get_codec (plane), n);
     return NULL;
   }
@@ -206,8 +222,8 @@ afp_decoder_open (AfpPlane *plane, GError **error)
   self->ctx = afp_context_new (self->codec, layout, desc->name, NULL);
   self->ctx->decoding = TRUE;
   self->children = g_malloc0 (MAX (n, 1) * sizeof *self->children);
-  AfpMatrix *matrix =
-    afp_matrix_new (afp_layout_get_rows (layout), afp_layout_get_cols (layout), decoder_read, self, decoder_free);
+  AfpMatrix *matrix = afp_matrix_new (afp_layout_get_rows (layout), afp_layout_get_cols (layout),
+                                      decoder_read, self, decoder_free);
   GError *local = NULL;
   gboolean ok = TRUE;
   for (guint i = 0; ok && i < n; i++)

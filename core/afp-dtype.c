@@ -9,13 +9,13 @@ static const struct {
   guint8 size;
   gboolean real;
 } dtypes[AFP_N_DTYPES] = {
-  [AFP_DTYPE_F32] = { "f32", 4, TRUE },         [AFP_DTYPE_F64] = { "f64", 8, TRUE },
-  [AFP_DTYPE_F16] = { "f16", 2, TRUE },         [AFP_DTYPE_BF16] = { "bf16", 2, TRUE },
+  [AFP_DTYPE_F32] = { "f32", 4, TRUE },          [AFP_DTYPE_F64] = { "f64", 8, TRUE },
+  [AFP_DTYPE_F16] = { "f16", 2, TRUE },          [AFP_DTYPE_BF16] = { "bf16", 2, TRUE },
   [AFP_DTYPE_F8_E4M3] = { "f8_e4m3", 1, FALSE }, [AFP_DTYPE_F8_E5M2] = { "f8_e5m2", 1, FALSE },
-  [AFP_DTYPE_I64] = { "i64", 8, FALSE },        [AFP_DTYPE_I32] = { "i32", 4, FALSE },
-  [AFP_DTYPE_I16] = { "i16", 2, FALSE },        [AFP_DTYPE_I8] = { "i8", 1, FALSE },
-  [AFP_DTYPE_U64] = { "u64", 8, FALSE },        [AFP_DTYPE_U32] = { "u32", 4, FALSE },
-  [AFP_DTYPE_U16] = { "u16", 2, FALSE },        [AFP_DTYPE_U8] = { "u8", 1, FALSE },
+  [AFP_DTYPE_I64] = { "i64", 8, FALSE },         [AFP_DTYPE_I32] = { "i32", 4, FALSE },
+  [AFP_DTYPE_I16] = { "i16", 2, FALSE },         [AFP_DTYPE_I8] = { "i8", 1, FALSE },
+  [AFP_DTYPE_U64] = { "u64", 8, FALSE },         [AFP_DTYPE_U32] = { "u32", 4, FALSE },
+  [AFP_DTYPE_U16] = { "u16", 2, FALSE },         [AFP_DTYPE_U8] = { "u8", 1, FALSE },
   [AFP_DTYPE_BOOL] = { "bool", 1, FALSE },
 };
 
@@ -131,7 +131,7 @@ afp_f32_to_f16 (float value)
     return sign | 0x7c00u | (magnitude > 0x7f800000u ? 0x200u : 0);
   if (magnitude >= 0x477ff000u) /* rounds past 65504 */
     return sign | 0x7c00u;
-  if (magnitude < 0x38800000u) { /* subnormal in binary16 */
+  if (magnitude < 0x38800000u) {                         /* subnormal in binary16 */
     float scaled = bits_float (magnitude) * 16777216.0f; /* 2^24: exact */
     return sign | (guint16) lrintf (scaled);
   }

@@ -28,9 +28,10 @@ typedef enum {
 } AfpDType;
 
 AFP_API const char *afp_dtype_name (AfpDType dtype); /* "f32", "bf16", "i8", "f8_e4m3" */
-AFP_API gboolean afp_dtype_parse (const char *name, AfpDType *dtype); /* case-insensitive: "F32", "BF16" too */
-AFP_API gsize afp_dtype_size (AfpDType dtype);                       /* bytes of one element */
-AFP_API gboolean afp_dtype_is_real (AfpDType dtype);                 /* can codecs work on it: f64 f32 f16 bf16 */
+AFP_API gboolean afp_dtype_parse (const char *name,
+                                  AfpDType *dtype);  /* case-insensitive: "F32", "BF16" too */
+AFP_API gsize afp_dtype_size (AfpDType dtype);       /* bytes of one element */
+AFP_API gboolean afp_dtype_is_real (AfpDType dtype); /* can codecs work on it: f64 f32 f16 bf16 */
 
 AFP_API float afp_f16_to_f32 (guint16 half);
 AFP_API guint16 afp_f32_to_f16 (float value); /* nearest even; overflow gives infinity */

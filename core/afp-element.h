@@ -9,7 +9,8 @@
 G_BEGIN_DECLS
 
 #define AFP_TYPE_ELEMENT (afp_element_get_type ())
-AFP_API G_DECLARE_DERIVABLE_TYPE (AfpElement, afp_element, AFP, ELEMENT, GObject)
+AFP_API
+G_DECLARE_DERIVABLE_TYPE (AfpElement, afp_element, AFP, ELEMENT, GObject)
 
 /**
  * AfpElementClass:
@@ -41,20 +42,29 @@ struct _AfpElementClass {
 };
 
 /* Class setup. @base_offset: 0, or the private offset of a base class. */
-AFP_API void afp_element_class_add_properties (AfpElementClass *klass, const AfpProperty *properties, gsize n, gssize base_offset);
-AFP_API void afp_element_class_set_presets (AfpElementClass *klass, const AfpPreset *presets, gsize n);
-AFP_API void afp_element_class_set_details (AfpElementClass *klass, const char *blurb, const char *example);
+AFP_API void
+afp_element_class_add_properties (AfpElementClass *klass, const AfpProperty *properties, gsize n,
+                                  gssize base_offset);
+AFP_API void
+afp_element_class_set_presets (AfpElementClass *klass, const AfpPreset *presets, gsize n);
+AFP_API void
+afp_element_class_set_details (AfpElementClass *klass, const char *blurb, const char *example);
 
 /* Introspection: the table rows of the class, base classes first. */
-AFP_API const AfpProperty **afp_element_class_list_properties (AfpElementClass *klass, gsize *n); /* (transfer container) */
-AFP_API const AfpProperty *afp_element_class_find_property (AfpElementClass *klass, const char *name); /* by name or alias */
+AFP_API const AfpProperty **
+afp_element_class_list_properties (AfpElementClass *klass, gsize *n); /* (transfer container) */
+AFP_API const AfpProperty *
+afp_element_class_find_property (AfpElementClass *klass, const char *name); /* by name or alias */
 
 /* Properties by name and text, as typed. Unknown names, bad values: AFP_ERROR_PROPERTY with the nearest name, range and default. */
-AFP_API gboolean afp_element_set_property_text (AfpElement *self, const char *name, const char *text, GError **error);
+AFP_API gboolean afp_element_set_property_text (AfpElement *self, const char *name,
+                                                const char *text, GError **error);
 AFP_API char *afp_element_get_property_text (AfpElement *self, const char *name);
 /* "block-size=8 rank=3" or "block-size=8,rank=3" */
-AFP_API gboolean afp_element_set_properties_text (AfpElement *self, const char *text, GError **error);
-AFP_API gboolean afp_element_property_is_set (AfpElement *self, const char *name); /* explicitly, not by default */
+AFP_API gboolean afp_element_set_properties_text (AfpElement *self, const char *text,
+                                                  GError **error);
+AFP_API gboolean afp_element_property_is_set (AfpElement *self,
+                                              const char *name); /* explicitly, not by default */
 /* Applies a preset: only where the property was not set explicitly. */
 AFP_API gboolean afp_element_apply_preset (AfpElement *self, const char *preset, GError **error);
 AFP_API void afp_element_freeze (AfpElement *self); /* later writes are errors (g_critical) */
@@ -65,11 +75,13 @@ AFP_API const char *afp_element_get_factory_name (AfpElement *self); /* "seedlm"
 AFP_API void afp_element_set_factory_name (AfpElement *self, const char *name);
 
 AFP_API AfpPad *afp_element_add_pad (AfpElement *self, const char *name, AfpPadDirection direction);
-AFP_API AfpPad *afp_element_get_pad (AfpElement *self, AfpPadDirection direction, guint index); /* NULL past the end */
+AFP_API AfpPad *afp_element_get_pad (AfpElement *self, AfpPadDirection direction,
+                                     guint index); /* NULL past the end */
 AFP_API guint afp_element_get_n_pads (AfpElement *self, AfpPadDirection direction);
 
 AFP_API AfpRun *afp_element_get_run (AfpElement *self); /* between start and stop; else NULL */
 AFP_API void afp_element_set_run (AfpElement *self, AfpRun *run);
-AFP_API AfpPool *afp_element_get_pool (AfpElement *self); /* the run's pool; NULL outside of a run (loops run inline) */
+AFP_API AfpPool *afp_element_get_pool (
+    AfpElement *self); /* the run's pool; NULL outside of a run (loops run inline) */
 
 G_END_DECLS

@@ -80,8 +80,8 @@ round_fixed_values (AfpEncoder *encoder, guint child, GError **error)
   g_autoptr (GBytes) values = g_bytes_new (ctx->children[child].values, size);
   g_autoptr (AfpMatrix) matrix = afp_matrix_new_dense (desc->rows, desc->cols, values);
 
-  g_autoptr (AfpPlane) frozen =
-    afp_claim_encode (encoder->claim->children[child], matrix, ctx->children[child].metric, path, ctx->pool, error);
+  g_autoptr (AfpPlane) frozen = afp_claim_encode (
+      encoder->claim->children[child], matrix, ctx->children[child].metric, path, ctx->pool, error);
   if (!frozen)
     return NULL;
   g_autoptr (AfpMatrix) decoded = afp_plane_open (frozen, NULL, error);
@@ -111,8 +111,9 @@ encoder_freeze (AfpEncoder *encoder, GError **error)
       continue;
     }
     g_clear_pointer (&encoder->fixed[i], afp_plane_unref);
-    encoder->fixed[i] = desc->kind == AFP_KIND_CODE ? pack_fixed_codes (desc, ctx->children[i].codes)
-                                                    : round_fixed_values (encoder, i, error);
+    encoder->fixed[i] = desc->kind == AFP_KIND_CODE
+                            ? pack_fixed_codes (desc, ctx->children[i].codes)
+                            : round_fixed_values (encoder, i, error);
     if (!encoder->fixed[i])
       return FALSE;
   }
@@ -131,8 +132,8 @@ encoder_freeze (AfpEncoder *encoder, GError **error)
 }
 
 gboolean
-afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, guint length, const float *metric_data,
-                 GError **error)
+afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, guint length,
+                 const float *metric_data, GError **error)
 {
   AfpCodec *codec = encoder->claim->codec;
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (codec);
@@ -150,10 +151,10 @@ afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, gui
 /* --- a whole plane ---------------------------------------------------------------------------------------------- */
 
 typedef struct {
-  guint8 *packed;  /* of a code child */
-  float *values;   /* of a float child without quantizer */
+  guint8 *packed; /* of a code child */
+  float *values;  /* of a float child without quantizer */
   float *metric;
-  guint8 **parts;  /* of a quantizer's code children */
+  guint8 **parts; /* of a quantizer's code children */
 } Output;
 
 typedef struct {
@@ -217,7 +218,8 @@ outputs_clear (PlaneJob *job)
 
 /* A tile's vectors are one run of the plane's vectors: whole rows, or a part of the only row. */
 static void
-store_quantizer_codes (AfpQuantizer *quantizer, const guint32 *codes, guint64 first, gsize n, guint8 **parts)
+store_quantizer_codes (AfpQuantizer *quantizer, const guint32 *codes, guint64 first, gsize n,
+                       guint8 **parts)
 {
   const guint total = afp_quantizer_get_n_codes (quantizer);
 
@@ -228,7 +230,7 @@ store_quantizer_codes (AfpQuantizer *quantizer, const guint32 *codes, guint64 fi
       afp_bits_pack (parts[c], first * symbols, codes, n * symbols, bits);
       return;
     }
-    g_autofree guint32 *own = g_new (guint32, MAX (n *symbols, 1));
+    g_autofree guint32 *own = g_new (guint32, MAX (n * symbols, 1));
     for (gsize i = 0; i < n; i++)
       memcpy (own + i * symbols, codes + i * total + offset, symbols * sizeof *own);
     afp_bits_pack (parts[c], first * symbols, own, n * symbols, bits);
@@ -241,7 +243,8 @@ store_tile (PlaneJob *job, const AfpBlockBuffer *buffer, const AfpTile *tile)
   AfpContext *ctx = job->encoder->ctx;
   const guint quantum = ctx->layout->quantum;
   const guint64 quanta = tile->n_rows * (tile->n_cols / quantum);
-  const guint64 first_quantum = tile->row * afp_layout_get_quanta (ctx->layout) + tile->col / quantum;
+  const guint64 first_quantum =
+      tile->row * afp_layout_get_quanta (ctx->layout) + tile->col / quantum;
 
   for (guint i = 0; i < afp_layout_get_n_children (ctx->layout); i++) {
     const AfpPlaneDesc *desc = afp_layout_get_child (ctx->layout, i);
@@ -256,10 +259,12 @@ store_tile (PlaneJob *job, const AfpBlockBuffer *buffer, const AfpTile *tile)
       memcpy (output->values + first, plane->values, n * sizeof (float));
     if (output->metric) {
       const gsize stride = afp_metric_stride (desc->metric, desc->vector);
-      memcpy (output->metric + first / desc->vector * stride, plane->metric, n / desc->vector * stride * sizeof (float));
+      memcpy (output->metric + first / desc->vector * stride, plane->metric,
+              n / desc->vector * stride * sizeof (float));
     }
     if (output->parts)
-      store_quantizer_codes (plane->quantizer, plane->quantizer_codes, first / desc->vector, n / desc->vector, output->parts);
+      store_quantizer_codes (plane->quantizer, plane->quantizer_codes, first / desc->vector,
+                             n / desc->vector, output->parts);
   }
 }
 
@@ -274,9 +279,11 @@ encode_tile (gsize index, gpointer user_data, GError **error)
   gboolean ok;
 
   afp_block_buffer_init (&buffer, ctx, &tile, TRUE);
-  ok = afp_matrix_read (ctx->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols, buffer.block.values, error) &&
+  ok = afp_matrix_read (ctx->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols,
+                        buffer.block.values, error) &&
        (!AFP_CODEC_GET_CLASS (codec)->encode_block ||
-        AFP_CODEC_GET_CLASS (codec)->encode_block (codec, job->encoder->state, &buffer.block, error));
+        AFP_CODEC_GET_CLASS (codec)->encode_block (codec, job->encoder->state, &buffer.block,
+                                                   error));
   if (ok)
     store_tile (job, &buffer, &tile);
   else
@@ -294,7 +301,8 @@ make_block_child (PlaneJob *job, guint child)
   Output *output = &job->outputs[child];
 
   if (desc->kind == AFP_KIND_CODE) {
-    g_autoptr (GBytes) bytes = g_bytes_new_take (g_steal_pointer (&output->packed), afp_plane_desc_bytes (desc));
+    g_autoptr (GBytes) bytes =
+        g_bytes_new_take (g_steal_pointer (&output->packed), afp_plane_desc_bytes (desc));
     return afp_plane_new_code (desc, bytes);
   }
   if (quantizer) {
@@ -303,17 +311,20 @@ make_block_child (PlaneJob *job, guint child)
     for (guint c = 0; c < n; c++) {
       guint symbols, bits, offset;
       afp_quantizer_get_code_child (quantizer, c, &symbols, &bits, &offset);
-      g_ptr_array_add (codes, g_bytes_new (output->parts[c], afp_bits_bytes (vectors_of (desc) * symbols, bits)));
+      g_ptr_array_add (codes, g_bytes_new (output->parts[c],
+                                           afp_bits_bytes (vectors_of (desc) * symbols, bits)));
     }
-    g_autoptr (AfpPlane) frozen = afp_quantizer_make_plane (quantizer, (GBytes *const *) codes->pdata);
+    g_autoptr (AfpPlane) frozen =
+        afp_quantizer_make_plane (quantizer, (GBytes *const *) codes->pdata);
     return afp_plane_new_float (desc, NULL, frozen);
   }
-  g_autoptr (GBytes) values =
-    g_bytes_new_take (g_steal_pointer (&output->values), desc->rows * desc->cols * sizeof (float));
+  g_autoptr (GBytes) values = g_bytes_new_take (g_steal_pointer (&output->values),
+                                                desc->rows * desc->cols * sizeof (float));
   AfpPlane *plane = afp_plane_new_float (desc, values, NULL);
   if (output->metric) {
     const gsize n = vectors_of (desc) * afp_metric_stride (desc->metric, desc->vector);
-    g_autoptr (GBytes) metric = g_bytes_new_take (g_steal_pointer (&output->metric), n * sizeof (float));
+    g_autoptr (GBytes) metric =
+        g_bytes_new_take (g_steal_pointer (&output->metric), n * sizeof (float));
     afp_plane_set_metric (plane, metric);
   }
   return plane;
@@ -325,15 +336,17 @@ make_coded (PlaneJob *job)
   AfpEncoder *encoder = job->encoder;
   const AfpLayout *layout = encoder->claim->layout;
   const guint n = afp_layout_get_n_children (layout);
-  g_autoptr (GPtrArray) children = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
+  g_autoptr (GPtrArray) children =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
   g_autofree char *params = afp_layout_get_params (layout);
 
   for (guint i = 0; i < n; i++)
-    g_ptr_array_add (children, encoder->fixed[i] ? afp_plane_ref (encoder->fixed[i]) : make_block_child (job, i));
+    g_ptr_array_add (children, encoder->fixed[i] ? afp_plane_ref (encoder->fixed[i])
+                                                 : make_block_child (job, i));
   AfpCodec *codec = encoder->claim->codec;
-  AfpPlane *plane =
-    afp_plane_new_coded (&layout->input, afp_element_get_factory_name (AFP_ELEMENT (codec)),
-                         AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
+  AfpPlane *plane = afp_plane_new_coded (
+      &layout->input, afp_element_get_factory_name (AFP_ELEMENT (codec)),
+      AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
   afp_plane_set_maker (plane, codec);
   return plane;
 }
@@ -352,7 +365,8 @@ make_coded (PlaneJob *job)
  * Returns: (transfer full): the coded plane
  */
 AfpPlane *
-afp_claim_encode (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data, const char *name, AfpPool *pool, GError **error)
+afp_claim_encode (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data, const char *name,
+                  AfpPool *pool, GError **error)
 {
   const AfpPlaneDesc *desc = &claim->layout->input;
   AfpEncoder *encoder = afp_encoder_new (claim, name, pool, error);
@@ -362,8 +376,8 @@ afp_claim_encode (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data, 
     return NULL;
   if (afp_encoder_fit (encoder, matrix, desc->metric, desc->vector, metric_data, error)) {
     PlaneJob job = { .encoder = encoder };
-    afp_tiles_init (&job.tiles, afp_layout_get_rows (claim->layout), afp_layout_get_cols (claim->layout),
-                    claim->layout->quantum);
+    afp_tiles_init (&job.tiles, afp_layout_get_rows (claim->layout),
+                    afp_layout_get_cols (claim->layout), claim->layout->quantum);
     outputs_init (&job);
     if (afp_parallel_for (pool, job.tiles.n_tiles, encode_tile, &job, error))
       plane = make_coded (&job);

@@ -111,8 +111,9 @@ f16_decode (AfpCodec *self, gpointer user_state, AfpBlock *block, GError **error
 static void
 afp_f16_class_init (AfpF16Class *klass)
 {
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Stores numbers as binary16 with one power-of-two factor",
-                                 "load location=model.safetensors ! f16 planes=weight ! write location=model.h5");
+  afp_element_class_set_details (
+      AFP_ELEMENT_CLASS (klass), "Stores numbers as binary16 with one power-of-two factor",
+      "load location=model.safetensors ! f16 planes=weight ! write location=model.h5");
   klass->default_planes = AFP_KINDS_ALL_FLOAT;
   klass->describe = f16_describe;
   klass->fit = f16_fit;
@@ -152,8 +153,9 @@ raw32_decode (AfpCodec *self, gpointer state, AfpBlock *block, GError **error)
 static void
 afp_raw32_class_init (AfpRaw32Class *klass)
 {
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Stores numbers as binary32, exactly",
-                                 "load location=model.safetensors ! seedlm ! raw32 planes=scale ! null");
+  afp_element_class_set_details (
+      AFP_ELEMENT_CLASS (klass), "Stores numbers as binary32, exactly",
+      "load location=model.safetensors ! seedlm ! raw32 planes=scale ! null");
   klass->default_planes = AFP_KINDS_ALL_FLOAT;
   klass->describe = raw32_describe;
   klass->encode_block = raw32_encode;
@@ -172,7 +174,8 @@ drop_describe (AfpCodec *self, AfpLayout *layout, GError **error)
 {
   if (afp_layout_get_input (layout)->optional)
     return TRUE;
-  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "drop takes only planes that are optional (a residual), and '%s' is not",
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+               "drop takes only planes that are optional (a residual), and '%s' is not",
                afp_layout_get_input (layout)->name);
   return FALSE;
 }
@@ -187,8 +190,9 @@ drop_decode (AfpCodec *self, gpointer state, AfpBlock *block, GError **error)
 static void
 afp_drop_class_init (AfpDropClass *klass)
 {
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Leaves an optional plane out: it reads as zeros",
-                                 "load location=model.safetensors ! vptq residual=true ! drop planes=residual ! null");
+  afp_element_class_set_details (
+      AFP_ELEMENT_CLASS (klass), "Leaves an optional plane out: it reads as zeros",
+      "load location=model.safetensors ! vptq residual=true ! drop planes=residual ! null");
   klass->default_planes = AFP_KINDS (AFP_KIND_RESIDUAL);
   klass->describe = drop_describe;
   klass->decode_block = drop_decode;
@@ -208,8 +212,8 @@ afp_drop_init (AfpDrop *self)
 enum { BLOCK_FLOAT_EXPONENTS, BLOCK_FLOAT_MANTISSAS };
 
 static const AfpProperty block_float_properties[] = {
-  AFP_PROP_UINT ("mantissa-bits", NULL, AFP_PROPERTY_FORMAT, AfpBlockFloat, mantissa_bits, 2, 16, "4", "bits",
-                 "Bits of each two's-complement mantissa"),
+  AFP_PROP_UINT ("mantissa-bits", NULL, AFP_PROPERTY_FORMAT, AfpBlockFloat, mantissa_bits, 2, 16,
+                 "4", "bits", "Bits of each two's-complement mantissa"),
 };
 
 static gboolean
@@ -220,8 +224,9 @@ block_float_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
   const guint length = vector ? vector : BLOCK_FLOAT_DEFAULT_VECTOR;
 
   if (length > BLOCK_FLOAT_MAX_VECTOR) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "block-float takes vectors of up to %d numbers, not of %u",
-                 BLOCK_FLOAT_MAX_VECTOR, length);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                 "block-float takes vectors of up to %d numbers, not of %u", BLOCK_FLOAT_MAX_VECTOR,
+                 length);
     return FALSE;
   }
   afp_layout_set_quantum (layout, length);
@@ -231,7 +236,8 @@ block_float_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 }
 
 static void
-block_float_decode_vector (guint bits, guint32 exponent, const guint32 *mantissas, guint n, float *out)
+block_float_decode_vector (guint bits, guint32 exponent, const guint32 *mantissas, guint n,
+                           float *out)
 {
   const float unit = ldexpf (1, (int) exponent - BLOCK_FLOAT_EXPONENT_BIAS);
   const guint32 sign = 1u << (bits - 1);
@@ -255,8 +261,8 @@ block_float_round (guint bits, int exponent, const float *x, guint n, guint32 *m
 
 /* The smallest exponent that does not clip, ceil(log2(max|x| / (2^(bits-1) - 1/2))), and the one below: the better of the two. */
 static void
-block_float_encode_vector (guint bits, const AfpMetric *metric, gsize vector, const float *x, guint n, guint32 *exponent,
-                           guint32 *mantissas)
+block_float_encode_vector (guint bits, const AfpMetric *metric, gsize vector, const float *x,
+                           guint n, guint32 *exponent, guint32 *mantissas)
 {
   guint32 trial[BLOCK_FLOAT_MAX_VECTOR];
   float decoded[BLOCK_FLOAT_MAX_VECTOR], peak = 0, best = INFINITY;
@@ -269,8 +275,9 @@ block_float_encode_vector (guint bits, const AfpMetric *metric, gsize vector, co
     const guint32 code = (guint32) (e + BLOCK_FLOAT_EXPONENT_BIAS);
     block_float_round (bits, e, x, n, trial);
     block_float_decode_vector (bits, code, trial, n, decoded);
-    const float error =
-      metric->kind == AFP_METRIC_NONE ? afp_squared_error (x, decoded, n) : afp_metric_error (metric, vector, x, decoded);
+    const float error = metric->kind == AFP_METRIC_NONE
+                            ? afp_squared_error (x, decoded, n)
+                            : afp_metric_error (metric, vector, x, decoded);
     if (error < best || e == CLAMP (fit, -8, 7)) {
       best = error;
       *exponent = code;
@@ -288,14 +295,16 @@ block_float_encode (AfpCodec *codec, gpointer state, AfpBlock *block, GError **e
 
   for (gsize i = 0; i < n * length; i++)
     if (!isfinite (block->values[i])) {
-      g_set_error_literal (error, AFP_ERROR, AFP_ERROR_CODEC, "block-float cannot store NaN or an infinity");
+      g_set_error_literal (error, AFP_ERROR, AFP_ERROR_CODEC,
+                           "block-float cannot store NaN or an infinity");
       return FALSE;
     }
-  guint32 *exponents = block->planes[BLOCK_FLOAT_EXPONENTS].codes, *mantissas = block->planes[BLOCK_FLOAT_MANTISSAS].codes;
+  guint32 *exponents = block->planes[BLOCK_FLOAT_EXPONENTS].codes,
+          *mantissas = block->planes[BLOCK_FLOAT_MANTISSAS].codes;
 
   for (gsize v = 0; v < n; v++)
-    block_float_encode_vector (self->mantissa_bits, &block->metric, v, block->values + v * length, length, &exponents[v],
-                               mantissas + v * length);
+    block_float_encode_vector (self->mantissa_bits, &block->metric, v, block->values + v * length,
+                               length, &exponents[v], mantissas + v * length);
   return TRUE;
 }
 
@@ -308,17 +317,20 @@ block_float_decode (AfpCodec *codec, gpointer state, AfpBlock *block, GError **e
 
   for (gsize v = 0; v < n; v++)
     block_float_decode_vector (self->mantissa_bits, block->planes[BLOCK_FLOAT_EXPONENTS].codes[v],
-                               block->planes[BLOCK_FLOAT_MANTISSAS].codes + v * length, length, block->values + v * length);
+                               block->planes[BLOCK_FLOAT_MANTISSAS].codes + v * length, length,
+                               block->values + v * length);
   return TRUE;
 }
 
 static void
 afp_block_float_class_init (AfpBlockFloatClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), block_float_properties, G_N_ELEMENTS (block_float_properties), 0);
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass),
-                                 "Stores vectors as mantissas with a shared 4-bit exponent, 2^-8 to 2^7",
-                                 "load location=model.safetensors ! seedlm ! block-float mantissa-bits=3 planes=coeffs ! null");
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), block_float_properties,
+                                    G_N_ELEMENTS (block_float_properties), 0);
+  afp_element_class_set_details (
+      AFP_ELEMENT_CLASS (klass),
+      "Stores vectors as mantissas with a shared 4-bit exponent, 2^-8 to 2^7",
+      "load location=model.safetensors ! seedlm ! block-float mantissa-bits=3 planes=coeffs ! null");
   klass->default_planes = AFP_KINDS (AFP_KIND_COEFFS);
   klass->describe = block_float_describe;
   klass->encode_block = block_float_encode;

@@ -46,6 +46,7 @@ afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols)
   copy->input.cols = cols;
   copy->quantum = layout->quantum;
   copy->flat = layout->flat;
+  copy->open_loop = layout->open_loop;
   for (guint i = 0; i < layout->children->len; i++) {
     AfpPlaneDesc child = g_array_index (layout->children, AfpPlaneDesc, i);
     if (child.scope == AFP_SCOPE_BLOCK) {
@@ -97,6 +98,17 @@ afp_layout_set_flat (AfpLayout *layout, gboolean flat)
   layout->flat = flat;
 }
 
+/**
+ * afp_layout_set_open_loop:
+ * @layout: a layout in the making
+ * @why: a string literal: why the codec cannot choose codes vector by vector, wherever they lie
+ */
+void
+afp_layout_set_open_loop (AfpLayout *layout, const char *why)
+{
+  layout->open_loop = why;
+}
+
 guint
 afp_layout_get_quantum (const AfpLayout *layout)
 {
@@ -143,7 +155,9 @@ add_child (AfpLayout *layout, const AfpPlaneDesc *desc)
 
   child.name = g_intern_string (desc->name);
   if (!child.fallback && afp_plane_desc_is_float (desc))
-    child.fallback = desc->kind == AFP_KIND_COEFFS ? "block-float" : desc->kind == AFP_KIND_RESIDUAL ? "drop" : "f16";
+    child.fallback = desc->kind == AFP_KIND_COEFFS     ? "block-float"
+                     : desc->kind == AFP_KIND_RESIDUAL ? "drop"
+                                                       : "f16";
   g_array_append_val (layout->children, child);
   return layout->children->len - 1;
 }
@@ -181,9 +195,11 @@ afp_layout_add_code (AfpLayout *layout, const char *name, guint per_quantum, gui
  * Returns: index of the new child: a float plane that follows rows and columns of the input
  */
 guint
-afp_layout_add_float (AfpLayout *layout, const char *name, AfpPlaneKind kind, guint per_quantum, guint vector)
+afp_layout_add_float (AfpLayout *layout, const char *name, AfpPlaneKind kind, guint per_quantum,
+                      guint vector)
 {
-  g_return_val_if_fail (kind < AFP_KIND_CODE && per_quantum > 0 && (vector == 0 || per_quantum % vector == 0), 0);
+  g_return_val_if_fail (
+      kind < AFP_KIND_CODE && per_quantum > 0 && (vector == 0 || per_quantum % vector == 0), 0);
   return add_child (layout, &(AfpPlaneDesc){ .name = name,
                                              .kind = kind,
                                              .scope = AFP_SCOPE_BLOCK,
@@ -206,8 +222,12 @@ guint
 afp_layout_add_tensor_code (AfpLayout *layout, const char *name, guint64 n, guint bits)
 {
   g_return_val_if_fail (bits >= 1 && bits <= 32, 0);
-  return add_child (
-    layout, &(AfpPlaneDesc){ .name = name, .kind = AFP_KIND_CODE, .scope = AFP_SCOPE_TENSOR, .rows = 1, .cols = n, .bits = bits });
+  return add_child (layout, &(AfpPlaneDesc){ .name = name,
+                                             .kind = AFP_KIND_CODE,
+                                             .scope = AFP_SCOPE_TENSOR,
+                                             .rows = 1,
+                                             .cols = n,
+                                             .bits = bits });
 }
 
 /**
@@ -222,12 +242,16 @@ afp_layout_add_tensor_code (AfpLayout *layout, const char *name, guint64 n, guin
  * Returns: index of the new child: a float plane of the input as a whole (codebook, scale)
  */
 guint
-afp_layout_add_tensor_float (AfpLayout *layout, const char *name, AfpPlaneKind kind, guint64 rows, guint64 cols, guint vector)
+afp_layout_add_tensor_float (AfpLayout *layout, const char *name, AfpPlaneKind kind, guint64 rows,
+                             guint64 cols, guint vector)
 {
   g_return_val_if_fail (kind < AFP_KIND_CODE && (vector == 0 || cols % vector == 0), 0);
-  return add_child (
-    layout,
-    &(AfpPlaneDesc){ .name = name, .kind = kind, .scope = AFP_SCOPE_TENSOR, .rows = rows, .cols = cols, .vector = vector });
+  return add_child (layout, &(AfpPlaneDesc){ .name = name,
+                                             .kind = kind,
+                                             .scope = AFP_SCOPE_TENSOR,
+                                             .rows = rows,
+                                             .cols = cols,
+                                             .vector = vector });
 }
 
 /**
@@ -242,9 +266,11 @@ guint
 afp_layout_add_row_float (AfpLayout *layout, const char *name, AfpPlaneKind kind)
 {
   g_return_val_if_fail (kind < AFP_KIND_CODE, 0);
-  return add_child (
-    layout,
-    &(AfpPlaneDesc){ .name = name, .kind = kind, .scope = AFP_SCOPE_ROW, .rows = 1, .cols = afp_layout_get_rows (layout) });
+  return add_child (layout, &(AfpPlaneDesc){ .name = name,
+                                             .kind = kind,
+                                             .scope = AFP_SCOPE_ROW,
+                                             .rows = 1,
+                                             .cols = afp_layout_get_rows (layout) });
 }
 
 void
@@ -257,7 +283,8 @@ afp_layout_set_fallback (AfpLayout *layout, guint child, const char *fallback)
 void
 afp_layout_set_metric (AfpLayout *layout, guint child, AfpMetricKind metric)
 {
-  g_return_if_fail (child < layout->children->len && g_array_index (layout->children, AfpPlaneDesc, child).vector > 0);
+  g_return_if_fail (child < layout->children->len &&
+                    g_array_index (layout->children, AfpPlaneDesc, child).vector > 0);
   g_array_index (layout->children, AfpPlaneDesc, child).metric = metric;
 }
 
@@ -316,7 +343,8 @@ afp_layout_get_params (const AfpLayout *layout)
 {
   GString *text = g_string_new (NULL);
   gsize n;
-  g_autofree const AfpProperty **properties = afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (layout->codec), &n);
+  g_autofree const AfpProperty **properties =
+      afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (layout->codec), &n);
 
   for (gsize i = 0; i < n; i++) {
     const char *name = properties[i]->name;
@@ -324,7 +352,8 @@ afp_layout_get_params (const AfpLayout *layout)
       continue;
     const char *resolved = resolved_param (layout, name);
     g_autofree char *value =
-      resolved ? g_strdup (resolved) : afp_element_get_property_text (AFP_ELEMENT (layout->codec), name);
+        resolved ? g_strdup (resolved)
+                 : afp_element_get_property_text (AFP_ELEMENT (layout->codec), name);
     g_string_append_printf (text, "%s%s=%s", text->len ? "," : "", name, value ? value : "");
   }
   return g_string_free (text, FALSE);
@@ -350,7 +379,8 @@ check_size (AfpCodec *codec, const char *name, guint64 rows, guint64 cols, GErro
 static gboolean
 check_sizes (AfpCodec *codec, const AfpLayout *layout, GError **error)
 {
-  if (!check_size (codec, layout->input.name, afp_layout_get_rows (layout), afp_layout_get_padded_cols (layout), error))
+  if (!check_size (codec, layout->input.name, afp_layout_get_rows (layout),
+                   afp_layout_get_padded_cols (layout), error))
     return FALSE;
   for (guint i = 0; i < layout->children->len; i++) {
     const AfpPlaneDesc *child = &g_array_index (layout->children, AfpPlaneDesc, i);

@@ -26,7 +26,8 @@ struct _AfpMatrix {
  * Returns: (transfer full): a matrix that is read on demand
  */
 AfpMatrix *
-afp_matrix_new (guint64 rows, guint64 cols, AfpMatrixRead read, gpointer user_data, GDestroyNotify destroy)
+afp_matrix_new (guint64 rows, guint64 cols, AfpMatrixRead read, gpointer user_data,
+                GDestroyNotify destroy)
 {
   AfpMatrix *matrix = g_new0 (AfpMatrix, 1);
 
@@ -81,9 +82,11 @@ afp_matrix_get_cols (const AfpMatrix *matrix)
  * Returns: %FALSE if the planes behind the matrix are damaged
  */
 gboolean
-afp_matrix_read (AfpMatrix *matrix, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error)
+afp_matrix_read (AfpMatrix *matrix, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols,
+                 float *out, GError **error)
 {
-  g_return_val_if_fail (row <= matrix->rows && n_rows <= matrix->rows - row && col <= matrix->cols, FALSE);
+  g_return_val_if_fail (row <= matrix->rows && n_rows <= matrix->rows - row && col <= matrix->cols,
+                        FALSE);
 
   guint64 inside = MIN (n_cols, matrix->cols - col);
   if (n_rows == 0 || n_cols == 0)
@@ -120,7 +123,8 @@ dense_free (gpointer user_data)
 }
 
 static gboolean
-dense_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error)
+dense_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols,
+            float *out, GError **error)
 {
   const Dense *dense = user_data;
 
@@ -168,17 +172,20 @@ raw_free (gpointer user_data)
 }
 
 static gboolean
-raw_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error)
+raw_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out,
+          GError **error)
 {
   const Raw *raw = user_data;
   const AfpDType dtype = afp_spec_get_dtype (raw->spec);
   const gsize size = afp_dtype_size (dtype);
-  const gboolean transposed = afp_spec_get_rank (raw->spec) >= 2 && afp_spec_get_view (raw->spec)->input_first;
+  const gboolean transposed =
+      afp_spec_get_rank (raw->spec) >= 2 && afp_spec_get_view (raw->spec)->input_first;
 
   if (!transposed) {
     const guint64 cols = afp_spec_get_cols (raw->spec);
     for (guint64 r = 0; r < n_rows; r++)
-      afp_dtype_to_f32 (dtype, raw->data + ((row + r) * cols + col) * size, 1, out + r * n_cols, n_cols);
+      afp_dtype_to_f32 (dtype, raw->data + ((row + r) * cols + col) * size, 1, out + r * n_cols,
+                        n_cols);
     return TRUE;
   }
   const guint64 rows = afp_spec_get_rows (raw->spec);
@@ -211,7 +218,8 @@ afp_matrix_new_raw (AfpSpec *spec, GBytes *raw)
   self->spec = afp_spec_ref (spec);
   self->bytes = g_bytes_ref (raw);
   self->data = g_bytes_get_data (raw, NULL);
-  return afp_matrix_new (afp_spec_get_rows (spec), afp_spec_get_cols (spec), raw_read, self, raw_free);
+  return afp_matrix_new (afp_spec_get_rows (spec), afp_spec_get_cols (spec), raw_read, self,
+                         raw_free);
 }
 
 /* --- the same elements in other rows -------------------------------------------------------------------------- */
@@ -253,7 +261,8 @@ read_linear (AfpMatrix *matrix, guint64 first, guint64 n, float *out, GError **e
 }
 
 static gboolean
-reshaped_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error)
+reshaped_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols,
+               float *out, GError **error)
 {
   const Reshaped *self = user_data;
 
@@ -336,19 +345,21 @@ raw_tile (gsize index, gpointer user_data, GError **error)
   WholeJob *job = user_data;
   const AfpTile tile = afp_tiles_get (&job->tiles, index);
   const gsize size = afp_dtype_size (job->dtype);
-  const gboolean transposed = afp_spec_get_rank (job->spec) >= 2 && afp_spec_get_view (job->spec)->input_first;
-  g_autofree float *values = g_new (float, tile.n_rows * tile.n_cols);
+  const gboolean transposed =
+      afp_spec_get_rank (job->spec) >= 2 && afp_spec_get_view (job->spec)->input_first;
+  g_autofree float *values = g_new (float, tile.n_rows *tile.n_cols);
 
   if (!afp_matrix_read (job->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols, values, error))
     return FALSE;
   for (guint64 r = 0; r < tile.n_rows; r++) {
     const guint64 row = tile.row + r;
     if (transposed)
-      afp_dtype_from_f32 (job->dtype, values + r * tile.n_cols, job->raw + (tile.col * job->matrix->rows + row) * size,
-                          job->matrix->rows, tile.n_cols);
-    else
-      afp_dtype_from_f32 (job->dtype, values + r * tile.n_cols, job->raw + (row * job->matrix->cols + tile.col) * size, 1,
+      afp_dtype_from_f32 (job->dtype, values + r * tile.n_cols,
+                          job->raw + (tile.col * job->matrix->rows + row) * size, job->matrix->rows,
                           tile.n_cols);
+    else
+      afp_dtype_from_f32 (job->dtype, values + r * tile.n_cols,
+                          job->raw + (row * job->matrix->cols + tile.col) * size, 1, tile.n_cols);
   }
   return TRUE;
 }
@@ -366,7 +377,8 @@ raw_tile (gsize index, gpointer user_data, GError **error)
 GBytes *
 afp_matrix_to_raw (AfpMatrix *matrix, AfpSpec *spec, AfpDType dtype, AfpPool *pool, GError **error)
 {
-  g_return_val_if_fail (matrix->rows == afp_spec_get_rows (spec) && matrix->cols == afp_spec_get_cols (spec), NULL);
+  g_return_val_if_fail (
+      matrix->rows == afp_spec_get_rows (spec) && matrix->cols == afp_spec_get_cols (spec), NULL);
 
   WholeJob job = { .matrix = matrix, .spec = spec, .dtype = dtype };
   const gsize n_bytes = afp_spec_get_n_elements (spec) * afp_dtype_size (dtype);

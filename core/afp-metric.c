@@ -27,10 +27,14 @@ gsize
 afp_metric_stride (AfpMetricKind kind, guint length)
 {
   switch (kind) {
-  case AFP_METRIC_NONE: return 0;
-  case AFP_METRIC_SCALAR: return 1;
-  case AFP_METRIC_DIAGONAL: return length;
-  case AFP_METRIC_MATRIX: return (gsize) length * length;
+  case AFP_METRIC_NONE:
+    return 0;
+  case AFP_METRIC_SCALAR:
+    return 1;
+  case AFP_METRIC_DIAGONAL:
+    return length;
+  case AFP_METRIC_MATRIX:
+    return (gsize) length * length;
   }
   g_return_val_if_reached (0);
 }
@@ -71,8 +75,10 @@ afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const f
   float sum = 0;
 
   switch (metric->kind) {
-  case AFP_METRIC_NONE: return afp_squared_error (x, y, n);
-  case AFP_METRIC_SCALAR: return g[0] * afp_squared_error (x, y, n);
+  case AFP_METRIC_NONE:
+    return afp_squared_error (x, y, n);
+  case AFP_METRIC_SCALAR:
+    return g[0] * afp_squared_error (x, y, n);
   case AFP_METRIC_DIAGONAL:
     for (guint i = 0; i < n; i++)
       sum += g[i] * (x[i] - y[i]) * (x[i] - y[i]);

@@ -14,7 +14,12 @@ G_BEGIN_DECLS
  *
  * How the error of a vector of a float plane counts: (x - y)^T G (x - y).
  */
-typedef enum { AFP_METRIC_NONE, AFP_METRIC_SCALAR, AFP_METRIC_DIAGONAL, AFP_METRIC_MATRIX } AfpMetricKind;
+typedef enum {
+  AFP_METRIC_NONE,
+  AFP_METRIC_SCALAR,
+  AFP_METRIC_DIAGONAL,
+  AFP_METRIC_MATRIX
+} AfpMetricKind;
 
 /**
  * AfpMetric:
@@ -30,8 +35,10 @@ typedef struct {
   const float *data;
 } AfpMetric;
 
-AFP_API gsize afp_metric_stride (AfpMetricKind kind, guint length); /* floats per vector: 0, 1, L, L*L */
-AFP_API float afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const float *y);
+AFP_API gsize afp_metric_stride (AfpMetricKind kind,
+                                 guint length); /* floats per vector: 0, 1, L, L*L */
+AFP_API float
+afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const float *y);
 AFP_API float afp_squared_error (const float *x, const float *y, gsize n);
 AFP_API const char *afp_metric_kind_name (AfpMetricKind kind);
 

@@ -14,7 +14,8 @@ afp_packer_child_desc (AfpPacker *self, const AfpPlaneDesc *code)
                          .kind = AFP_KIND_CODE,
                          .scope = AFP_SCOPE_TENSOR,
                          .rows = 1,
-                         .cols = AFP_PACKER_GET_CLASS (self)->bound (self, afp_plane_desc_bytes (code)),
+                         .cols =
+                             AFP_PACKER_GET_CLASS (self)->bound (self, afp_plane_desc_bytes (code)),
                          .bits = 8,
                          .bound = TRUE };
 }
@@ -25,18 +26,22 @@ afp_packer_unpack_plane (AfpPlane *plane, GError **error)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
   AfpTransform *element =
-    afp_codec_find (afp_plane_get_codec (plane), afp_plane_get_codec_version (plane), afp_plane_get_params (plane), error);
+      afp_codec_find (afp_plane_get_codec (plane), afp_plane_get_codec_version (plane),
+                      afp_plane_get_params (plane), error);
 
   if (!element)
     return NULL;
-  GBytes *packed = afp_plane_get_n_children (plane) == 1 ? afp_plane_get_data (afp_plane_get_child (plane, 0)) : NULL;
+  GBytes *packed = afp_plane_get_n_children (plane) == 1
+                       ? afp_plane_get_data (afp_plane_get_child (plane, 0))
+                       : NULL;
   if (!AFP_IS_PACKER (element) || !packed) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "plane '%s': codec '%s' is no lossless coder, or its bytes are missing",
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "plane '%s': codec '%s' is no lossless coder, or its bytes are missing",
                  desc->name, afp_plane_get_codec (plane));
     return NULL;
   }
-  GBytes *codes = AFP_PACKER_GET_CLASS (element)->unpack (AFP_PACKER (element), packed, afp_plane_desc_bytes (desc),
-                                                          desc->bits, error);
+  GBytes *codes = AFP_PACKER_GET_CLASS (element)->unpack (
+      AFP_PACKER (element), packed, afp_plane_desc_bytes (desc), desc->bits, error);
   if (!codes)
     g_prefix_error (error, "plane '%s': ", desc->name);
   return codes;
@@ -48,7 +53,8 @@ packer_params (AfpPacker *self)
   AfpElement *element = AFP_ELEMENT (self);
   GString *text = g_string_new (NULL);
   gsize n;
-  g_autofree const AfpProperty **properties = afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (self), &n);
+  g_autofree const AfpProperty **properties =
+      afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (self), &n);
 
   for (gsize i = 0; i < n; i++) {
     if (!(properties[i]->flags & AFP_PROPERTY_FORMAT))
@@ -67,15 +73,16 @@ pack_code_plane (AfpPacker *self, AfpPlane *plane, GError **error)
   g_autoptr (GBytes) packed = NULL;
 
   if (afp_plane_get_data (plane)) {
-    packed = AFP_PACKER_GET_CLASS (self)->pack (self, afp_plane_get_data (plane), desc->bits, error);
+    packed =
+        AFP_PACKER_GET_CLASS (self)->pack (self, afp_plane_get_data (plane), desc->bits, error);
     if (!packed)
       return NULL;
     child_desc.cols = g_bytes_get_size (packed);
   }
   g_autoptr (AfpPlane) child = afp_plane_new_code (&child_desc, packed);
   g_autofree char *params = packer_params (self);
-  return afp_plane_new_coded (desc, afp_element_get_factory_name (AFP_ELEMENT (self)), AFP_PACKER_GET_CLASS (self)->version,
-                              params, 1, &child);
+  return afp_plane_new_coded (desc, afp_element_get_factory_name (AFP_ELEMENT (self)),
+                              AFP_PACKER_GET_CLASS (self)->version, params, 1, &child);
 }
 
 typedef struct {
@@ -113,7 +120,8 @@ pack_under (PackJob *job, AfpPlane *plane, const char *path, GError **error)
   AfpPad *src = afp_transform_get_src (AFP_TRANSFORM (job->self));
 
   if (desc->kind == AFP_KIND_CODE)
-    return afp_plane_get_codec (plane) ? afp_plane_ref (plane) : pack_code_plane (job->self, plane, error);
+    return afp_plane_get_codec (plane) ? afp_plane_ref (plane)
+                                       : pack_code_plane (job->self, plane, error);
   if (afp_plane_get_codec (plane))
     return pack_children (job, plane, path, error);
   if (afp_plane_desc_is_array (desc))

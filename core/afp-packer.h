@@ -6,7 +6,8 @@
 G_BEGIN_DECLS
 
 #define AFP_TYPE_PACKER (afp_packer_get_type ())
-AFP_API G_DECLARE_DERIVABLE_TYPE (AfpPacker, afp_packer, AFP, PACKER, AfpTransform)
+AFP_API
+G_DECLARE_DERIVABLE_TYPE (AfpPacker, afp_packer, AFP, PACKER, AfpTransform)
 
 /**
  * AfpPackerClass:

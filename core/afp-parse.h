@@ -23,7 +23,7 @@ typedef enum { AFP_AST_ELEMENT, AFP_AST_ASSERTION, AFP_AST_REFERENCE } AfpAstTyp
 typedef struct {
   char *name;
   char *value;
-  gsize name_column;  /* bytes from the start of the text, 0-based */
+  gsize name_column; /* bytes from the start of the text, 0-based */
   gsize value_column;
 } AfpAstProperty;
 
@@ -47,7 +47,8 @@ typedef struct {
 AFP_API AfpAst *afp_parse (const char *text, GHashTable *variables, GError **error);
 AFP_API void afp_ast_free (AfpAst *ast);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpAst, afp_ast_free)
-AFP_API char *afp_ast_to_string (const AfpAst *ast); /* canonical text, parses back to the same tree */
+AFP_API char *
+afp_ast_to_string (const AfpAst *ast); /* canonical text, parses back to the same tree */
 /* Appends "\n  <line>\n  <spaces>^" for the column to the message of @error; used for every error that has a place in the text. */
 AFP_API void afp_error_add_caret (GError *error, const char *text, gsize column);
 /* Joins arguments by blanks, as gst-launch does. */

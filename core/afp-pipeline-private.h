@@ -27,12 +27,12 @@ typedef struct {
   guint64 bytes_in, bytes_out;
   gsize n_in, n_out;
   gsize planned_in;
-  gconstpointer root;  /* of the tensor that it works on; only compared */
-  gboolean changed;    /* it handed on other planes than it got */
-  gboolean counted;    /* a sink whose tensors are the progress of the run */
+  gconstpointer root; /* of the tensor that it works on; only compared */
+  gboolean changed;   /* it handed on other planes than it got */
+  gboolean counted;   /* a sink whose tensors are the progress of the run */
   gboolean started;
   gboolean published;
-  gboolean complete;   /* a sink that got all that was planned */
+  gboolean complete;          /* a sink that got all that was planned */
   JsonNode *metrics, *output; /* kept when the run ended; may be NULL */
 } AfpStage;
 
@@ -55,7 +55,8 @@ struct _AfpLink {
   AfpQueue *queue; /* while running, before sinks */
   gboolean first;  /* of the branches of @from: counts what leaves it */
 };
-AfpLink *afp_link_new (AfpStage *from, AfpPad *from_pad, AfpStage *to, AfpPad *to_pad, GError **error);
+AfpLink *
+afp_link_new (AfpStage *from, AfpPad *from_pad, AfpStage *to, AfpPad *to_pad, GError **error);
 /* With the queue passed: by the thread of the sink. */
 gboolean afp_link_deliver (AfpLink *self, AfpTensor *tensor, GError **error);
 gboolean afp_link_deliver_finish (AfpLink *self, GError **error);
@@ -65,7 +66,8 @@ void afp_stage_forget_error (void); /* the last error is done with */
 
 /* --- AfpAssert: an assertion, as an element --- */
 #define AFP_TYPE_ASSERT (afp_assert_get_type ())
-AFP_API G_DECLARE_FINAL_TYPE (AfpAssert, afp_assert, AFP, ASSERT, AfpTransform)
+AFP_API
+G_DECLARE_FINAL_TYPE (AfpAssert, afp_assert, AFP, ASSERT, AfpTransform)
 AFP_API void afp_assert_set_place (AfpAssert *self, const char *text, gsize column);
 
 /* --- AfpPipeline --- */
@@ -76,32 +78,33 @@ typedef struct {
 
 struct _AfpPipeline {
   GObject parent_instance;
-  char *text;           /* as typed; may be NULL */
-  GPtrArray *chains;    /* GArray of AfpChainItem: the order of the text */
-  GPtrArray *stages;    /* AfpStage, in the order of the text */
-  GPtrArray *elements;  /* AfpElement, upstream first */
-  GPtrArray *sorted;    /* AfpStage, upstream first (borrowed) */
-  GPtrArray *links;     /* AfpLink */
+  char *text;          /* as typed; may be NULL */
+  GPtrArray *chains;   /* GArray of AfpChainItem: the order of the text */
+  GPtrArray *stages;   /* AfpStage, in the order of the text */
+  GPtrArray *elements; /* AfpElement, upstream first */
+  GPtrArray *sorted;   /* AfpStage, upstream first (borrowed) */
+  GPtrArray *links;    /* AfpLink */
   guint n_threads;
   guint64 max_memory;
   AfpMessageFunc handler;
   gpointer handler_data;
-  GMutex message_lock;  /* one message at a time */
+  GMutex message_lock; /* one message at a time */
   AfpPlan *plan;
-  GError *plan_error;   /* planning failed */
-  GPtrArray *notes;     /* char *: what the sources said */
-  GMutex run_lock;      /* of run */
-  AfpRun *run;          /* while it lasts */
+  GError *plan_error; /* planning failed */
+  GPtrArray *notes;   /* char *: what the sources said */
+  GMutex run_lock;    /* of run */
+  AfpRun *run;        /* while it lasts */
   GCancellable *cancellable;
-  gint cancelled;       /* atomic: by the user */
-  gboolean used;        /* a pipeline runs once */
-  gboolean finished;    /* all went well */
+  gint cancelled;    /* atomic: by the user */
+  gboolean used;     /* a pipeline runs once */
+  gboolean finished; /* all went well */
   double seconds;
 };
 
 gboolean afp_pipeline_build (AfpPipeline *self, const AfpAst *ast, GError **error);
 AfpStage *afp_pipeline_find_stage (AfpPipeline *self, AfpElement *element);
-AfpLink *afp_pipeline_get_link_to (AfpPipeline *self, AfpStage *stage); /* the first; NULL for a source */
+AfpLink *
+afp_pipeline_get_link_to (AfpPipeline *self, AfpStage *stage); /* the first; NULL for a source */
 void afp_pipeline_add_caret (AfpPipeline *self, GError *error, gsize column);
 void afp_pipeline_post (AfpPipeline *self, AfpMessage *message); /* (transfer full) */
 guint64 afp_pipeline_get_budget (AfpPipeline *self);

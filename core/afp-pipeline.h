@@ -9,23 +9,32 @@
 G_BEGIN_DECLS
 
 #define AFP_TYPE_PIPELINE (afp_pipeline_get_type ())
-AFP_API G_DECLARE_FINAL_TYPE (AfpPipeline, afp_pipeline, AFP, PIPELINE, GObject)
+AFP_API
+G_DECLARE_FINAL_TYPE (AfpPipeline, afp_pipeline, AFP, PIPELINE, GObject)
 
 /* Builds the elements of the tree, sets properties, links. Errors carry a caret into the text. */
 AFP_API AfpPipeline *afp_pipeline_new_from_ast (const AfpAst *ast, GError **error);
 AFP_API AfpPipeline *afp_pipeline_new_from_text (const char *text, GError **error);
 
-AFP_API void afp_pipeline_set_threads (AfpPipeline *self, guint n_threads);  /* 0: one per processor */
-AFP_API void afp_pipeline_set_max_memory (AfpPipeline *self, guint64 bytes); /* 0: most of what the machine or cgroup has */
-AFP_API void afp_pipeline_set_handler (AfpPipeline *self, AfpMessageFunc handler, gpointer user_data);
-AFP_API GPtrArray *afp_pipeline_get_elements (AfpPipeline *self); /* (transfer none) (element-type AfpElement), upstream first */
-AFP_API char *afp_pipeline_get_canonical_text (AfpPipeline *self, gboolean with_files); /* resolved, defaults left out */
+AFP_API void
+afp_pipeline_set_threads (AfpPipeline *self, guint n_threads); /* 0: one per processor */
+AFP_API void
+afp_pipeline_set_max_memory (AfpPipeline *self,
+                             guint64 bytes); /* 0: most of what the machine or cgroup has */
+AFP_API void
+afp_pipeline_set_handler (AfpPipeline *self, AfpMessageFunc handler, gpointer user_data);
+AFP_API GPtrArray *afp_pipeline_get_elements (
+    AfpPipeline *self); /* (transfer none) (element-type AfpElement), upstream first */
+AFP_API char *
+afp_pipeline_get_canonical_text (AfpPipeline *self,
+                                 gboolean with_files); /* resolved, defaults left out */
 
 /* Opens sources, folds every tensor through every stage. All errors at once: the first is @error, the others follow in its text. */
 AFP_API AfpPlan *afp_pipeline_plan (AfpPipeline *self, GError **error); /* (transfer none) */
 /* Plans if needed, runs to the end, publishes. */
 AFP_API gboolean afp_pipeline_run (AfpPipeline *self, GError **error);
-AFP_API void afp_pipeline_cancel (AfpPipeline *self); /* from any thread or a signal handler's main loop */
+AFP_API void
+afp_pipeline_cancel (AfpPipeline *self); /* from any thread or a signal handler's main loop */
 /* The report as a JSON object; after a run, or after a failure (then with "error"). (transfer full). @error: (nullable): how the run ended */
 AFP_API JsonNode *afp_pipeline_get_report (AfpPipeline *self, const GError *error);
 

@@ -52,15 +52,17 @@ typedef struct {
 
 struct _AfpPlan {
   gint ref_count;
-  guint64 n_tensors;   /* of the sources */
-  GPtrArray *stages;   /* AfpPlanStage */
-  GPtrArray *outputs;  /* AfpPlanOutput */
-  GHashTable *memory;  /* tensor name -> guint64 *, the largest note */
-  GPtrArray *names;    /* keys of memory, in the order of their first note */
-  GPtrArray *errors;   /* GError */
+  guint64 n_tensors;  /* of the sources */
+  GPtrArray *stages;  /* AfpPlanStage */
+  GPtrArray *outputs; /* AfpPlanOutput */
+  GHashTable *memory; /* tensor name -> guint64 *, the largest note */
+  GPtrArray *names;   /* keys of memory, in the order of their first note */
+  GPtrArray *errors;  /* GError */
 };
 
-AfpPlanStage *afp_plan_add_stage (AfpPlan *plan, AfpElement *element); /* finds or makes it: the order of stages is the order of these calls */
+AfpPlanStage *afp_plan_add_stage (
+    AfpPlan *plan,
+    AfpElement *element); /* finds or makes it: the order of stages is the order of these calls */
 AfpPlanStage *afp_plan_find_stage (AfpPlan *plan, AfpElement *element);
 AfpPlanOutput *afp_plan_find_output (AfpPlan *plan, AfpElement *sink);
 /* The largest working memory of one tensor, and whose. */

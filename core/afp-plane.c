@@ -106,8 +106,8 @@ afp_plane_unref (AfpPlane *plane)
 AfpPlane *
 afp_plane_new_raw (AfpSpec *spec, GBytes *raw)
 {
-  const gboolean takeable = afp_dtype_is_real (afp_spec_get_dtype (spec)) && afp_spec_get_n_elements (spec) > 0 &&
-                            afp_spec_get_rank (spec) > 0;
+  const gboolean takeable = afp_dtype_is_real (afp_spec_get_dtype (spec)) &&
+                            afp_spec_get_n_elements (spec) > 0 && afp_spec_get_rank (spec) > 0;
   const AfpPlaneDesc desc = {
     .name = "weight",
     .kind = takeable ? AFP_KIND_WEIGHT : AFP_KIND_RAW,
@@ -133,7 +133,9 @@ AfpPlane *
 afp_plane_new_code (const AfpPlaneDesc *desc, GBytes *packed)
 {
   g_return_val_if_fail (desc->kind == AFP_KIND_CODE, NULL);
-  g_return_val_if_fail (packed == NULL || desc->bound || g_bytes_get_size (packed) == afp_plane_desc_bytes (desc), NULL);
+  g_return_val_if_fail (packed == NULL || desc->bound ||
+                            g_bytes_get_size (packed) == afp_plane_desc_bytes (desc),
+                        NULL);
 
   AfpPlane *plane = plane_new (desc);
   plane->data = packed ? g_bytes_ref (packed) : NULL;
@@ -152,7 +154,8 @@ AfpPlane *
 afp_plane_new_float (const AfpPlaneDesc *desc, GBytes *f32, AfpPlane *frozen)
 {
   g_return_val_if_fail (afp_plane_desc_is_float (desc), NULL);
-  g_return_val_if_fail (f32 == NULL || g_bytes_get_size (f32) == desc->rows * desc->cols * sizeof (float), NULL);
+  g_return_val_if_fail (
+      f32 == NULL || g_bytes_get_size (f32) == desc->rows * desc->cols * sizeof (float), NULL);
 
   AfpPlane *plane = plane_new (desc);
   plane->data = f32 ? g_bytes_ref (f32) : NULL;
@@ -172,8 +175,8 @@ afp_plane_new_float (const AfpPlaneDesc *desc, GBytes *f32, AfpPlane *frozen)
  * Returns: (transfer full): the inner node of a tree
  */
 AfpPlane *
-afp_plane_new_coded (const AfpPlaneDesc *desc, const char *codec, guint version, const char *params, guint n_children,
-                     AfpPlane *const *children)
+afp_plane_new_coded (const AfpPlaneDesc *desc, const char *codec, guint version, const char *params,
+                     guint n_children, AfpPlane *const *children)
 {
   AfpPlane *plane = plane_new (desc);
 
@@ -199,8 +202,8 @@ afp_plane_replace_child (AfpPlane *plane, guint index, AfpPlane *child)
 {
   g_return_val_if_fail (plane->children && index < plane->children->len, NULL);
 
-  AfpPlane *copy = afp_plane_new_coded (&plane->desc, plane->codec, plane->version, plane->params, plane->children->len,
-                                        (AfpPlane **) plane->children->pdata);
+  AfpPlane *copy = afp_plane_new_coded (&plane->desc, plane->codec, plane->version, plane->params,
+                                        plane->children->len, (AfpPlane **) plane->children->pdata);
   afp_plane_unref (copy->children->pdata[index]);
   copy->children->pdata[index] = afp_plane_ref (child);
   copy->maker = plane->maker ? g_object_ref (plane->maker) : NULL;
@@ -305,8 +308,9 @@ afp_plane_get_codes (AfpPlane *plane, GError **error)
     return NULL;
   if (!plane->desc.bound && g_bytes_get_size (codes) != expected) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                 "plane '%s' is damaged: %" G_GSIZE_FORMAT " bytes where %" G_GUINT64_FORMAT " are needed", plane->desc.name,
-                 g_bytes_get_size (codes), expected);
+                 "plane '%s' is damaged: %" G_GSIZE_FORMAT " bytes where %" G_GUINT64_FORMAT
+                 " are needed",
+                 plane->desc.name, g_bytes_get_size (codes), expected);
     return NULL;
   }
   return g_steal_pointer (&codes);
@@ -327,13 +331,15 @@ afp_plane_open (AfpPlane *plane, AfpSpec *spec, GError **error)
 {
   if (plane->codec && plane->desc.kind != AFP_KIND_CODE)
     return afp_decoder_open (plane, error);
-  if (plane->desc.kind == AFP_KIND_WEIGHT && afp_plane_desc_is_array (&plane->desc) && plane->data && spec)
+  if (plane->desc.kind == AFP_KIND_WEIGHT && afp_plane_desc_is_array (&plane->desc) &&
+      plane->data && spec)
     return afp_matrix_new_raw (spec, plane->data);
   if (afp_plane_desc_is_float (&plane->desc) && plane->data)
     return afp_matrix_new_dense (plane->desc.rows, plane->desc.cols, plane->data);
   if (plane->frozen)
     return afp_plane_open (plane->frozen, spec, error);
-  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "plane '%s' (%s) holds no numbers that can be read", plane->desc.name,
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+               "plane '%s' (%s) holds no numbers that can be read", plane->desc.name,
                afp_plane_kind_name (plane->desc.kind));
   return NULL;
 }

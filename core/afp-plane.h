@@ -69,7 +69,8 @@ typedef struct {
 } AfpPlaneDesc;
 
 AFP_API const char *afp_plane_kind_name (AfpPlaneKind kind);
-AFP_API guint64 afp_plane_desc_bytes (const AfpPlaneDesc *desc); /* packed bytes of a code plane (worst case if bound) */
+AFP_API guint64 afp_plane_desc_bytes (
+    const AfpPlaneDesc *desc); /* packed bytes of a code plane (worst case if bound) */
 AFP_API gboolean afp_plane_desc_is_float (const AfpPlaneDesc *desc);
 
 /*
@@ -88,11 +89,16 @@ AFP_API AfpPlane *afp_plane_ref (AfpPlane *plane);
 AFP_API void afp_plane_unref (AfpPlane *plane);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpPlane, afp_plane_unref)
 
-AFP_API AfpPlane *afp_plane_new_raw (AfpSpec *spec, GBytes *raw); /* kind WEIGHT if codecs can take it, else RAW; raw NULL: planned */
+AFP_API AfpPlane *afp_plane_new_raw (
+    AfpSpec *spec,
+    GBytes *raw); /* kind WEIGHT if codecs can take it, else RAW; raw NULL: planned */
 AFP_API AfpPlane *afp_plane_new_code (const AfpPlaneDesc *desc, GBytes *packed); /* NULL: planned */
-AFP_API AfpPlane *afp_plane_new_float (const AfpPlaneDesc *desc, GBytes *f32, AfpPlane *frozen); /* either may be NULL */
+AFP_API AfpPlane *afp_plane_new_float (const AfpPlaneDesc *desc, GBytes *f32,
+                                       AfpPlane *frozen); /* either may be NULL */
 /* @children: one for each child of the codec's layout, in its order. @version: codec version. @params: "a=1,b=2" */
-AFP_API AfpPlane *afp_plane_new_coded (const AfpPlaneDesc *desc, const char *codec, guint version, const char *params, guint n_children, AfpPlane *const *children);
+AFP_API AfpPlane *
+afp_plane_new_coded (const AfpPlaneDesc *desc, const char *codec, guint version, const char *params,
+                     guint n_children, AfpPlane *const *children);
 
 AFP_API const AfpPlaneDesc *afp_plane_get_desc (const AfpPlane *plane);
 AFP_API const char *afp_plane_get_codec (const AfpPlane *plane); /* NULL unless coded */
@@ -100,9 +106,11 @@ AFP_API guint afp_plane_get_codec_version (const AfpPlane *plane);
 AFP_API const char *afp_plane_get_params (const AfpPlane *plane);
 AFP_API guint afp_plane_get_n_children (const AfpPlane *plane);
 AFP_API AfpPlane *afp_plane_get_child (const AfpPlane *plane, guint index); /* (transfer none) */
-AFP_API GBytes *afp_plane_get_data (const AfpPlane *plane);   /* raw, packed or f32 bytes; NULL if planned or coded */
+AFP_API GBytes *
+afp_plane_get_data (const AfpPlane *plane); /* raw, packed or f32 bytes; NULL if planned or coded */
 AFP_API AfpPlane *afp_plane_get_frozen (const AfpPlane *plane);
-AFP_API AfpPlane *afp_plane_replace_child (AfpPlane *plane, guint index, AfpPlane *child); /* a copy with another child */
+AFP_API AfpPlane *afp_plane_replace_child (AfpPlane *plane, guint index,
+                                           AfpPlane *child); /* a copy with another child */
 
 /* Packed bytes of a code plane, unpacked from its lossless coder if there is one. */
 AFP_API GBytes *afp_plane_get_codes (AfpPlane *plane, GError **error);

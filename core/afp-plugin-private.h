@@ -17,10 +17,12 @@ typedef struct {
 /* Copies what @desc says. @filename: NULL: built in. */
 G_GNUC_INTERNAL AfpPlugin *afp_plugin_new (const AfpPluginDesc *desc, const char *filename);
 /* Calls init, then refuses further elements. (transfer none) (element-type AfpPluginElement), or NULL with error. */
-G_GNUC_INTERNAL GPtrArray *afp_plugin_init_elements (AfpPlugin *plugin, const AfpPluginDesc *desc, GError **error);
+G_GNUC_INTERNAL GPtrArray *
+afp_plugin_init_elements (AfpPlugin *plugin, const AfpPluginDesc *desc, GError **error);
 /* Why the loader must not use @desc, or NULL. (transfer full) */
 G_GNUC_INTERNAL char *afp_plugin_desc_problem (const AfpPluginDesc *desc);
-G_GNUC_INTERNAL AfpElementFactory *afp_element_factory_new (AfpPlugin *plugin, const char *name, GType type);
+G_GNUC_INTERNAL AfpElementFactory *
+afp_element_factory_new (AfpPlugin *plugin, const char *name, GType type);
 
 G_END_DECLS
 

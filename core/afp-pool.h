@@ -25,6 +25,7 @@ AFP_API void afp_pool_set_cancellable (AfpPool *pool, GCancellable *cancellable)
  * Calls @func for every index in [0, n). The first error (of the lowest index that failed) stops the loop and is returned;
  * cancellation gives AFP_ERROR_CANCELLED.
  */
-AFP_API gboolean afp_parallel_for (AfpPool *pool, gsize n, AfpPoolFunc func, gpointer user_data, GError **error);
+AFP_API gboolean afp_parallel_for (AfpPool *pool, gsize n, AfpPoolFunc func, gpointer user_data,
+                                   GError **error);
 
 G_END_DECLS

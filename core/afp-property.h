@@ -55,21 +55,31 @@ typedef struct {
 } AfpProperty;
 
 /* Table rows. S: instance struct, f: field. */
-#define AFP_PROP(name, alias, type, flags, S, f, min, max, def, values, unit, blurb)                                   \
-  {                                                                                                                    \
-    name, alias, AFP_PROPERTY_##type, (AfpPropertyFlags) (flags), G_STRUCT_OFFSET (S, f), min, max, def, values, unit, blurb \
+#define AFP_PROP(name, alias, type, flags, S, f, min, max, def, values, unit, blurb)           \
+  {                                                                                            \
+    name, alias, AFP_PROPERTY_##type, (AfpPropertyFlags) (flags), G_STRUCT_OFFSET (S, f), min, \
+        max, def, values, unit, blurb                                                          \
   }
-#define AFP_PROP_BOOL(name, alias, flags, S, f, def, blurb) AFP_PROP (name, alias, BOOL, flags, S, f, 0, 1, def, NULL, NULL, blurb)
-#define AFP_PROP_UINT(name, alias, flags, S, f, min, max, def, unit, blurb) AFP_PROP (name, alias, UINT, flags, S, f, min, max, def, NULL, unit, blurb)
-#define AFP_PROP_INT(name, alias, flags, S, f, min, max, def, unit, blurb) AFP_PROP (name, alias, INT, flags, S, f, min, max, def, NULL, unit, blurb)
-#define AFP_PROP_SIZE(name, alias, flags, S, f, min, max, def, unit, blurb) AFP_PROP (name, alias, SIZE, flags, S, f, min, max, def, NULL, unit, blurb)
-#define AFP_PROP_DOUBLE(name, alias, flags, S, f, min, max, def, unit, blurb) AFP_PROP (name, alias, DOUBLE, flags, S, f, min, max, def, NULL, unit, blurb)
-#define AFP_PROP_STRING(name, alias, flags, S, f, def, blurb) AFP_PROP (name, alias, STRING, flags, S, f, 0, 0, def, NULL, NULL, blurb)
-#define AFP_PROP_ENUM(name, alias, flags, S, f, def, values, blurb) AFP_PROP (name, alias, ENUM, flags, S, f, 0, 0, def, values, NULL, blurb)
-#define AFP_PROP_FLAGS(name, alias, flags, S, f, def, values, blurb) AFP_PROP (name, alias, FLAGS, flags, S, f, 0, 0, def, values, NULL, blurb)
+#define AFP_PROP_BOOL(name, alias, flags, S, f, def, blurb) \
+  AFP_PROP (name, alias, BOOL, flags, S, f, 0, 1, def, NULL, NULL, blurb)
+#define AFP_PROP_UINT(name, alias, flags, S, f, min, max, def, unit, blurb) \
+  AFP_PROP (name, alias, UINT, flags, S, f, min, max, def, NULL, unit, blurb)
+#define AFP_PROP_INT(name, alias, flags, S, f, min, max, def, unit, blurb) \
+  AFP_PROP (name, alias, INT, flags, S, f, min, max, def, NULL, unit, blurb)
+#define AFP_PROP_SIZE(name, alias, flags, S, f, min, max, def, unit, blurb) \
+  AFP_PROP (name, alias, SIZE, flags, S, f, min, max, def, NULL, unit, blurb)
+#define AFP_PROP_DOUBLE(name, alias, flags, S, f, min, max, def, unit, blurb) \
+  AFP_PROP (name, alias, DOUBLE, flags, S, f, min, max, def, NULL, unit, blurb)
+#define AFP_PROP_STRING(name, alias, flags, S, f, def, blurb) \
+  AFP_PROP (name, alias, STRING, flags, S, f, 0, 0, def, NULL, NULL, blurb)
+#define AFP_PROP_ENUM(name, alias, flags, S, f, def, values, blurb) \
+  AFP_PROP (name, alias, ENUM, flags, S, f, 0, 0, def, values, NULL, blurb)
+#define AFP_PROP_FLAGS(name, alias, flags, S, f, def, values, blurb) \
+  AFP_PROP (name, alias, FLAGS, flags, S, f, 0, 0, def, values, NULL, blurb)
 
 /* Parses @text into the field at @field. Errors (AFP_ERROR_PROPERTY) name the value, the range or the possible values, and the default. */
-AFP_API gboolean afp_property_parse (const AfpProperty *property, const char *text, gpointer field, GError **error);
+AFP_API gboolean afp_property_parse (const AfpProperty *property, const char *text, gpointer field,
+                                     GError **error);
 /* Canonical text of the value: parses back to the same value. NULL for an unset string. */
 AFP_API char *afp_property_format (const AfpProperty *property, gconstpointer field);
 /* "1..256 weights, default 8" / "tensor | row | none, default tensor" */

@@ -60,8 +60,9 @@ afp_quantizer_new (AfpClaim *claim, const char *name, AfpPool *pool, GError **er
   const AfpLayout *layout = claim->layout;
 
   if (claim->open_loop_reason) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC, "%s: %s cannot answer the quantizer query: %s", name,
-                 afp_element_get_factory_name (AFP_ELEMENT (claim->codec)), claim->open_loop_reason);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC, "%s: %s cannot answer the quantizer query: %s",
+                 name, afp_element_get_factory_name (AFP_ELEMENT (claim->codec)),
+                 claim->open_loop_reason);
     return NULL;
   }
   g_autoptr (AfpQuantizer) self = g_object_new (AFP_TYPE_QUANTIZER, NULL);
@@ -70,7 +71,8 @@ afp_quantizer_new (AfpClaim *claim, const char *name, AfpPool *pool, GError **er
     const AfpPlaneDesc *desc = afp_layout_get_child (layout, i);
     if (desc->scope != AFP_SCOPE_BLOCK)
       continue;
-    CodeChild code = { i, self->length / layout->quantum * desc->per_quantum, desc->bits, self->n_codes };
+    CodeChild code = { i, self->length / layout->quantum * desc->per_quantum, desc->bits,
+                       self->n_codes };
     g_array_append_val (self->codes, code);
     self->n_codes += code.n;
   }
@@ -137,15 +139,17 @@ afp_quantizer_is_frozen (AfpQuantizer *self)
  * Returns: %FALSE on failure
  */
 gboolean
-afp_quantizer_fit (AfpQuantizer *self, const float *vectors, gsize n, const AfpMetric *metric, GError **error)
+afp_quantizer_fit (AfpQuantizer *self, const float *vectors, gsize n, const AfpMetric *metric,
+                   GError **error)
 {
   if (!vectors)
     return afp_encoder_fit (self->encoder, NULL, AFP_METRIC_NONE, 0, NULL, error);
   g_autoptr (GBytes) bytes = g_bytes_new_static (vectors, n * self->length * sizeof (float));
   g_autoptr (AfpMatrix) matrix = afp_matrix_new_dense (n, self->length, bytes);
-  gboolean ok = afp_encoder_fit (self->encoder, matrix, metric ? metric->kind : AFP_METRIC_NONE, self->length,
-                                 metric ? metric->data : NULL, error);
-  g_clear_pointer (&self->encoder->ctx->matrix, afp_matrix_unref); /* the vectors are the caller's */
+  gboolean ok = afp_encoder_fit (self->encoder, matrix, metric ? metric->kind : AFP_METRIC_NONE,
+                                 self->length, metric ? metric->data : NULL, error);
+  g_clear_pointer (&self->encoder->ctx->matrix,
+                   afp_matrix_unref); /* the vectors are the caller's */
   self->encoder->ctx->metric_data = NULL;
   self->encoder->ctx->metric_kind = AFP_METRIC_NONE;
   return ok;
@@ -166,7 +170,8 @@ regroup_metric (const AfpMetric *metric, guint quantum, gsize n, float **buffer)
     result.data = metric->data;
     return result;
   }
-  float *out = *buffer = g_new (float, MAX (n *parts *afp_metric_stride (metric->kind, quantum), 1));
+  float *out = *buffer =
+      g_new (float, MAX (n * parts * afp_metric_stride (metric->kind, quantum), 1));
   result.data = out;
   for (gsize v = 0; v < n; v++)
     for (guint p = 0; p < parts; p++)
@@ -174,7 +179,8 @@ regroup_metric (const AfpMetric *metric, guint quantum, gsize n, float **buffer)
         *out++ = metric->data[v];
       else
         for (guint i = 0; i < quantum; i++, out += quantum)
-          memcpy (out, metric->data + (v * length + p * quantum + i) * length + p * quantum, quantum * sizeof *out);
+          memcpy (out, metric->data + (v * length + p * quantum + i) * length + p * quantum,
+                  quantum * sizeof *out);
   return result;
 }
 
@@ -185,7 +191,8 @@ interleave (AfpQuantizer *self, gsize n, guint32 *const *children, guint32 *code
   for (guint c = 0; c < self->codes->len; c++) {
     const CodeChild *code = &g_array_index (self->codes, CodeChild, c);
     for (gsize v = 0; v < n; v++)
-      memcpy (codes + v * self->n_codes + code->offset, children[c] + v * code->n, code->n * sizeof *codes);
+      memcpy (codes + v * self->n_codes + code->offset, children[c] + v * code->n,
+              code->n * sizeof *codes);
   }
 }
 
@@ -205,8 +212,8 @@ interleave (AfpQuantizer *self, gsize n, guint32 *const *children, guint32 *code
  * Returns: %FALSE on failure
  */
 gboolean
-afp_quantizer_quantize (AfpQuantizer *self, const float *vectors, gsize n, const AfpMetric *metric, guint32 *codes,
-                        float *reconstruction, float *errors, GError **error)
+afp_quantizer_quantize (AfpQuantizer *self, const float *vectors, gsize n, const AfpMetric *metric,
+                        guint32 *codes, float *reconstruction, float *errors, GError **error)
 {
   AfpCodec *codec = self->encoder->claim->codec;
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (codec);
@@ -219,25 +226,28 @@ afp_quantizer_quantize (AfpQuantizer *self, const float *vectors, gsize n, const
 
   g_return_val_if_fail (self->encoder->open, FALSE);
   const gboolean direct = codes && self->codes->len == 1;
-  guint32 *next = direct ? codes : (symbols = g_new0 (guint32, MAX (n *self->n_codes, 1)));
+  guint32 *next = direct ? codes : (symbols = g_new0 (guint32, MAX (n * self->n_codes, 1)));
   for (guint c = 0; c < self->codes->len; c++) {
     const CodeChild *code = &g_array_index (self->codes, CodeChild, c);
     children[c] = planes[code->child].codes = next;
     next += n * code->n;
   }
-  AfpBlock block = { 0, n, 0, length, (float *) vectors, regroup_metric (metric, quantum, n, &regrouped), planes };
+  AfpBlock block = {
+    0, n, 0, length, (float *) vectors, regroup_metric (metric, quantum, n, &regrouped), planes
+  };
   if (!klass->encode_block (codec, self->encoder->state, &block, error))
     return FALSE;
   if (codes && !direct)
     interleave (self, n, children, codes);
   if (!reconstruction && !errors)
     return TRUE;
-  block.values = reconstruction ? reconstruction : (own = g_new (float, MAX (n *length, 1)));
+  block.values = reconstruction ? reconstruction : (own = g_new (float, MAX (n * length, 1)));
   if (!klass->decode_block (codec, self->encoder->state, &block, error))
     return FALSE;
   for (gsize v = 0; errors && v < n; v++)
-    errors[v] = metric ? afp_metric_error (metric, v, vectors + v * length, block.values + v * length)
-                       : afp_squared_error (vectors + v * length, block.values + v * length, length);
+    errors[v] = metric
+                    ? afp_metric_error (metric, v, vectors + v * length, block.values + v * length)
+                    : afp_squared_error (vectors + v * length, block.values + v * length, length);
   return TRUE;
 }
 
@@ -246,18 +256,20 @@ afp_quantizer_make_plane (AfpQuantizer *self, GBytes *const *codes)
 {
   const AfpLayout *layout = self->encoder->claim->layout;
   const guint n = afp_layout_get_n_children (layout);
-  g_autoptr (GPtrArray) children = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
+  g_autoptr (GPtrArray) children =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
   g_autofree char *params = afp_layout_get_params (layout);
   guint next = 0;
 
   for (guint i = 0; i < n; i++)
-    g_ptr_array_add (children, self->encoder->fixed[i]
-                                 ? afp_plane_ref (self->encoder->fixed[i])
-                                 : afp_plane_new_code (afp_layout_get_child (layout, i), codes[next++]));
+    g_ptr_array_add (children,
+                     self->encoder->fixed[i]
+                         ? afp_plane_ref (self->encoder->fixed[i])
+                         : afp_plane_new_code (afp_layout_get_child (layout, i), codes[next++]));
   AfpCodec *codec = self->encoder->claim->codec;
-  AfpPlane *plane =
-    afp_plane_new_coded (&layout->input, afp_element_get_factory_name (AFP_ELEMENT (codec)),
-                         AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
+  AfpPlane *plane = afp_plane_new_coded (
+      &layout->input, afp_element_get_factory_name (AFP_ELEMENT (codec)),
+      AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
   afp_plane_set_maker (plane, codec);
   return plane;
 }

@@ -23,7 +23,8 @@ AFP_API gboolean afp_queue_push (AfpQueue *queue, AfpTensor *tensor, GError **er
 AFP_API void afp_queue_push_end (AfpQueue *queue); /* never waits */
 /* Waits for a tensor. (transfer full); NULL without error: the end; NULL with AFP_ERROR_CANCELLED after afp_queue_abort(). */
 AFP_API AfpTensor *afp_queue_pop (AfpQueue *queue, GError **error);
-AFP_API void afp_queue_abort (AfpQueue *queue); /* drops what is inside and wakes everybody, for good */
+AFP_API void
+afp_queue_abort (AfpQueue *queue); /* drops what is inside and wakes everybody, for good */
 AFP_API guint64 afp_queue_get_bytes (AfpQueue *queue);
 AFP_API gsize afp_queue_get_length (AfpQueue *queue);
 

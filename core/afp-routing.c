@@ -28,7 +28,8 @@ static gboolean
 copy_properties (AfpElement *element, AfpElement *variant, GError **error)
 {
   gsize n;
-  g_autofree const AfpProperty **properties = afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (element), &n);
+  g_autofree const AfpProperty **properties =
+      afp_element_class_list_properties (AFP_ELEMENT_GET_CLASS (element), &n);
   g_autofree char *preset = afp_element_get_property_text (element, "preset");
 
   if (preset && !afp_element_apply_preset (variant, preset, error))
@@ -53,19 +54,23 @@ make_variant (AfpCodec *codec, const char *text, GError **error)
 
   afp_element_set_name (variant, afp_element_get_name (element));
   afp_element_set_factory_name (variant, afp_element_get_factory_name (element));
-  if (!copy_properties (element, variant, error) || !afp_element_set_properties_text (variant, text, error))
+  if (!copy_properties (element, variant, error) ||
+      !afp_element_set_properties_text (variant, text, error))
     return NULL;
   if (strcmp (afp_element_get_name (variant), afp_element_get_name (element)) != 0) {
-    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_PROPERTY, "a rule cannot give the element another name");
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_PROPERTY,
+                         "a rule cannot give the element another name");
     return NULL;
   }
   for (guint i = 0; by_name[i]; i++)
     if (afp_element_property_is_set (variant, by_name[i])) {
-      g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "%s= cannot stand in a rule: its pattern says which tensors it is for",
+      g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
+                   "%s= cannot stand in a rule: its pattern says which tensors it is for",
                    by_name[i]);
       return NULL;
     }
-  if (AFP_ELEMENT_GET_CLASS (codec)->check && !AFP_ELEMENT_GET_CLASS (codec)->check (variant, error))
+  if (AFP_ELEMENT_GET_CLASS (codec)->check &&
+      !AFP_ELEMENT_GET_CLASS (codec)->check (variant, error))
     return NULL;
   afp_element_freeze (variant);
   return AFP_CODEC (g_steal_pointer (&variant));
@@ -86,7 +91,8 @@ parse_rule (const char *line, AfpCodec *codec, GError **error)
   g_strstrip (rest);
   if (!*rest) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
-                 "rule '%s' says nothing after the pattern: give pass, take, or NAME=VALUE ...", line);
+                 "rule '%s' says nothing after the pattern: give pass, take, or NAME=VALUE ...",
+                 line);
     return NULL;
   }
   AfpCodec *variant = NULL;
@@ -110,11 +116,13 @@ afp_routing_prepare (AfpRouting *routing, AfpCodec *codec, GError **error)
   if (!routing->rules)
     return TRUE;
   if (!g_file_get_contents (routing->rules, &text, NULL, &local)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "rules=%s cannot be read: %s", routing->rules, local->message);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "rules=%s cannot be read: %s", routing->rules,
+                 local->message);
     return FALSE;
   }
   if (!g_utf8_validate (text, -1, NULL)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "rules=%s is not a UTF-8 text file", routing->rules);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "rules=%s is not a UTF-8 text file",
+                 routing->rules);
     return FALSE;
   }
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
@@ -160,7 +168,8 @@ find_rule (const AfpRouting *routing, const char *name)
 }
 
 AfpCodec *
-afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const AfpPlaneDesc *desc, char **why)
+afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const AfpPlaneDesc *desc,
+                   char **why)
 {
   const char *name = afp_spec_get_name (spec);
   const AfpRule *rule = find_rule (routing, name);
@@ -177,7 +186,8 @@ afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const Af
   else if (!(own->planes & AFP_KINDS (desc->kind)))
     *why = g_strdup_printf ("planes= does not include %s", afp_plane_kind_name (desc->kind));
   else if (afp_spec_get_rank (spec) < own->min_dims)
-    *why = g_strdup_printf ("rank %u is below min-dims=%u", afp_spec_get_rank (spec), own->min_dims);
+    *why =
+        g_strdup_printf ("rank %u is below min-dims=%u", afp_spec_get_rank (spec), own->min_dims);
   else if (desc->kind == AFP_KIND_WEIGHT && afp_spec_get_n_elements (spec) < own->min_weights)
     *why = g_strdup_printf ("fewer weights than min-weights=%" G_GUINT64_FORMAT, own->min_weights);
   return *why ? NULL : taker;

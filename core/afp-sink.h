@@ -6,7 +6,8 @@
 G_BEGIN_DECLS
 
 #define AFP_TYPE_SINK (afp_sink_get_type ())
-AFP_API G_DECLARE_DERIVABLE_TYPE (AfpSink, afp_sink, AFP, SINK, AfpElement)
+AFP_API
+G_DECLARE_DERIVABLE_TYPE (AfpSink, afp_sink, AFP, SINK, AfpElement)
 
 /**
  * AfpSinkClass:

@@ -6,7 +6,8 @@
 G_BEGIN_DECLS
 
 #define AFP_TYPE_SOURCE (afp_source_get_type ())
-AFP_API G_DECLARE_DERIVABLE_TYPE (AfpSource, afp_source, AFP, SOURCE, AfpElement)
+AFP_API
+G_DECLARE_DERIVABLE_TYPE (AfpSource, afp_source, AFP, SOURCE, AfpElement)
 
 /**
  * AfpSourceClass:
@@ -29,11 +30,12 @@ struct _AfpSourceClass {
   gpointer padding[8];
 };
 
-AFP_API gboolean afp_source_open (AfpSource *self, GError **error); /* once; later calls return TRUE */
+AFP_API gboolean afp_source_open (AfpSource *self,
+                                  GError **error); /* once; later calls return TRUE */
 AFP_API gsize afp_source_get_n_tensors (AfpSource *self);
 AFP_API AfpTensor *afp_source_plan_tensor (AfpSource *self, gsize index, GError **error);
 AFP_API AfpTensor *afp_source_read_tensor (AfpSource *self, gsize index, GError **error);
-AFP_API JsonNode *afp_source_get_info (AfpSource *self);       /* an object; never NULL */
-AFP_API char *afp_source_get_fingerprint (AfpSource *self);    /* or NULL */
+AFP_API JsonNode *afp_source_get_info (AfpSource *self);    /* an object; never NULL */
+AFP_API char *afp_source_get_fingerprint (AfpSource *self); /* or NULL */
 
 G_END_DECLS

@@ -28,7 +28,8 @@ G_DEFINE_BOXED_TYPE (AfpSpec, afp_spec, afp_spec_ref, afp_spec_unref)
  * Returns: %FALSE if the bytes do not fit into 63 bits or the rank is above %AFP_MAX_RANK
  */
 gboolean
-afp_shape_count (guint rank, const guint64 *shape, gsize element_size, guint64 *n_elements, guint64 *n_bytes)
+afp_shape_count (guint rank, const guint64 *shape, gsize element_size, guint64 *n_elements,
+                 guint64 *n_bytes)
 {
   guint64 n = 1, bytes;
 
@@ -82,7 +83,8 @@ spec_set_matrix (AfpSpec *spec)
  * Returns: (transfer full): a new spec
  */
 AfpSpec *
-afp_spec_new (const char *name, AfpDType dtype, guint rank, const guint64 *shape, const AfpView *view, const char *alias_of)
+afp_spec_new (const char *name, AfpDType dtype, guint rank, const guint64 *shape,
+              const AfpView *view, const char *alias_of)
 {
   guint64 n, bytes;
 
@@ -208,7 +210,8 @@ char *
 afp_view_to_string (const AfpView *view)
 {
   if (view->groups > 1)
-    return g_strdup_printf ("%s:%u/%" G_GUINT64_FORMAT, view->input_first ? "in" : "out", view->split, view->groups);
+    return g_strdup_printf ("%s:%u/%" G_GUINT64_FORMAT, view->input_first ? "in" : "out",
+                            view->split, view->groups);
   return g_strdup_printf ("%s:%u", view->input_first ? "in" : "out", view->split);
 }
 
@@ -240,7 +243,8 @@ afp_view_parse (const char *text, guint rank, AfpView *view)
   guint64 groups = 1;
   if (*end == '/' && g_ascii_isdigit (end[1]))
     groups = g_ascii_strtoull (end + 1, &end, 10);
-  if (*end != '\0' || split < 1 || groups < 1 || groups > G_MAXINT64 || (rank >= 2 ? split > rank - 1 : split != 1))
+  if (*end != '\0' || split < 1 || groups < 1 || groups > G_MAXINT64 ||
+      (rank >= 2 ? split > rank - 1 : split != 1))
     return FALSE;
   view->split = (guint) split;
   view->groups = groups;

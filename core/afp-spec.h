@@ -27,7 +27,8 @@ AFP_API GType afp_spec_get_type (void);
 #define AFP_MAX_RANK 32
 
 /* @view may be NULL: out:1 for rank >= 2, one row otherwise. @alias_of may be NULL. */
-AFP_API AfpSpec *afp_spec_new (const char *name, AfpDType dtype, guint rank, const guint64 *shape, const AfpView *view, const char *alias_of);
+AFP_API AfpSpec *afp_spec_new (const char *name, AfpDType dtype, guint rank, const guint64 *shape,
+                               const AfpView *view, const char *alias_of);
 AFP_API AfpSpec *afp_spec_ref (AfpSpec *spec);
 AFP_API void afp_spec_unref (AfpSpec *spec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpSpec, afp_spec_unref)
@@ -38,15 +39,17 @@ AFP_API guint afp_spec_get_rank (const AfpSpec *spec);
 AFP_API const guint64 *afp_spec_get_shape (const AfpSpec *spec);
 AFP_API const AfpView *afp_spec_get_view (const AfpSpec *spec);
 AFP_API const char *afp_spec_get_alias_of (const AfpSpec *spec);
-AFP_API guint64 afp_spec_get_n_elements (const AfpSpec *spec); /* 1 for a scalar, 0 if an axis is 0 */
-AFP_API guint64 afp_spec_get_n_bytes (const AfpSpec *spec);    /* of the raw array */
-AFP_API guint64 afp_spec_get_rows (const AfpSpec *spec);       /* outputs of the matrix view */
-AFP_API guint64 afp_spec_get_cols (const AfpSpec *spec);       /* inputs of the matrix view */
-AFP_API char *afp_spec_shape_to_string (const AfpSpec *spec);  /* "3x3x32x64", "scalar" */
+AFP_API guint64
+afp_spec_get_n_elements (const AfpSpec *spec);              /* 1 for a scalar, 0 if an axis is 0 */
+AFP_API guint64 afp_spec_get_n_bytes (const AfpSpec *spec); /* of the raw array */
+AFP_API guint64 afp_spec_get_rows (const AfpSpec *spec);    /* outputs of the matrix view */
+AFP_API guint64 afp_spec_get_cols (const AfpSpec *spec);    /* inputs of the matrix view */
+AFP_API char *afp_spec_shape_to_string (const AfpSpec *spec); /* "3x3x32x64", "scalar" */
 AFP_API char *afp_view_to_string (const AfpView *view);
 AFP_API gboolean afp_view_parse (const char *text, guint rank, AfpView *view);
 
 /* Product of the axes, or FALSE where it overflows 63 bits in bytes. For readers of untrusted headers. */
-AFP_API gboolean afp_shape_count (guint rank, const guint64 *shape, gsize element_size, guint64 *n_elements, guint64 *n_bytes);
+AFP_API gboolean afp_shape_count (guint rank, const guint64 *shape, gsize element_size,
+                                  guint64 *n_elements, guint64 *n_bytes);
 
 G_END_DECLS

@@ -15,8 +15,10 @@ typedef struct _AfpTable AfpTable;
 AFP_API AfpTable *afp_table_new (const char *alignment);
 AFP_API void afp_table_free (AfpTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpTable, afp_table_free)
-AFP_API void afp_table_add (AfpTable *table, ...) G_GNUC_NULL_TERMINATED; /* cells as char *; missing ones are empty */
-AFP_API void afp_table_take (AfpTable *table, ...) G_GNUC_NULL_TERMINATED; /* the same; frees the cells with g_free() */
+AFP_API void afp_table_add (AfpTable *table, ...)
+    G_GNUC_NULL_TERMINATED; /* cells as char *; missing ones are empty */
+AFP_API void afp_table_take (AfpTable *table, ...)
+    G_GNUC_NULL_TERMINATED; /* the same; frees the cells with g_free() */
 AFP_API void afp_table_add_line (AfpTable *table, const char *format, ...) G_GNUC_PRINTF (2, 3);
 AFP_API char *afp_table_to_string (AfpTable *table);
 

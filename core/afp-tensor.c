@@ -11,7 +11,8 @@ struct _AfpTensor {
   AfpSpec *spec;
   AfpPlane *root;
   AfpPlane *original;
-  AfpSpec *original_spec; /* how to read the original; another dtype than that of spec after decode dtype= */
+  AfpSpec *
+      original_spec; /* how to read the original; another dtype than that of spec after decode dtype= */
 };
 
 G_DEFINE_BOXED_TYPE (AfpTensor, afp_tensor, afp_tensor_ref, afp_tensor_unref)
@@ -149,14 +150,16 @@ planned_from_claim (AfpClaim *claim, const AfpPlaneDesc *desc)
 {
   const AfpLayout *layout = afp_claim_get_layout (claim);
   const guint n = afp_layout_get_n_children (layout);
-  g_autoptr (GPtrArray) children = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
+  g_autoptr (GPtrArray) children =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
   g_autofree char *params = afp_layout_get_params (layout);
 
   for (guint i = 0; i < n; i++)
     g_ptr_array_add (children, afp_plane_new_code (afp_layout_get_child (layout, i), NULL));
   AfpCodec *codec = afp_claim_get_codec (claim);
   return afp_plane_new_coded (desc, afp_element_get_factory_name (AFP_ELEMENT (codec)),
-                              AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
+                              AFP_CODEC_GET_CLASS (codec)->version, params, n,
+                              (AfpPlane **) children->pdata);
 }
 
 /* The coded form of a float plane that nobody took. */
@@ -177,7 +180,8 @@ afp_plane_finalize_float (AfpPlane *plane, const char *name, AfpPool *pool, GErr
   if (!matrix)
     return NULL;
   GBytes *metric = afp_plane_get_metric (plane);
-  return afp_claim_encode (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, name, pool, error);
+  return afp_claim_encode (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, name,
+                           pool, error);
 }
 
 static AfpPlane *
@@ -235,7 +239,8 @@ recipe_under (AfpPlane *plane, GString *text)
   g_string_append (text, afp_plane_get_desc (plane)->name);
   if (!afp_plane_get_codec (plane))
     return;
-  g_string_append_printf (text, "=%s/%u", afp_plane_get_codec (plane), afp_plane_get_codec_version (plane));
+  g_string_append_printf (text, "=%s/%u", afp_plane_get_codec (plane),
+                          afp_plane_get_codec_version (plane));
   if (afp_plane_get_params (plane) && *afp_plane_get_params (plane))
     g_string_append_printf (text, "(%s)", afp_plane_get_params (plane));
   if (afp_plane_get_n_children (plane) == 0)

@@ -6,7 +6,8 @@
 G_BEGIN_DECLS
 
 #define AFP_TYPE_TRANSFORM (afp_transform_get_type ())
-AFP_API G_DECLARE_DERIVABLE_TYPE (AfpTransform, afp_transform, AFP, TRANSFORM, AfpElement)
+AFP_API
+G_DECLARE_DERIVABLE_TYPE (AfpTransform, afp_transform, AFP, TRANSFORM, AfpElement)
 
 /**
  * AfpTransformClass:
@@ -22,7 +23,8 @@ struct _AfpTransformClass {
   AfpTensor *(*plan_tensor) (AfpTransform *self, AfpTensor *tensor, AfpPlan *plan, GError **error);
   AfpTensor *(*process) (AfpTransform *self, AfpTensor *tensor, GError **error);
   gboolean (*finish) (AfpTransform *self, GError **error);
-  AfpClaim *(*describe) (AfpTransform *self, AfpSpec *spec, const char *path, const AfpPlaneDesc *desc);
+  AfpClaim *(*describe) (AfpTransform *self, AfpSpec *spec, const char *path,
+                         const AfpPlaneDesc *desc);
   gboolean terminates_queries; /* decode: nobody behind it sees the planes */
   gpointer padding[8];
 };

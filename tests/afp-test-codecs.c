@@ -23,12 +23,16 @@ static const char *const scales[] = { "none", "tensor", "row", NULL };
 static const char *const layouts[] = { "row", "flat", NULL };
 
 static const AfpProperty q_properties[] = {
-  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, TestQ, bits, 1, 32, "6", "bits", "Bits of a code"),
-  AFP_PROP_UINT ("quantum", NULL, AFP_PROPERTY_FORMAT, TestQ, quantum, 1, 1024, "1", "columns", "Quantum"),
+  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, TestQ, bits, 1, 32, "6", "bits",
+                 "Bits of a code"),
+  AFP_PROP_UINT ("quantum", NULL, AFP_PROPERTY_FORMAT, TestQ, quantum, 1, 1024, "1", "columns",
+                 "Quantum"),
   AFP_PROP_ENUM ("scale", NULL, AFP_PROPERTY_FORMAT, TestQ, scale, "tensor", scales, "Scale"),
   AFP_PROP_ENUM ("layout", NULL, AFP_PROPERTY_FORMAT, TestQ, layout, "row", layouts, "Layout"),
-  AFP_PROP_BOOL ("residual", NULL, AFP_PROPERTY_FORMAT, TestQ, residual, "false", "Leave a residual"),
-  AFP_PROP_BOOL ("table", NULL, AFP_PROPERTY_FORMAT, TestQ, table, "false", "A plane of symbols for the tensor"),
+  AFP_PROP_BOOL ("residual", NULL, AFP_PROPERTY_FORMAT, TestQ, residual, "false",
+                 "Leave a residual"),
+  AFP_PROP_BOOL ("table", NULL, AFP_PROPERTY_FORMAT, TestQ, table, "false",
+                 "A plane of symbols for the tensor"),
 };
 static const AfpPreset q_presets[] = { { "coarse", "bits=2 quantum=2", "Few bits" } };
 
@@ -60,7 +64,8 @@ q_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
   else if (self->scale == SCALE_ROW)
     afp_layout_add_row_float (layout, "scale", AFP_KIND_SCALE);
   if (self->residual)
-    afp_layout_set_optional (layout, afp_layout_add_float (layout, "residual", AFP_KIND_RESIDUAL, self->quantum, 0));
+    afp_layout_set_optional (
+        layout, afp_layout_add_float (layout, "residual", AFP_KIND_RESIDUAL, self->quantum, 0));
   if (self->table)
     afp_layout_add_tensor_code (layout, "table", 5, 3);
   return TRUE;
@@ -101,7 +106,8 @@ q_open (AfpCodec *codec, AfpContext *ctx, GError **error)
   state->scales = self->scale == SCALE_NONE ? NULL : afp_context_get_values (ctx, 1);
   state->per_row = self->scale == SCALE_ROW;
   for (guint i = 0; self->table && i < 5; i++)
-    state->damaged |= afp_context_get_codes (ctx, (guint) q_child (self, "table"))[i] != (i + 3) % 8;
+    state->damaged |=
+        afp_context_get_codes (ctx, (guint) q_child (self, "table"))[i] != (i + 3) % 8;
   return state;
 }
 
@@ -130,7 +136,8 @@ q_encode (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
     for (guint64 c = 0; c < block->n_cols; c++) {
       const gsize i = r * block->n_cols + c;
       const float step = q_scale (state, block->row + r);
-      const double level = step > 0 ? CLAMP (rint ((double) block->values[i] / step), -half, half - 1) : 0;
+      const double level =
+          step > 0 ? CLAMP (rint ((double) block->values[i] / step), -half, half - 1) : 0;
       block->planes[0].codes[i] = (guint32) (gint64) (level + half);
       if (residual >= 0)
         block->planes[residual].values[i] = block->values[i] - (float) level * step;
@@ -153,8 +160,9 @@ q_decode (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
   for (guint64 r = 0; r < block->n_rows; r++)
     for (guint64 c = 0; c < block->n_cols; c++) {
       const gsize i = r * block->n_cols + c;
-      block->values[i] = (float) ((double) block->planes[0].codes[i] - half) * q_scale (state, block->row + r) +
-                         (residual >= 0 ? block->planes[residual].values[i] : 0);
+      block->values[i] =
+          (float) ((double) block->planes[0].codes[i] - half) * q_scale (state, block->row + r) +
+          (residual >= 0 ? block->planes[residual].values[i] : 0);
     }
   return TRUE;
 }
@@ -162,12 +170,13 @@ q_decode (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
 static void
 test_q_class_init (TestQClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), q_properties, G_N_ELEMENTS (q_properties), 0);
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), q_properties,
+                                    G_N_ELEMENTS (q_properties), 0);
   afp_element_class_set_presets (AFP_ELEMENT_CLASS (klass), q_presets, G_N_ELEMENTS (q_presets));
   afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Uniform codes", "test-q");
   klass->version = 3;
-  klass->default_planes =
-    AFP_KINDS (AFP_KIND_WEIGHT) | AFP_KINDS (AFP_KIND_RESIDUAL) | AFP_KINDS (AFP_KIND_COEFFS) | AFP_KINDS (AFP_KIND_CODEBOOK);
+  klass->default_planes = AFP_KINDS (AFP_KIND_WEIGHT) | AFP_KINDS (AFP_KIND_RESIDUAL) |
+                          AFP_KINDS (AFP_KIND_COEFFS) | AFP_KINDS (AFP_KIND_CODEBOOK);
   klass->describe = q_describe;
   klass->fit = q_fit;
   klass->open = q_open;
@@ -211,7 +220,8 @@ pair_encode (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
     for (guint s = 0; s < 2; s++)
       block->planes[0].codes[2 * i + s] = x[s] < 0;
     for (guint32 level = 0; level < 32; level++) {
-      const float y[2] = { (x[0] < 0 ? -1.0f : 1.0f) * (float) level / 8, (x[1] < 0 ? -1.0f : 1.0f) * (float) level / 8 };
+      const float y[2] = { (x[0] < 0 ? -1.0f : 1.0f) * (float) level / 8,
+                           (x[1] < 0 ? -1.0f : 1.0f) * (float) level / 8 };
       const float e = afp_metric_error (&block->metric, i, x, y);
       if (e < best) {
         best = e;
@@ -228,7 +238,8 @@ pair_decode (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
   const gsize n = block->n_rows * (block->n_cols / 2);
 
   for (gsize i = 0; i < 2 * n; i++)
-    block->values[i] = (block->planes[0].codes[i] ? -1.0f : 1.0f) * (float) block->planes[1].codes[i / 2] / 8;
+    block->values[i] =
+        (block->planes[0].codes[i] ? -1.0f : 1.0f) * (float) block->planes[1].codes[i / 2] / 8;
   return TRUE;
 }
 
@@ -260,9 +271,12 @@ G_DEFINE_TYPE (TestAsk, test_ask, AFP_TYPE_CODEC)
 
 static const char *const metrics[] = { "none", "scalar", "diagonal", "matrix", NULL };
 static const AfpProperty ask_properties[] = {
-  AFP_PROP_UINT ("block", NULL, AFP_PROPERTY_FORMAT, TestAsk, block, 1, 64, "8", "weights", "Block"),
-  AFP_PROP_UINT ("vector", NULL, AFP_PROPERTY_FORMAT, TestAsk, vector, 0, 64, "4", "numbers", "Vector of coeffs"),
-  AFP_PROP_ENUM ("metric", NULL, AFP_PROPERTY_FORMAT, TestAsk, metric, "none", metrics, "Metric of coeffs"),
+  AFP_PROP_UINT ("block", NULL, AFP_PROPERTY_FORMAT, TestAsk, block, 1, 64, "8", "weights",
+                 "Block"),
+  AFP_PROP_UINT ("vector", NULL, AFP_PROPERTY_FORMAT, TestAsk, vector, 0, 64, "4", "numbers",
+                 "Vector of coeffs"),
+  AFP_PROP_ENUM ("metric", NULL, AFP_PROPERTY_FORMAT, TestAsk, metric, "none", metrics,
+                 "Metric of coeffs"),
 };
 
 static gboolean
@@ -272,7 +286,8 @@ ask_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 
   afp_layout_set_quantum (layout, self->block);
   afp_layout_add_code (layout, "patterns", 1, 2);
-  const guint coeffs = afp_layout_add_float (layout, "coeffs", AFP_KIND_COEFFS, self->block, self->vector);
+  const guint coeffs =
+      afp_layout_add_float (layout, "coeffs", AFP_KIND_COEFFS, self->block, self->vector);
   if (self->metric)
     afp_layout_set_metric (layout, coeffs, (AfpMetricKind) self->metric);
   return TRUE;
@@ -293,7 +308,9 @@ ask_metric (const TestAsk *self, gsize n_vectors, float *out)
   for (gsize v = 0; v < n_vectors; v++)
     for (guint i = 0; i < afp_metric_stride ((AfpMetricKind) self->metric, length); i++)
       if (self->metric == AFP_METRIC_MATRIX)
-        *out++ = i / length == i % length ? 1 + (float) (i % 3) : (i / length + 1 == i % length || i % length + 1 == i / length) ? 0.5f : 0;
+        *out++ = i / length == i % length ? 1 + (float) (i % 3)
+                 : (i / length + 1 == i % length || i % length + 1 == i / length) ? 0.5f
+                                                                                  : 0;
       else
         *out++ = 1 + (float) ((v + i) % 3);
 }
@@ -311,9 +328,11 @@ ask_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
   if (!vectors)
     return FALSE;
   g_autofree float *data = g_new (float, n * self->vector * self->vector + 1);
-  const AfpMetric metric = { (AfpMetricKind) self->metric, self->vector, self->metric ? data : NULL };
+  const AfpMetric metric = { (AfpMetricKind) self->metric, self->vector,
+                             self->metric ? data : NULL };
   ask_metric (self, n, data);
-  if (!afp_quantizer_fit (quantizer, vectors, n, &metric, error) || !afp_quantizer_fit (quantizer, vectors, n, &metric, error))
+  if (!afp_quantizer_fit (quantizer, vectors, n, &metric, error) ||
+      !afp_quantizer_fit (quantizer, vectors, n, &metric, error))
     return FALSE;
   if (test_probe)
     test_probe (ctx);
@@ -329,7 +348,8 @@ ask_block (const TestAsk *self, const AfpBlock *block, gsize b, GError **error)
   const guint n_codes = coeffs->quantizer ? afp_quantizer_get_n_codes (coeffs->quantizer) * n : 0;
   float data[64 * 64], trial[64], decoded[64], errors[64], best = INFINITY;
   guint32 codes[256];
-  const AfpMetric metric = { (AfpMetricKind) self->metric, self->vector, self->metric ? data : NULL };
+  const AfpMetric metric = { (AfpMetricKind) self->metric, self->vector,
+                             self->metric ? data : NULL };
 
   if (self->metric)
     ask_metric (self, n, data);
@@ -337,8 +357,8 @@ ask_block (const TestAsk *self, const AfpBlock *block, gsize b, GError **error)
     float sum = 0;
     for (guint i = 0; i < size; i++)
       trial[i] = block->values[b * size + i] * ask_sign (pattern, i);
-    if (coeffs->quantizer &&
-        !afp_quantizer_quantize (coeffs->quantizer, trial, n, &metric, codes, decoded, errors, error))
+    if (coeffs->quantizer && !afp_quantizer_quantize (coeffs->quantizer, trial, n, &metric, codes,
+                                                      decoded, errors, error))
       return FALSE;
     for (guint i = 0; i < n && coeffs->quantizer; i++)
       sum += errors[i];
@@ -374,14 +394,16 @@ ask_decode (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
   const gsize n = block->n_rows * block->n_cols;
 
   for (gsize i = 0; i < n; i++)
-    block->values[i] = block->planes[1].values[i] * ask_sign (block->planes[0].codes[i / self->block], i % self->block);
+    block->values[i] = block->planes[1].values[i] *
+                       ask_sign (block->planes[0].codes[i / self->block], i % self->block);
   return TRUE;
 }
 
 static void
 test_ask_class_init (TestAskClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), ask_properties, G_N_ELEMENTS (ask_properties), 0);
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), ask_properties,
+                                    G_N_ELEMENTS (ask_properties), 0);
   afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Asks for its coeffs", "test-ask");
   klass->asks = TRUE;
   klass->describe = ask_describe;

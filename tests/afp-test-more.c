@@ -10,7 +10,8 @@ typedef struct {
   gboolean optional;
 } TestOdd;
 typedef TestOdd TestFlip, TestWide, TestMany, TestFail, TestProbeCodec;
-typedef AfpCodecClass TestFlipClass, TestWideClass, TestManyClass, TestFailClass, TestProbeCodecClass;
+typedef AfpCodecClass TestFlipClass, TestWideClass, TestManyClass, TestFailClass,
+    TestProbeCodecClass;
 GType test_flip_get_type (void);
 GType test_wide_get_type (void);
 GType test_many_get_type (void);
@@ -71,14 +72,16 @@ test_flip_init (TestFlip *self)
 /* --- test-wide ---------------------------------------------------------------------------------------------------- */
 
 static const AfpProperty wide_properties[] = {
-  AFP_PROP_BOOL ("optional", NULL, AFP_PROPERTY_FORMAT, TestOdd, optional, "false", "Leave an optional plane only"),
+  AFP_PROP_BOOL ("optional", NULL, AFP_PROPERTY_FORMAT, TestOdd, optional, "false",
+                 "Leave an optional plane only"),
 };
 
 static gboolean
 wide_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
   if (((TestOdd *) codec)->optional)
-    afp_layout_set_optional (layout, afp_layout_add_float (layout, "rest", AFP_KIND_RESIDUAL, 1, 0));
+    afp_layout_set_optional (layout,
+                             afp_layout_add_float (layout, "rest", AFP_KIND_RESIDUAL, 1, 0));
   else
     afp_layout_add_code (layout, "codes", 2, 32);
   return TRUE;
@@ -87,8 +90,10 @@ wide_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 static void
 test_wide_class_init (TestWideClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), wide_properties, G_N_ELEMENTS (wide_properties), 0);
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Costs more than it saves", "test-wide");
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), wide_properties,
+                                    G_N_ELEMENTS (wide_properties), 0);
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Costs more than it saves",
+                                 "test-wide");
   klass->default_planes = AFP_KINDS_ALL_FLOAT;
   klass->describe = wide_describe;
   klass->encode_block = do_nothing;
@@ -133,7 +138,8 @@ enum { IN_NONE, IN_DESCRIBE, IN_FIT, IN_OPEN, IN_ENCODE, IN_DECODE };
 static const char *const places[] = { "none", "describe", "fit", "open", "encode", "decode", NULL };
 static const AfpProperty fail_properties[] = {
   AFP_PROP_ENUM ("in", NULL, AFP_PROPERTY_FORMAT, TestOdd, in, "none", places, "Where to fail"),
-  AFP_PROP_INT ("row", NULL, AFP_PROPERTY_FORMAT, TestOdd, row, -1, 1000000, "-1", "rows", "In this row only"),
+  AFP_PROP_INT ("row", NULL, AFP_PROPERTY_FORMAT, TestOdd, row, -1, 1000000, "-1", "rows",
+                "In this row only"),
 };
 
 static gboolean
@@ -141,10 +147,14 @@ fail_now (AfpCodec *codec, gint in, const AfpBlock *block, GError **error)
 {
   const TestOdd *self = (TestOdd *) codec;
 
-  if (self->in != in || (block && self->row >= 0 &&
-                         ((guint64) self->row < block->row || (guint64) self->row >= block->row + block->n_rows)))
+  if (self->in != in ||
+      (block && self->row >= 0 &&
+       ((guint64) self->row < block->row || (guint64) self->row >= block->row + block->n_rows)))
     return FALSE;
-  g_set_error (error, AFP_ERROR, in == IN_DESCRIBE ? AFP_ERROR_PLAN : in == IN_DECODE ? AFP_ERROR_FORMAT : AFP_ERROR_CODEC,
+  g_set_error (error, AFP_ERROR,
+               in == IN_DESCRIBE ? AFP_ERROR_PLAN
+               : in == IN_DECODE ? AFP_ERROR_FORMAT
+                                 : AFP_ERROR_CODEC,
                "test-fail fails in %s", places[in]);
   return TRUE;
 }
@@ -186,7 +196,8 @@ fail_decode (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
 static void
 test_fail_class_init (TestFailClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), fail_properties, G_N_ELEMENTS (fail_properties), 0);
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), fail_properties,
+                                    G_N_ELEMENTS (fail_properties), 0);
   afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Fails", "test-fail");
   klass->default_planes = AFP_KINDS_ALL_FLOAT;
   klass->describe = fail_describe;
@@ -204,7 +215,8 @@ test_fail_init (TestFail *self)
 /* --- test-probe --------------------------------------------------------------------------------------------------- */
 
 static const AfpProperty probe_properties[] = {
-  AFP_PROP_UINT ("quantum", NULL, AFP_PROPERTY_FORMAT, TestOdd, quantum, 1, 1024, "1", "columns", "Quantum"),
+  AFP_PROP_UINT ("quantum", NULL, AFP_PROPERTY_FORMAT, TestOdd, quantum, 1, 1024, "1", "columns",
+                 "Quantum"),
   AFP_PROP_BOOL ("flat", NULL, AFP_PROPERTY_FORMAT, TestOdd, optional, "false", "One row"),
 };
 
@@ -229,7 +241,8 @@ probe_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 static void
 test_probe_codec_class_init (TestProbeCodecClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), probe_properties, G_N_ELEMENTS (probe_properties), 0);
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), probe_properties,
+                                    G_N_ELEMENTS (probe_properties), 0);
   afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Calls back", "test-probe");
   klass->default_planes = AFP_KINDS_ALL_FLOAT;
   klass->describe = probe_describe;
@@ -305,7 +318,8 @@ pack_unpack (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GErro
 static void
 test_pack_class_init (TestPackClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), pack_properties, G_N_ELEMENTS (pack_properties), 0);
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), pack_properties,
+                                    G_N_ELEMENTS (pack_properties), 0);
   afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Copies", "test-pack");
   klass->version = 4;
   klass->bound = pack_bound;

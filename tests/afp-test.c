@@ -22,7 +22,8 @@ test_values (gsize n, guint64 seed)
 
   for (gsize i = 0; i < n; i++) {
     const guint64 bits = mix (mix (seed) + i);
-    const double u = ((double) (bits >> 32) + 0.5) / 4294967296.0, v = ((double) (guint32) bits + 0.5) / 4294967296.0;
+    const double u = ((double) (bits >> 32) + 0.5) / 4294967296.0,
+                 v = ((double) (guint32) bits + 0.5) / 4294967296.0;
     values[i] = (float) (sqrt (-2 * log (u)) * cos (2 * G_PI * v));
   }
   return values;
@@ -100,9 +101,10 @@ append_plane (AfpPlane *plane, const char *path, gpointer user_data)
   GByteArray *all = user_data;
   const char *codec = afp_plane_get_codec (plane), *params = afp_plane_get_params (plane);
   GBytes *data = afp_plane_get_data (plane);
-  g_autofree char *head = g_strdup_printf ("<%s=%s/%u(%s)%" G_GSIZE_FORMAT ">", path, codec ? codec : "",
-                                           afp_plane_get_codec_version (plane), params ? params : "",
-                                           data ? g_bytes_get_size (data) : 0);
+  g_autofree char *head =
+      g_strdup_printf ("<%s=%s/%u(%s)%" G_GSIZE_FORMAT ">", path, codec ? codec : "",
+                       afp_plane_get_codec_version (plane), params ? params : "",
+                       data ? g_bytes_get_size (data) : 0);
 
   g_byte_array_append (all, (const guint8 *) head, (guint) strlen (head));
   if (data && g_bytes_get_size (data))
@@ -190,7 +192,8 @@ source_plan_tensor (AfpSource *self, gsize index, GError **error)
   AfpTensor *tensor = inputs->pdata[index];
   g_autoptr (AfpPlane) plane = afp_plane_new_raw (afp_tensor_get_spec (tensor), NULL);
 
-  return afp_tensor_is_raw (tensor) ? afp_tensor_new (afp_tensor_get_spec (tensor), plane) : afp_tensor_ref (tensor);
+  return afp_tensor_is_raw (tensor) ? afp_tensor_new (afp_tensor_get_spec (tensor), plane)
+                                    : afp_tensor_ref (tensor);
 }
 
 static AfpTensor *
@@ -202,7 +205,8 @@ source_read_tensor (AfpSource *self, gsize index, GError **error)
 static void
 test_source_class_init (TestSourceClass *klass)
 {
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Tensors from memory", "test-source ! null");
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Tensors from memory",
+                                 "test-source ! null");
   klass->get_n_tensors = source_get_n_tensors;
   klass->plan_tensor = source_plan_tensor;
   klass->read_tensor = source_read_tensor;
@@ -223,7 +227,8 @@ sink_consume (AfpSink *self, AfpTensor *tensor, GError **error)
 static void
 test_sink_class_init (TestSinkClass *klass)
 {
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Keeps tensors in memory", "test-source ! test-sink");
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Keeps tensors in memory",
+                                 "test-source ! test-sink");
   klass->consume = sink_consume;
 }
 
@@ -251,7 +256,8 @@ tap_process (AfpTransform *self, AfpTensor *tensor, GError **error)
 static void
 test_tap_class_init (TestTapClass *klass)
 {
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Keeps what passes", "test-source ! test-tap ! null");
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Keeps what passes",
+                                 "test-source ! test-tap ! null");
   klass->process = tap_process;
 }
 
@@ -301,7 +307,8 @@ test_set_tensors (AfpTensor *first, ...)
 gboolean
 test_try (const char *text, guint threads, GError **error)
 {
-  g_autofree char *all = g_strconcat ("test-source ! ", text, *text ? " ! " : "", "test-sink", NULL);
+  g_autofree char *all =
+      g_strconcat ("test-source ! ", text, *text ? " ! " : "", "test-sink", NULL);
   GError *local = NULL;
   g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (all, error);
 
@@ -366,7 +373,8 @@ test_report_get (const char *path)
     else if (JSON_NODE_HOLDS_ARRAY (node)) {
       const guint64 index = g_ascii_strtoull (parts[i], NULL, 10);
       JsonArray *array = json_node_get_array (node);
-      node = index < json_array_get_length (array) ? json_array_get_element (array, (guint) index) : NULL;
+      node = index < json_array_get_length (array) ? json_array_get_element (array, (guint) index)
+                                                   : NULL;
     } else
       node = NULL;
   }

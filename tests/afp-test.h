@@ -5,10 +5,10 @@
 #include "core-test.h"
 
 /* For inner loops: ck_assert() reports where it is, which takes its time. */
-#define must(expression)                                                                                               \
-  do {                                                                                                                 \
-    if (!(expression))                                                                                                 \
-      ck_abort_msg ("%s", #expression);                                                                                \
+#define must(expression)                \
+  do {                                  \
+    if (!(expression))                  \
+      ck_abort_msg ("%s", #expression); \
   } while (0)
 
 /* --- numbers and tensors --- */
@@ -18,8 +18,10 @@ float *test_values (gsize n, guint64 seed);
 /* @shape: "3x5", or "" for a scalar; @view: "in:1", or NULL */
 AfpSpec *test_spec (const char *name, AfpDType dtype, const char *shape, const char *view);
 /* Normal deviates in @dtype (real ones), else bytes 0, 1, 2, ... */
-AfpTensor *test_tensor (const char *name, AfpDType dtype, const char *shape, const char *view, guint64 seed);
-AfpTensor *test_tensor_from (const char *name, const char *shape, const char *view, const float *values);
+AfpTensor *
+test_tensor (const char *name, AfpDType dtype, const char *shape, const char *view, guint64 seed);
+AfpTensor *
+test_tensor_from (const char *name, const char *shape, const char *view, const float *values);
 /* The tensor's numbers, outputs x inputs, decoded. Free with g_free(). */
 float *test_decode (AfpTensor *tensor);
 float *test_decode_plane (AfpPlane *plane, AfpSpec *spec);
@@ -50,7 +52,8 @@ const char *test_plan (void);
 JsonNode *test_report_get (const char *path);
 
 /* --- a folder for files --- */
-char *test_write_file (const char *name, const char *text); /* path; the folder goes with test_remove_files() */
+char *test_write_file (const char *name,
+                       const char *text); /* path; the folder goes with test_remove_files() */
 void test_remove_files (void);
 
 /* --- codecs (tests/afp-test-codecs.c, tests/afp-test-more.c) ---

@@ -17,10 +17,13 @@ GType pipe_source_get_type (void);
 G_DEFINE_TYPE (PipeSource, pipe_source, AFP_TYPE_SOURCE)
 
 static const AfpProperty pipe_source_properties[] = {
-  AFP_PROP_UINT ("n", NULL, AFP_PROPERTY_REQUIRED, PipeSource, n, 0, 100000, NULL, "tensors", "Tensors"),
+  AFP_PROP_UINT ("n", NULL, AFP_PROPERTY_REQUIRED, PipeSource, n, 0, 100000, NULL, "tensors",
+                 "Tensors"),
   AFP_PROP_UINT ("rows", "R", 0, PipeSource, rows, 1, 100000, "4", NULL, "Rows"),
-  AFP_PROP_UINT ("fail-plan", NULL, 0, PipeSource, fail_plan, 0, 100000, "0", NULL, "Fails to plan"),
-  AFP_PROP_UINT ("fail-read", NULL, 0, PipeSource, fail_read, 0, 100000, "0", NULL, "Fails to read"),
+  AFP_PROP_UINT ("fail-plan", NULL, 0, PipeSource, fail_plan, 0, 100000, "0", NULL,
+                 "Fails to plan"),
+  AFP_PROP_UINT ("fail-read", NULL, 0, PipeSource, fail_read, 0, 100000, "0", NULL,
+                 "Fails to read"),
   AFP_PROP_BOOL ("same-name", NULL, 0, PipeSource, same_name, "false", "All tensors have one name"),
   AFP_PROP_BOOL ("fail-open", NULL, 0, PipeSource, fail_open, "false", "Fails to open"),
   AFP_PROP_BOOL ("notes", NULL, 0, PipeSource, notes, "false", "Has something to say"),
@@ -69,7 +72,9 @@ pipe_source_read_tensor (AfpSource *source, gsize index, GError **error)
 static JsonNode *
 pipe_source_get_info (AfpSource *source)
 {
-  return json_from_string (((PipeSource *) source)->notes ? "{\"notes\": [\"left out 2 optimizer tensors\", 7]}" : "{}", NULL);
+  return json_from_string (
+      ((PipeSource *) source)->notes ? "{\"notes\": [\"left out 2 optimizer tensors\", 7]}" : "{}",
+      NULL);
 }
 
 static void
@@ -105,13 +110,18 @@ GType pipe_pass_get_type (void);
 G_DEFINE_TYPE (PipePass, pipe_pass, AFP_TYPE_TRANSFORM)
 
 static const AfpProperty pipe_pass_properties[] = {
-  AFP_PROP_UINT ("fail-plan", NULL, 0, PipePass, fail_plan, 0, 100000, "0", NULL, "1 + the tensor; 100000: all"),
-  AFP_PROP_UINT ("fail-process", NULL, 0, PipePass, fail_process, 0, 100000, "0", NULL, "1 + the tensor"),
-  AFP_PROP_UINT ("drop", NULL, 0, PipePass, drop, 0, 100000, "0", NULL, "1 + the tensor; 100000: all"),
-  AFP_PROP_UINT ("memory", "m", 0, PipePass, memory, 0, 4000000000.0, "0", "bytes", "Working memory"),
+  AFP_PROP_UINT ("fail-plan", NULL, 0, PipePass, fail_plan, 0, 100000, "0", NULL,
+                 "1 + the tensor; 100000: all"),
+  AFP_PROP_UINT ("fail-process", NULL, 0, PipePass, fail_process, 0, 100000, "0", NULL,
+                 "1 + the tensor"),
+  AFP_PROP_UINT ("drop", NULL, 0, PipePass, drop, 0, 100000, "0", NULL,
+                 "1 + the tensor; 100000: all"),
+  AFP_PROP_UINT ("memory", "m", 0, PipePass, memory, 0, 4000000000.0, "0", "bytes",
+                 "Working memory"),
   AFP_PROP_BOOL ("fail-check", NULL, 0, PipePass, fail_check, "false", "Fails to check"),
   AFP_PROP_BOOL ("fail-start", NULL, 0, PipePass, fail_start, "false", "Fails to start"),
-  AFP_PROP_BOOL ("fail-finish", NULL, 0, PipePass, fail_finish, "false", "Fails a metric at the end"),
+  AFP_PROP_BOOL ("fail-finish", NULL, 0, PipePass, fail_finish, "false",
+                 "Fails a metric at the end"),
   AFP_PROP_BOOL ("wait", NULL, 0, PipePass, wait, "false", "Waits until the run is cancelled"),
   AFP_PROP_BOOL ("cancel", NULL, 0, PipePass, cancel, "false", "Cancels the run"),
   AFP_PROP_BOOL ("copy", NULL, 0, PipePass, copy, "false", "Hands on other planes"),
@@ -129,7 +139,8 @@ pipe_is_tensor (AfpTensor *tensor, guint which)
 {
   g_autofree char *name = g_strdup_printf ("t%u", which - 1);
 
-  return which == 100000 || (which > 0 && strcmp (name, afp_spec_get_name (afp_tensor_get_spec (tensor))) == 0);
+  return which == 100000 ||
+         (which > 0 && strcmp (name, afp_spec_get_name (afp_tensor_get_spec (tensor))) == 0);
 }
 
 static gboolean
@@ -148,7 +159,8 @@ pipe_pass_start (AfpElement *element, AfpRun *run, GError **error)
   self->n_started++;
   if (self->fail_start)
     g_set_error_literal (error, AFP_ERROR, AFP_ERROR_CODEC, "the machine is on fire");
-  return !self->fail_start && afp_run_get_pool (run) && afp_run_get_plan (run) && afp_run_get_cancellable (run);
+  return !self->fail_start && afp_run_get_pool (run) && afp_run_get_plan (run) &&
+         afp_run_get_cancellable (run);
 }
 
 static void
@@ -190,7 +202,8 @@ pipe_pass_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
   }
   if (self->copy) {
     AfpPlane *root = afp_tensor_get_root (tensor);
-    g_autoptr (AfpPlane) plane = afp_plane_new_raw (afp_tensor_get_spec (tensor), afp_plane_get_data (root));
+    g_autoptr (AfpPlane) plane =
+        afp_plane_new_raw (afp_tensor_get_spec (tensor), afp_plane_get_data (root));
     return afp_tensor_new_with_root (tensor, plane);
   }
   return pipe_is_tensor (tensor, self->drop) ? NULL : afp_tensor_ref (tensor);
@@ -203,15 +216,17 @@ pipe_pass_finish (AfpTransform *transform, GError **error)
 
   self->finished = TRUE;
   if (self->fail_finish)
-    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_METRIC, "sqnr_db is 3, but more than 5 is required");
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_METRIC,
+                         "sqnr_db is 3, but more than 5 is required");
   return !self->fail_finish;
 }
 
 static JsonNode *
 pipe_pass_get_metrics (AfpElement *element)
 {
-  static const char text[] = "{\"nmse\": 0.25, \"sqnr_db\": 6.0206, \"cosine\": null, \"tensors\": ["
-                             "{\"name\": \"t1\", \"nmse\": 0.5, \"sqnr_db\": 3.01}, {\"nmse\": 1}, 5]}";
+  static const char text[] =
+      "{\"nmse\": 0.25, \"sqnr_db\": 6.0206, \"cosine\": null, \"tensors\": ["
+      "{\"name\": \"t1\", \"nmse\": 0.5, \"sqnr_db\": 3.01}, {\"nmse\": 1}, 5]}";
 
   return ((PipePass *) element)->metrics ? json_from_string (text, NULL) : NULL;
 }
@@ -228,8 +243,10 @@ pipe_pass_class_init (PipePassClass *klass)
   element_class->start = pipe_pass_start;
   element_class->stop = pipe_pass_stop;
   element_class->get_metrics = pipe_pass_get_metrics;
-  afp_element_class_add_properties (element_class, pipe_pass_properties, G_N_ELEMENTS (pipe_pass_properties), 0);
-  afp_element_class_set_presets (element_class, pipe_pass_presets, G_N_ELEMENTS (pipe_pass_presets));
+  afp_element_class_add_properties (element_class, pipe_pass_properties,
+                                    G_N_ELEMENTS (pipe_pass_properties), 0);
+  afp_element_class_set_presets (element_class, pipe_pass_presets,
+                                 G_N_ELEMENTS (pipe_pass_presets));
 }
 
 static void
@@ -255,11 +272,13 @@ GType pipe_sink_get_type (void);
 G_DEFINE_TYPE (PipeSink, pipe_sink, AFP_TYPE_SINK)
 
 static const AfpProperty pipe_sink_properties[] = {
-  AFP_PROP_UINT ("fail-consume", NULL, 0, PipeSink, fail_consume, 0, 100000, "0", NULL, "1 + the tensor"),
+  AFP_PROP_UINT ("fail-consume", NULL, 0, PipeSink, fail_consume, 0, 100000, "0", NULL,
+                 "1 + the tensor"),
   AFP_PROP_BOOL ("fail-finish", NULL, 0, PipeSink, fail_finish, "false", "Fails to finish"),
   AFP_PROP_BOOL ("fail-publish", NULL, 0, PipeSink, fail_publish, "false", "Fails to publish"),
   AFP_PROP_BOOL ("slow", NULL, 0, PipeSink, slow, "false", "Takes its time"),
-  AFP_PROP_INT ("file-bytes", NULL, 0, PipeSink, file_bytes, -1, 1000000, "-1", "bytes", "Size of its file"),
+  AFP_PROP_INT ("file-bytes", NULL, 0, PipeSink, file_bytes, -1, 1000000, "-1", "bytes",
+                "Size of its file"),
 };
 
 static gboolean
@@ -313,7 +332,8 @@ static JsonNode *
 pipe_sink_get_output (AfpElement *element)
 {
   int bytes = ((PipeSink *) element)->file_bytes;
-  g_autofree char *text = g_strdup_printf ("{\"format\": \"test\", \"location\": \"x.h5\", \"file_bytes\": %d}", bytes);
+  g_autofree char *text =
+      g_strdup_printf ("{\"format\": \"test\", \"location\": \"x.h5\", \"file_bytes\": %d}", bytes);
 
   return json_from_string (bytes < 0 ? "{\"format\": \"test\"}" : text, NULL);
 }
@@ -336,7 +356,8 @@ pipe_sink_class_init (PipeSinkClass *klass)
   klass->publish = pipe_sink_publish;
   element_class->stop = pipe_sink_stop;
   element_class->get_output = pipe_sink_get_output;
-  afp_element_class_add_properties (element_class, pipe_sink_properties, G_N_ELEMENTS (pipe_sink_properties), 0);
+  afp_element_class_add_properties (element_class, pipe_sink_properties,
+                                    G_N_ELEMENTS (pipe_sink_properties), 0);
 }
 
 static void
@@ -406,8 +427,8 @@ pipe_tee_class_init (PipeTeeClass *klass)
 static void
 pipe_tee_init (PipeTee *self)
 {
-  afp_pad_set_functions (afp_element_add_pad (AFP_ELEMENT (self), "sink", AFP_PAD_SINK), pipe_tee_chain, pipe_tee_plan,
-                         pipe_tee_finish, NULL);
+  afp_pad_set_functions (afp_element_add_pad (AFP_ELEMENT (self), "sink", AFP_PAD_SINK),
+                         pipe_tee_chain, pipe_tee_plan, pipe_tee_finish, NULL);
 }
 
 /* --- helpers --- */

@@ -4,8 +4,13 @@
 static AfpPlaneDesc
 coeffs (guint64 rows, guint64 cols, guint vector, const char *fallback)
 {
-  return (AfpPlaneDesc){ .name = "c", .kind = AFP_KIND_COEFFS, .scope = AFP_SCOPE_BLOCK, .rows = rows, .cols = cols,
-                         .vector = vector, .fallback = fallback };
+  return (AfpPlaneDesc){ .name = "c",
+                         .kind = AFP_KIND_COEFFS,
+                         .scope = AFP_SCOPE_BLOCK,
+                         .rows = rows,
+                         .cols = cols,
+                         .vector = vector,
+                         .fallback = fallback };
 }
 
 static AfpClaim *
@@ -26,13 +31,16 @@ stored (guint64 bytes)
 
 START_TEST (bytes)
 {
-  static const guint64 sizes[][2] = { { 1, 1 }, { 3, 5 }, { 100, 1000 }, { 1, 131072 }, { 7, 99999 } };
+  static const guint64 sizes[][2] = {
+    { 1, 1 }, { 3, 5 }, { 100, 1000 }, { 1, 131072 }, { 7, 99999 }
+  };
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
     const guint64 rows = sizes[i][0], cols = sizes[i][1], quanta = rows * ((cols + 3) / 4);
     AfpPlaneDesc desc = coeffs (rows, cols, 0, "block-float mantissa-bits=3");
     gboolean exact = FALSE;
     g_autoptr (AfpClaim) block_float = claim_of (&desc);
-    ck_assert_uint_eq (afp_claim_get_bytes (block_float, &exact), stored ((quanta * 4 + 7) / 8) + stored ((quanta * 12 + 7) / 8));
+    ck_assert_uint_eq (afp_claim_get_bytes (block_float, &exact),
+                       stored ((quanta * 4 + 7) / 8) + stored ((quanta * 12 + 7) / 8));
     ck_assert (exact);
     desc.fallback = "f16";
     g_autoptr (AfpClaim) f16 = claim_of (&desc);
@@ -57,7 +65,8 @@ START_TEST (what_a_claim_says)
   ck_assert (afp_claim_is_fallback (same));
   ck_assert_ptr_null (afp_claim_get_open_loop_reason (claim));
   ck_assert_ptr_null (afp_claim_get_child (claim, 0));
-  ck_assert_str_eq (afp_element_get_factory_name (AFP_ELEMENT (afp_claim_get_codec (claim))), "block-float");
+  ck_assert_str_eq (afp_element_get_factory_name (AFP_ELEMENT (afp_claim_get_codec (claim))),
+                    "block-float");
   ck_assert_uint_eq (afp_layout_get_n_children (afp_claim_get_layout (claim)), 2);
   assert_text (afp_claim_to_string (claim), "block-float/1(mantissa-bits=5){exponents,mantissas}");
   /* One codec for the same call: claims are equal, and frozen planes are known again. */
@@ -72,7 +81,8 @@ assert_open_loop (const AfpPlaneDesc *desc, const char *word)
   GError *error = NULL;
   g_autoptr (AfpClaim) claim = claim_of (desc);
   const char *reason = afp_claim_get_open_loop_reason (claim);
-  ck_assert_msg (reason && strstr (reason, word), "'%s' is not in '%s'", word, reason ? reason : "");
+  ck_assert_msg (reason && strstr (reason, word), "'%s' is not in '%s'", word,
+                 reason ? reason : "");
   ck_assert_ptr_null (afp_quantizer_new (claim, "tensor/weight/c", NULL, &error));
   assert_error (error, AFP_ERROR_CODEC, "tensor/weight/c", "cannot answer", word);
 }
@@ -155,12 +165,15 @@ START_TEST (cheaper_or_not)
   run ("test-ask ! test-q planes=coeffs bits=4");
   ck_assert_ptr_nonnull (recipe_has ("coeffs=test-q"));
   ck_assert (json_node_get_boolean (claim_member (2, "weight/coeffs", "taken")));
-  ck_assert_int_lt (json_node_get_int (claim_member (2, "weight/coeffs", "bytes")), json_node_get_int (claim_member (2, "weight/coeffs", "fallback_bytes")));
+  ck_assert_int_lt (json_node_get_int (claim_member (2, "weight/coeffs", "bytes")),
+                    json_node_get_int (claim_member (2, "weight/coeffs", "fallback_bytes")));
   run ("test-ask ! test-q planes=coeffs bits=5"); /* five bits, and a scale: more than 4 + 4/4 */
   ck_assert_ptr_nonnull (recipe_has ("coeffs=block-float"));
   ck_assert (!json_node_get_boolean (claim_member (2, "weight/coeffs", "taken")));
-  ck_assert_str_eq (json_node_get_string (claim_member (2, "weight/coeffs", "why")), "costs more than it saves");
-  ck_assert_int_ge (json_node_get_int (claim_member (2, "weight/coeffs", "bytes")), json_node_get_int (claim_member (2, "weight/coeffs", "fallback_bytes")));
+  ck_assert_str_eq (json_node_get_string (claim_member (2, "weight/coeffs", "why")),
+                    "costs more than it saves");
+  ck_assert_int_ge (json_node_get_int (claim_member (2, "weight/coeffs", "bytes")),
+                    json_node_get_int (claim_member (2, "weight/coeffs", "fallback_bytes")));
   run ("test-ask ! test-q planes=coeffs bits=5 force=true");
   ck_assert_ptr_nonnull (recipe_has ("coeffs=test-q"));
   ck_assert (json_node_get_boolean (claim_member (2, "weight/coeffs", "taken")));
@@ -171,7 +184,8 @@ START_TEST (weights_that_do_not_shrink)
 {
   run ("test-wide");
   ck_assert_ptr_null (recipe_has ("test-wide"));
-  ck_assert_int_eq (json_node_get_int (claim_member (1, "weight", "fallback_bytes")), 32 * 64 * 4 + AFP_PLANE_ROW_BYTES);
+  ck_assert_int_eq (json_node_get_int (claim_member (1, "weight", "fallback_bytes")),
+                    32 * 64 * 4 + AFP_PLANE_ROW_BYTES);
   run ("raw32"); /* as many bytes: not fewer */
   ck_assert_ptr_null (recipe_has ("raw32"));
   run ("test-wide force=true planes=weight");
@@ -199,7 +213,8 @@ START_TEST (nested_costs)
   ck_assert (json_node_get_boolean (claim_member (1, "weight", "exact")));
   ck_assert_int_eq (inner, (gint64) (stored (32 * 64 / 2) + stored (4)));
   run ("test-flip"); /* f16 */
-  ck_assert_int_eq (json_node_get_int (claim_member (1, "weight", "bytes")), (gint64) stored ((32 * 64 + 1) * 2));
+  ck_assert_int_eq (json_node_get_int (claim_member (1, "weight", "bytes")),
+                    (gint64) stored ((32 * 64 + 1) * 2));
 }
 END_TEST
 
@@ -219,7 +234,8 @@ START_TEST (a_codec_that_cannot)
 {
   run ("test-fail in=describe");
   ck_assert_ptr_null (recipe_has ("test-fail"));
-  ck_assert_str_eq (json_node_get_string (claim_member (1, "weight", "why")), "test-fail fails in describe");
+  ck_assert_str_eq (json_node_get_string (claim_member (1, "weight", "why")),
+                    "test-fail fails in describe");
 }
 END_TEST
 

@@ -12,10 +12,16 @@ static AfpPool *pool;
 
 /* A plane of ROWS x COLS of kind scale, vectors of @vector, metric numbers @data, in the hands of test-probe. */
 static void
-probe (TestProbe func, const char *properties, guint64 rows, guint64 cols, guint vector, AfpMetricKind kind, const float *data)
+probe (TestProbe func, const char *properties, guint64 rows, guint64 cols, guint vector,
+       AfpMetricKind kind, const float *data)
 {
   g_autofree char *call = g_strconcat ("test-probe ", properties, NULL);
-  const AfpPlaneDesc desc = { .name = "p", .kind = AFP_KIND_COEFFS, .rows = rows, .cols = cols, .vector = vector, .metric = kind,
+  const AfpPlaneDesc desc = { .name = "p",
+                              .kind = AFP_KIND_COEFFS,
+                              .rows = rows,
+                              .cols = cols,
+                              .vector = vector,
+                              .metric = kind,
                               .fallback = g_intern_string (call) };
   GError *error = NULL;
   g_autofree float *values = plane_values = test_values (rows * cols, rows * 1000 + cols);
@@ -27,7 +33,8 @@ probe (TestProbe func, const char *properties, guint64 rows, guint64 cols, guint
   n_cols = cols;
   n_probes = 0;
   test_probe = func;
-  g_autoptr (AfpPlane) plane = afp_claim_encode (claim, matrix, data, "tensor/weight/p", pool, &error);
+  g_autoptr (AfpPlane) plane =
+      afp_claim_encode (claim, matrix, data, "tensor/weight/p", pool, &error);
   ck_assert_msg (plane != NULL, "%s", error ? error->message : "?");
   ck_assert_uint_eq (n_probes, 1);
   test_probe = NULL;
@@ -93,7 +100,7 @@ read_all (AfpContext *ctx)
   const AfpLayout *layout = afp_context_get_layout (ctx);
   const guint64 rows = afp_layout_get_rows (layout), cols = afp_layout_get_cols (layout);
   const guint64 padded = afp_layout_get_padded_cols (layout);
-  g_autofree float *out = g_new (float, rows * padded);
+  g_autofree float *out = g_new (float, rows *padded);
   n_probes++;
   ck_assert (afp_context_read (ctx, 0, rows, 0, padded, out, NULL));
   for (guint64 r = 0; r < rows; r++)
@@ -113,7 +120,8 @@ END_TEST
 static void
 moments (AfpContext *ctx)
 {
-  const guint64 rows = afp_layout_get_rows (afp_context_get_layout (ctx)), cols = n_rows * n_cols / rows;
+  const guint64 rows = afp_layout_get_rows (afp_context_get_layout (ctx)),
+                cols = n_rows * n_cols / rows;
   g_autofree double *squares = g_new0 (double, rows);
   double mean, sum = 0, alone;
   float peak, largest = 0, peak_alone;
@@ -136,7 +144,9 @@ moments (AfpContext *ctx)
 
 START_TEST (moments_of_planes)
 {
-  static const guint64 sizes[][2] = { { 1, 1 }, { 3, 5 }, { 1, 200001 }, { 300, 301 }, { 70001, 1 } };
+  static const guint64 sizes[][2] = {
+    { 1, 1 }, { 3, 5 }, { 1, 200001 }, { 300, 301 }, { 70001, 1 }
+  };
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
     probe (moments, "quantum=8", sizes[i][0], sizes[i][1], 0, AFP_METRIC_NONE, NULL);
     probe (moments, "quantum=8 flat=true", sizes[i][0], sizes[i][1], 0, AFP_METRIC_NONE, NULL);
@@ -174,7 +184,8 @@ END_TEST
 static void
 sample (AfpContext *ctx)
 {
-  const guint64 padded = afp_layout_get_padded_cols (afp_context_get_layout (ctx)), per_row = padded / 4;
+  const guint64 padded = afp_layout_get_padded_cols (afp_context_get_layout (ctx)),
+                per_row = padded / 4;
   gsize n, m;
   n_probes++;
   /* All of them, in order, if there are no more. */
@@ -227,7 +238,9 @@ weight_between (guint64 row, guint64 a, guint64 b)
   const guint i = (guint) (a % own_length), j = (guint) (b % own_length);
   if (a / own_length != b / own_length || (own_kind != AFP_METRIC_MATRIX && i != j))
     return 0;
-  return own_kind == AFP_METRIC_SCALAR ? g[0] : own_kind == AFP_METRIC_DIAGONAL ? g[i] : g[i * own_length + j];
+  return own_kind == AFP_METRIC_SCALAR     ? g[0]
+         : own_kind == AFP_METRIC_DIAGONAL ? g[i]
+                                           : g[i * own_length + j];
 }
 
 static void
@@ -277,7 +290,8 @@ START_TEST (regrouped_metrics)
         const guint64 rows = 5;
         own_length = lengths[l];
         own_kind = (AfpMetricKind) kind;
-        g_autofree float *data = test_values (rows * cols / own_length * afp_metric_stride (own_kind, own_length), l);
+        g_autofree float *data =
+            test_values (rows * cols / own_length * afp_metric_stride (own_kind, own_length), l);
         metric_numbers = data;
         probe (metrics, "quantum=12", rows, cols, own_length, own_kind, data);
       }
@@ -306,7 +320,8 @@ END_TEST
 /* --- data that cannot be read ------------------------------------------------------------------------------------- */
 
 static gboolean
-damaged (gpointer user_data, guint64 row, guint64 rows, guint64 col, guint64 cols, float *out, GError **error)
+damaged (gpointer user_data, guint64 row, guint64 rows, guint64 col, guint64 cols, float *out,
+         GError **error)
 {
   g_set_error_literal (error, AFP_ERROR, AFP_ERROR_FORMAT, "no such row");
   return FALSE;
@@ -330,7 +345,9 @@ fail_to_read (AfpContext *ctx)
 
 START_TEST (damaged_data)
 {
-  const AfpPlaneDesc desc = { .name = "p", .kind = AFP_KIND_COEFFS, .rows = 9, .cols = 8, .fallback = "test-probe quantum=4" };
+  const AfpPlaneDesc desc = {
+    .name = "p", .kind = AFP_KIND_COEFFS, .rows = 9, .cols = 8, .fallback = "test-probe quantum=4"
+  };
   GError *error = NULL;
   g_autoptr (AfpMatrix) matrix = afp_matrix_new (9, 8, damaged, NULL, NULL);
   g_autoptr (AfpClaim) claim = afp_claim_new_fallback (&desc, NULL);

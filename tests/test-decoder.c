@@ -19,7 +19,9 @@ typedef struct {
 static AfpPlane *
 code (const char *name, AfpScope scope, guint64 rows, guint64 cols, guint bits)
 {
-  const AfpPlaneDesc desc = { .name = name, .kind = AFP_KIND_CODE, .scope = scope, .rows = rows, .cols = cols, .bits = bits };
+  const AfpPlaneDesc desc = {
+    .name = name, .kind = AFP_KIND_CODE, .scope = scope, .rows = rows, .cols = cols, .bits = bits
+  };
   const gsize n = afp_plane_desc_bytes (&desc);
   guint8 *data = g_malloc (n + 1);
   for (gsize i = 0; i < n; i++)
@@ -31,8 +33,13 @@ code (const char *name, AfpScope scope, guint64 rows, guint64 cols, guint bits)
 static AfpPlane *
 floats (const char *name, AfpPlaneKind kind, guint64 rows, guint64 cols)
 {
-  const AfpPlaneDesc desc = { .name = name, .kind = kind, .scope = AFP_SCOPE_TENSOR, .rows = rows, .cols = cols, .fallback = "f16" };
-  float *values = g_new (float, rows * cols);
+  const AfpPlaneDesc desc = { .name = name,
+                              .kind = kind,
+                              .scope = AFP_SCOPE_TENSOR,
+                              .rows = rows,
+                              .cols = cols,
+                              .fallback = "f16" };
+  float *values = g_new (float, rows *cols);
   for (guint64 i = 0; i < rows * cols; i++)
     values[i] = 0.5f;
   g_autoptr (GBytes) bytes = g_bytes_new_take (values, rows * cols * sizeof (float));
@@ -42,16 +49,23 @@ floats (const char *name, AfpPlaneKind kind, guint64 rows, guint64 cols)
 static Tree
 good (void)
 {
-  return (Tree){ "test-q", 3, "bits=5,quantum=1,scale=tensor,layout=row,residual=false,table=false", 2,
-                 { code ("codes", AFP_SCOPE_BLOCK, ROWS, COLS, 5), floats ("scale", AFP_KIND_SCALE, 1, 1) } };
+  return (Tree){ "test-q",
+                 3,
+                 "bits=5,quantum=1,scale=tensor,layout=row,residual=false,table=false",
+                 2,
+                 { code ("codes", AFP_SCOPE_BLOCK, ROWS, COLS, 5),
+                   floats ("scale", AFP_KIND_SCALE, 1, 1) } };
 }
 
 /* Takes the children. */
 static AfpPlane *
 build (Tree tree)
 {
-  const AfpPlaneDesc desc = { .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = ROWS, .cols = COLS };
-  AfpPlane *plane = afp_plane_new_coded (&desc, tree.codec, tree.version, tree.params, tree.n_children, tree.children);
+  const AfpPlaneDesc desc = {
+    .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = ROWS, .cols = COLS
+  };
+  AfpPlane *plane = afp_plane_new_coded (&desc, tree.codec, tree.version, tree.params,
+                                         tree.n_children, tree.children);
   for (guint i = 0; i < G_N_ELEMENTS (tree.children); i++)
     if (tree.children[i])
       afp_plane_unref (tree.children[i]);
@@ -86,7 +100,8 @@ START_TEST (what_is_whole)
   g_autoptr (AfpPlane) plane = build (good ());
   g_autofree float *values = test_decode_plane (plane, NULL);
   guint32 symbols[ROWS * COLS];
-  afp_bits_unpack (g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 0)), NULL), 0, symbols, ROWS * COLS, 5);
+  afp_bits_unpack (g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 0)), NULL), 0,
+                   symbols, ROWS * COLS, 5);
   for (guint i = 0; i < ROWS * COLS; i++)
     ck_assert (values[i] == ((float) symbols[i] - 16) * 0.5f);
 }
@@ -96,7 +111,8 @@ START_TEST (unknown_codecs)
 {
   Tree tree = good ();
   tree.codec = "no-such-codec";
-  assert_refused (tree, AFP_ERROR_PLUGIN, "codec 'no-such-codec' is not installed", "no element 'no-such-codec'");
+  assert_refused (tree, AFP_ERROR_PLUGIN, "codec 'no-such-codec' is not installed",
+                  "no element 'no-such-codec'");
   tree = good ();
   tree.codec = "test_q";
   assert_refused (tree, AFP_ERROR_PLUGIN, "'test_q'", "test-q"); /* the nearest name */
@@ -135,9 +151,18 @@ START_TEST (wrong_parameters)
   static const struct {
     const char *params, *word;
   } wrong[] = {
-    { "bits=0", "bits=0" },         { "bits=33", "1..32" },       { "bits=five", "bits=five" }, { "bits=", "bits" },
-    { "bits", "bits" },             { "widht=3", "'widht'" },     { "scale=rows", "scale=rows" }, { "quantum=4294967296", "quantum" },
-    { "bits=5,,quantum=1", "" },    { "bits=5\nquantum=1", "" },  { "=5", "" },                 { "bits=5)(", "" },
+    { "bits=0", "bits=0" },
+    { "bits=33", "1..32" },
+    { "bits=five", "bits=five" },
+    { "bits=", "bits" },
+    { "bits", "bits" },
+    { "widht=3", "'widht'" },
+    { "scale=rows", "scale=rows" },
+    { "quantum=4294967296", "quantum" },
+    { "bits=5,,quantum=1", "" },
+    { "bits=5\nquantum=1", "" },
+    { "=5", "" },
+    { "bits=5)(", "" },
     { "quantum=-1", "quantum=-1" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
@@ -147,7 +172,9 @@ START_TEST (wrong_parameters)
     g_autoptr (AfpPlane) plane = build (tree);
     AfpMatrix *matrix = afp_plane_open (plane, NULL, &error);
     ck_assert_msg (matrix == NULL, "'%s'", wrong[i].params);
-    ck_assert_msg (strstr (error->message, "codec 'test-q'") || strstr (error->message, "is damaged"), "%s", error->message);
+    ck_assert_msg (strstr (error->message, "codec 'test-q'") ||
+                       strstr (error->message, "is damaged"),
+                   "%s", error->message);
     ck_assert_msg (strstr (error->message, wrong[i].word) != NULL, "%s", error->message);
     g_clear_error (&error);
   }
@@ -195,11 +222,13 @@ START_TEST (planes_of_another_shape)
   static const struct {
     guint64 rows, cols;
     guint bits;
-  } shapes[] = { { ROWS, COLS, 4 },     { ROWS, COLS + 1, 5 }, { ROWS - 1, COLS, 5 }, { COLS, ROWS, 5 },
-                 { 1, ROWS * COLS, 5 }, { 0, 0, 5 },           { ROWS, COLS, 32 } };
+  } shapes[] = { { ROWS, COLS, 4 }, { ROWS, COLS + 1, 5 }, { ROWS - 1, COLS, 5 },
+                 { COLS, ROWS, 5 }, { 1, ROWS * COLS, 5 }, { 0, 0, 5 },
+                 { ROWS, COLS, 32 } };
   for (guint i = 0; i < G_N_ELEMENTS (shapes); i++) {
     Tree tree = good ();
-    replace (&tree, 0, code ("codes", AFP_SCOPE_BLOCK, shapes[i].rows, shapes[i].cols, shapes[i].bits));
+    replace (&tree, 0,
+             code ("codes", AFP_SCOPE_BLOCK, shapes[i].rows, shapes[i].cols, shapes[i].bits));
     assert_damaged (tree, "'codes' is damaged", "not what its recipe describes");
   }
   Tree tree = good ();
@@ -222,8 +251,12 @@ START_TEST (planes_of_another_size)
 {
   static const gsize sizes[] = { 0, 1, 37, 39, 100 };
   for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
-    const AfpPlaneDesc packed = { .name = "packed", .kind = AFP_KIND_CODE, .rows = 1, .cols = 200, .bits = 8, .bound = TRUE };
-    const AfpPlaneDesc codes = { .name = "codes", .kind = AFP_KIND_CODE, .rows = ROWS, .cols = COLS, .bits = 5 };
+    const AfpPlaneDesc packed = {
+      .name = "packed", .kind = AFP_KIND_CODE, .rows = 1, .cols = 200, .bits = 8, .bound = TRUE
+    };
+    const AfpPlaneDesc codes = {
+      .name = "codes", .kind = AFP_KIND_CODE, .rows = ROWS, .cols = COLS, .bits = 5
+    };
     g_autoptr (GBytes) bytes = g_bytes_new_take (g_malloc0 (sizes[i] + 1), sizes[i]);
     g_autoptr (AfpPlane) child = afp_plane_new_code (&packed, bytes);
     Tree tree = good ();
@@ -235,8 +268,15 @@ END_TEST
 
 START_TEST (planes_without_data)
 {
-  const AfpPlaneDesc codes = { .name = "codes", .kind = AFP_KIND_CODE, .scope = AFP_SCOPE_BLOCK, .rows = ROWS, .cols = COLS, .bits = 5 };
-  const AfpPlaneDesc scale = { .name = "scale", .kind = AFP_KIND_SCALE, .scope = AFP_SCOPE_TENSOR, .rows = 1, .cols = 1 };
+  const AfpPlaneDesc codes = { .name = "codes",
+                               .kind = AFP_KIND_CODE,
+                               .scope = AFP_SCOPE_BLOCK,
+                               .rows = ROWS,
+                               .cols = COLS,
+                               .bits = 5 };
+  const AfpPlaneDesc scale = {
+    .name = "scale", .kind = AFP_KIND_SCALE, .scope = AFP_SCOPE_TENSOR, .rows = 1, .cols = 1
+  };
   Tree tree = good ();
   replace (&tree, 0, afp_plane_new_code (&codes, NULL));
   assert_damaged (tree, "'codes' has no data", "");
@@ -279,10 +319,12 @@ START_TEST (codecs_that_fail)
   g_autoptr (AfpPlane) closed = afp_plane_new_coded (&desc, "test-fail", 1, "in=open", 1, &codes);
   ck_assert_ptr_null (afp_plane_open (closed, NULL, &error));
   assert_error (error, AFP_ERROR_CODEC, "test-fail fails in open");
-  g_autoptr (AfpPlane) refused = afp_plane_new_coded (&desc, "test-fail", 1, "in=describe", 1, &codes);
+  g_autoptr (AfpPlane) refused =
+      afp_plane_new_coded (&desc, "test-fail", 1, "in=describe", 1, &codes);
   ck_assert_ptr_null (afp_plane_open (refused, NULL, &error));
   assert_error (error, AFP_ERROR_PLAN, "test-fail fails in describe");
-  g_autoptr (AfpPlane) one = afp_plane_new_coded (&desc, "test-fail", 1, "in=decode,row=2500", 1, &codes);
+  g_autoptr (AfpPlane) one =
+      afp_plane_new_coded (&desc, "test-fail", 1, "in=decode,row=2500", 1, &codes);
   g_autoptr (AfpMatrix) matrix = afp_plane_open (one, NULL, &error);
   ck_assert (afp_matrix_read (matrix, 2499, 1, 0, 60, out, &error)); /* its neighbours can be had */
   ck_assert (afp_matrix_read (matrix, 2501, 1, 0, 60, out, &error));
@@ -298,14 +340,22 @@ START_TEST (deep_damage)
 {
   GError *error = NULL;
   float out[ROWS * COLS];
-  const AfpPlaneDesc flipped = { .name = "flipped", .kind = AFP_KIND_WEIGHT, .scope = AFP_SCOPE_BLOCK, .rows = ROWS, .cols = COLS,
-                                 .per_quantum = 1, .fallback = "f16" };
+  const AfpPlaneDesc flipped = { .name = "flipped",
+                                 .kind = AFP_KIND_WEIGHT,
+                                 .scope = AFP_SCOPE_BLOCK,
+                                 .rows = ROWS,
+                                 .cols = COLS,
+                                 .per_quantum = 1,
+                                 .fallback = "f16" };
   g_autoptr (AfpPlane) codes = code ("codes", AFP_SCOPE_BLOCK, ROWS, COLS, 8);
-  g_autoptr (AfpPlane) inner = afp_plane_new_coded (&flipped, "test-fail", 1, "in=decode", 1, &codes);
+  g_autoptr (AfpPlane) inner =
+      afp_plane_new_coded (&flipped, "test-fail", 1, "in=decode", 1, &codes);
   g_autoptr (AfpPlane) outer = build ((Tree){ "test-flip", 1, "", 1, { afp_plane_ref (inner) } });
   g_autoptr (AfpMatrix) matrix = afp_plane_open (outer, NULL, NULL);
   ck_assert (!afp_matrix_read (matrix, 0, ROWS, 0, COLS, out, &error));
-  assert_error (error, AFP_ERROR_FORMAT, "plane 'weight' (test-flip/1): plane 'flipped' (test-fail/1): test-fail fails in decode");
+  assert_error (
+      error, AFP_ERROR_FORMAT,
+      "plane 'weight' (test-flip/1): plane 'flipped' (test-fail/1): test-fail fails in decode");
 }
 END_TEST
 

@@ -26,9 +26,10 @@ START_TEST (names)
     gsize size;
     gboolean real;
   } rows[AFP_N_DTYPES] = {
-    { "f32", 4, TRUE },      { "f64", 8, TRUE },      { "f16", 2, TRUE },  { "bf16", 2, TRUE },  { "f8_e4m3", 1, FALSE },
-    { "f8_e5m2", 1, FALSE }, { "i64", 8, FALSE },     { "i32", 4, FALSE }, { "i16", 2, FALSE },  { "i8", 1, FALSE },
-    { "u64", 8, FALSE },     { "u32", 4, FALSE },     { "u16", 2, FALSE }, { "u8", 1, FALSE },   { "bool", 1, FALSE },
+    { "f32", 4, TRUE },      { "f64", 8, TRUE },      { "f16", 2, TRUE },   { "bf16", 2, TRUE },
+    { "f8_e4m3", 1, FALSE }, { "f8_e5m2", 1, FALSE }, { "i64", 8, FALSE },  { "i32", 4, FALSE },
+    { "i16", 2, FALSE },     { "i8", 1, FALSE },      { "u64", 8, FALSE },  { "u32", 4, FALSE },
+    { "u16", 2, FALSE },     { "u8", 1, FALSE },      { "bool", 1, FALSE },
   };
   for (guint i = 0; i < AFP_N_DTYPES; i++) {
     AfpDType parsed = AFP_N_DTYPES;
@@ -47,7 +48,8 @@ END_TEST
 
 START_TEST (no_such_names)
 {
-  static const char *const wrong[] = { "", " f32", "f32 ", "f", "f3", "f320", "float32", "bf-16", "i4", "U128", "f16\n", "\xff" };
+  static const char *const wrong[] = { "",        " f32",  "f32 ", "f",    "f3",    "f320",
+                                       "float32", "bf-16", "i4",   "U128", "f16\n", "\xff" };
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
     AfpDType parsed = AFP_DTYPE_I8;
     ck_assert_msg (!afp_dtype_parse (wrong[i], &parsed), "'%s'", wrong[i]);
@@ -61,7 +63,8 @@ static double
 half_value (guint half)
 {
   const int exponent = (half >> 10) & 31, mantissa = half & 1023;
-  const double magnitude = exponent ? ldexp (1024 + mantissa, exponent - 25) : ldexp (mantissa, -24);
+  const double magnitude =
+      exponent ? ldexp (1024 + mantissa, exponent - 25) : ldexp (mantissa, -24);
   return half & 0x8000 ? -magnitude : magnitude;
 }
 
@@ -73,7 +76,8 @@ START_TEST (every_half)
       if (half & 0x3ff) {
         must (isnan (value));
         const guint16 back = afp_f32_to_f16 (value);
-        must ((back & 0x7c00) == 0x7c00 && (back & 0x3ff) != 0 && (back & 0x8000) == (half & 0x8000));
+        must ((back & 0x7c00) == 0x7c00 && (back & 0x3ff) != 0 &&
+              (back & 0x8000) == (half & 0x8000));
       } else {
         must (isinf (value) && (signbit (value) != 0) == (half >> 15 != 0));
         must (afp_f32_to_f16 (value) == half);
@@ -116,7 +120,8 @@ START_TEST (half_ends)
   ck_assert_uint_eq (afp_f32_to_f16 (1e-45f), 0);
   ck_assert_uint_eq (afp_f32_to_f16 (0x1p-25f), 0); /* a tie with zero */
   ck_assert_uint_eq (afp_f32_to_f16 (0x1.000002p-25f), 1);
-  ck_assert_uint_eq (afp_f32_to_f16 (float_of (0x7f800001)) & 0x7e00, 0x7e00); /* a signalling NaN stays a NaN */
+  ck_assert_uint_eq (afp_f32_to_f16 (float_of (0x7f800001)) & 0x7e00,
+                     0x7e00); /* a signalling NaN stays a NaN */
   ck_assert_uint_eq (afp_f32_to_f16 (float_of (0xffffffff)) & 0xfe00, 0xfe00);
 }
 END_TEST
@@ -136,7 +141,8 @@ START_TEST (bf16)
       must (back == high);
     if ((high & 0x7fff) >= 0x7f80)
       continue;
-    const float around[] = { float_of (high << 16 | 0x7fff), float_of (high << 16 | 0x8000), float_of (high << 16 | 0x8001) };
+    const float around[] = { float_of (high << 16 | 0x7fff), float_of (high << 16 | 0x8000),
+                             float_of (high << 16 | 0x8001) };
     guint16 rounded[3];
     afp_dtype_from_f32 (AFP_DTYPE_BF16, around, rounded, 1, 3);
     must (rounded[0] == high);
@@ -148,7 +154,9 @@ END_TEST
 
 START_TEST (f64)
 {
-  const double in[] = { 1 + 0x1p-24, 1 + 0x1.8p-23, 1e300, -1e300, 1e-300, -0.0, 0.1, (double) NAN };
+  const double in[] = {
+    1 + 0x1p-24, 1 + 0x1.8p-23, 1e300, -1e300, 1e-300, -0.0, 0.1, (double) NAN
+  };
   float out[G_N_ELEMENTS (in)];
   double back[G_N_ELEMENTS (in)];
   afp_dtype_to_f32 (AFP_DTYPE_F64, in, 1, out, G_N_ELEMENTS (in));
@@ -177,7 +185,8 @@ START_TEST (strides)
         afp_dtype_from_f32 (types[t], in, raw + offset, stride, n);
         for (gsize i = 0; i < sizeof raw; i++) {
           const gsize at = i - offset;
-          const gboolean inside = i >= offset && at / (stride * size) < n && at % (stride * size) < size;
+          const gboolean inside =
+              i >= offset && at / (stride * size) < n && at % (stride * size) < size;
           if (!inside)
             ck_assert_uint_eq (raw[i], 0xa5);
         }

@@ -7,14 +7,17 @@ make (const char *name, const char *properties)
   AfpElement *element = afp_registry_make (afp_registry_get_default (), name, NULL);
   GError *error = NULL;
   ck_assert_ptr_nonnull (element);
-  ck_assert_msg (!*properties || afp_element_set_properties_text (element, properties, &error), "%s", error ? error->message : "?");
+  ck_assert_msg (!*properties || afp_element_set_properties_text (element, properties, &error),
+                 "%s", error ? error->message : "?");
   return AFP_CODEC (element);
 }
 
 static AfpPlaneDesc
 weight (guint64 rows, guint64 cols)
 {
-  return (AfpPlaneDesc){ .name = "weight", .kind = AFP_KIND_WEIGHT, .scope = AFP_SCOPE_TENSOR, .rows = rows, .cols = cols };
+  return (AfpPlaneDesc){
+    .name = "weight", .kind = AFP_KIND_WEIGHT, .scope = AFP_SCOPE_TENSOR, .rows = rows, .cols = cols
+  };
 }
 
 static AfpLayout *
@@ -35,12 +38,18 @@ START_TEST (quanta)
     const char *properties;
     guint64 seen_rows, seen_cols, padded;
   } cases[] = {
-    { 3, 16, "quantum=8", 3, 16, 16 },   { 3, 17, "quantum=8", 3, 17, 24 },           { 3, 1, "quantum=8", 3, 1, 8 },
-    { 5, 7, "quantum=1", 5, 7, 7 },      { 5, 7, "quantum=4 layout=flat", 1, 35, 36 }, { 1, 9, "quantum=4 layout=flat", 1, 9, 12 },
-    { 9, 1, "quantum=9 layout=flat", 1, 9, 9 }, { 1, 1, "quantum=1024", 1, 1, 1024 },
+    { 3, 16, "quantum=8", 3, 16, 16 },
+    { 3, 17, "quantum=8", 3, 17, 24 },
+    { 3, 1, "quantum=8", 3, 1, 8 },
+    { 5, 7, "quantum=1", 5, 7, 7 },
+    { 5, 7, "quantum=4 layout=flat", 1, 35, 36 },
+    { 1, 9, "quantum=4 layout=flat", 1, 9, 12 },
+    { 9, 1, "quantum=9 layout=flat", 1, 9, 9 },
+    { 1, 1, "quantum=1024", 1, 1, 1024 },
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (AfpLayout) layout = describe ("test-q", cases[i].properties, cases[i].rows, cases[i].cols);
+    g_autoptr (AfpLayout) layout =
+        describe ("test-q", cases[i].properties, cases[i].rows, cases[i].cols);
     ck_assert_uint_eq (afp_layout_get_rows (layout), cases[i].seen_rows);
     ck_assert_uint_eq (afp_layout_get_cols (layout), cases[i].seen_cols);
     ck_assert_uint_eq (afp_layout_get_padded_cols (layout), cases[i].padded);
@@ -54,19 +63,26 @@ END_TEST
 
 START_TEST (children)
 {
-  g_autoptr (AfpLayout) layout = describe ("test-q", "scale=row residual=true table=true quantum=4 bits=7", 6, 10);
-  const AfpPlaneDesc *codes = afp_layout_get_child (layout, 0), *scale = afp_layout_get_child (layout, 1);
-  const AfpPlaneDesc *residual = afp_layout_get_child (layout, 2), *table = afp_layout_get_child (layout, 3);
+  g_autoptr (AfpLayout) layout =
+      describe ("test-q", "scale=row residual=true table=true quantum=4 bits=7", 6, 10);
+  const AfpPlaneDesc *codes = afp_layout_get_child (layout, 0),
+                     *scale = afp_layout_get_child (layout, 1);
+  const AfpPlaneDesc *residual = afp_layout_get_child (layout, 2),
+                     *table = afp_layout_get_child (layout, 3);
   ck_assert_uint_eq (afp_layout_get_n_children (layout), 4);
   ck_assert_uint_eq (afp_layout_get_quantum (layout), 4);
-  ck_assert (codes->kind == AFP_KIND_CODE && codes->scope == AFP_SCOPE_BLOCK && codes->bits == 7 && codes->per_quantum == 4);
+  ck_assert (codes->kind == AFP_KIND_CODE && codes->scope == AFP_SCOPE_BLOCK && codes->bits == 7 &&
+             codes->per_quantum == 4);
   ck_assert_ptr_null (codes->fallback);
-  ck_assert (scale->kind == AFP_KIND_SCALE && scale->scope == AFP_SCOPE_ROW && scale->rows == 1 && scale->cols == 6 && scale->bits == 0);
+  ck_assert (scale->kind == AFP_KIND_SCALE && scale->scope == AFP_SCOPE_ROW && scale->rows == 1 &&
+             scale->cols == 6 && scale->bits == 0);
   ck_assert_str_eq (scale->fallback, "f16");
-  ck_assert (residual->kind == AFP_KIND_RESIDUAL && residual->scope == AFP_SCOPE_BLOCK && residual->rows == 6 && residual->cols == 12);
+  ck_assert (residual->kind == AFP_KIND_RESIDUAL && residual->scope == AFP_SCOPE_BLOCK &&
+             residual->rows == 6 && residual->cols == 12);
   ck_assert (residual->optional && !scale->optional);
   ck_assert_str_eq (residual->fallback, "drop");
-  ck_assert (table->kind == AFP_KIND_CODE && table->scope == AFP_SCOPE_TENSOR && table->rows == 1 && table->cols == 5 && table->bits == 3);
+  ck_assert (table->kind == AFP_KIND_CODE && table->scope == AFP_SCOPE_TENSOR && table->rows == 1 &&
+             table->cols == 5 && table->bits == 3);
   g_autoptr (AfpLayout) ask = describe ("test-ask", "block=12 vector=3 metric=matrix", 4, 20);
   const AfpPlaneDesc *coeffs = afp_layout_get_child (ask, 1);
   ck_assert_str_eq (coeffs->fallback, "block-float");
@@ -76,24 +92,30 @@ END_TEST
 
 START_TEST (canonical_params)
 {
-  g_autoptr (AfpLayout) layout = describe ("test-q", "b=9 planes=weight exclude=x force=true", 4, 4);
-  assert_text (afp_layout_get_params (layout), "bits=9,quantum=1,scale=tensor,layout=row,residual=false,table=false");
+  g_autoptr (AfpLayout) layout =
+      describe ("test-q", "b=9 planes=weight exclude=x force=true", 4, 4);
+  assert_text (afp_layout_get_params (layout),
+               "bits=9,quantum=1,scale=tensor,layout=row,residual=false,table=false");
   g_autoptr (AfpLayout) preset = describe ("test-q", "preset=coarse", 4, 4);
-  assert_text (afp_layout_get_params (preset), "bits=2,quantum=2,scale=tensor,layout=row,residual=false,table=false");
+  assert_text (afp_layout_get_params (preset),
+               "bits=2,quantum=2,scale=tensor,layout=row,residual=false,table=false");
   g_autoptr (AfpLayout) none = describe ("f16", "", 4, 4);
   assert_text (afp_layout_get_params (none), "");
   g_autoptr (AfpLayout) same = afp_layout_ref (layout);
-  ck_assert_str_eq (afp_element_get_factory_name (AFP_ELEMENT (afp_layout_get_codec (same))), "test-q");
+  ck_assert_str_eq (afp_element_get_factory_name (AFP_ELEMENT (afp_layout_get_codec (same))),
+                    "test-q");
   /* What describe resolved counts more than the property. */
   afp_layout_set_param (layout, "bits", 11);
   afp_layout_set_param_text (layout, "scale", "row");
-  assert_text (afp_layout_get_params (layout), "bits=11,quantum=1,scale=row,layout=row,residual=false,table=false");
+  assert_text (afp_layout_get_params (layout),
+               "bits=11,quantum=1,scale=row,layout=row,residual=false,table=false");
 }
 END_TEST
 
 START_TEST (params_describe_the_plane_again)
 {
-  g_autoptr (AfpLayout) layout = describe ("test-q", "preset=coarse layout=flat residual=true", 5, 7);
+  g_autoptr (AfpLayout) layout =
+      describe ("test-q", "preset=coarse layout=flat residual=true", 5, 7);
   g_autofree char *params = afp_layout_get_params (layout);
   g_autoptr (AfpLayout) again = describe ("test-q", params, 5, 7);
   assert_text (afp_layout_get_params (again), params);
@@ -101,13 +123,15 @@ START_TEST (params_describe_the_plane_again)
   for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
     const AfpPlaneDesc *a = afp_layout_get_child (layout, i), *b = afp_layout_get_child (again, i);
     ck_assert_ptr_eq (a->name, b->name); /* interned */
-    ck_assert (a->kind == b->kind && a->rows == b->rows && a->cols == b->cols && a->bits == b->bits && a->optional == b->optional);
+    ck_assert (a->kind == b->kind && a->rows == b->rows && a->cols == b->cols &&
+               a->bits == b->bits && a->optional == b->optional);
   }
 }
 END_TEST
 
 static void
-assert_refused (const char *name, const char *properties, const AfpPlaneDesc *desc, const char *word, const char *other)
+assert_refused (const char *name, const char *properties, const AfpPlaneDesc *desc,
+                const char *word, const char *other)
 {
   g_autoptr (AfpCodec) codec = make (name, properties);
   GError *error = NULL;
@@ -143,7 +167,8 @@ START_TEST (too_large)
       const AfpPlaneDesc desc = weight (sizes[s][0], sizes[s][1]);
       assert_refused (codecs[c], "", &desc, "too large to be coded", "'weight'");
     }
-  const AfpPlaneDesc padded = weight ((guint64) 1 << 40, 1), wide = weight ((guint64) 1 << 24, ((guint64) 1 << 24) - 1);
+  const AfpPlaneDesc padded = weight ((guint64) 1 << 40, 1),
+                     wide = weight ((guint64) 1 << 24, ((guint64) 1 << 24) - 1);
   assert_refused ("test-q", "quantum=1024", &padded, "too large to be coded", "'weight'");
   assert_refused ("test-wide", "", &wide, "too large to be coded", "'codes'");
 }

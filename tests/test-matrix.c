@@ -9,7 +9,8 @@ element_of (AfpSpec *spec, const float *values, guint64 row, guint64 col)
 {
   const AfpView *view = afp_spec_get_view (spec);
   const guint rank = afp_spec_get_rank (spec);
-  guint64 first = rank >= 2 && view->input_first ? col : row, second = rank >= 2 && view->input_first ? row : col;
+  guint64 first = rank >= 2 && view->input_first ? col : row,
+          second = rank >= 2 && view->input_first ? row : col;
   guint64 place[AFP_MAX_RANK] = { 0 }, index = 0;
 
   if (rank < 2)
@@ -26,15 +27,18 @@ element_of (AfpSpec *spec, const float *values, guint64 row, guint64 col)
 static const struct {
   const char *shape, *view;
 } shapes[] = {
-  { "1x1", NULL },        { "5x7", "out:1" },     { "5x7", "in:1" },       { "3x3x4x6", "in:3" }, { "3x3x4x6", "in:2/4" },
-  { "6x4x3x3", "out:1" }, { "6x4x3x3", "out:3" }, { "2x3x4x5x2", "in:4" }, { "300x3", "in:1" },   { "3x300", "in:1" },
-  { "513x2", "out:1" },   { "11", NULL },         { "", NULL },            { "1x97", "in:1" },    { "97x1", "in:1" },
+  { "1x1", NULL },        { "5x7", "out:1" },      { "5x7", "in:1" },
+  { "3x3x4x6", "in:3" },  { "3x3x4x6", "in:2/4" }, { "6x4x3x3", "out:1" },
+  { "6x4x3x3", "out:3" }, { "2x3x4x5x2", "in:4" }, { "300x3", "in:1" },
+  { "3x300", "in:1" },    { "513x2", "out:1" },    { "11", NULL },
+  { "", NULL },           { "1x97", "in:1" },      { "97x1", "in:1" },
 };
 
 static void
-check_rectangle (AfpMatrix *matrix, AfpSpec *spec, const float *values, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols)
+check_rectangle (AfpMatrix *matrix, AfpSpec *spec, const float *values, guint64 row, guint64 n_rows,
+                 guint64 col, guint64 n_cols)
 {
-  g_autofree float *out = g_new (float, n_rows * n_cols + 1);
+  g_autofree float *out = g_new (float, n_rows *n_cols + 1);
   GError *error = NULL;
   out[n_rows * n_cols] = 12345;
   for (guint64 i = 0; i < n_rows * n_cols; i++)
@@ -42,7 +46,8 @@ check_rectangle (AfpMatrix *matrix, AfpSpec *spec, const float *values, guint64 
   ck_assert (afp_matrix_read (matrix, row, n_rows, col, n_cols, out, &error));
   for (guint64 r = 0; r < n_rows; r++)
     for (guint64 c = 0; c < n_cols; c++) {
-      const float expected = col + c < afp_matrix_get_cols (matrix) ? element_of (spec, values, row + r, col + c) : 0;
+      const float expected =
+          col + c < afp_matrix_get_cols (matrix) ? element_of (spec, values, row + r, col + c) : 0;
       if (out[r * n_cols + c] != expected)
         ck_abort_msg ("(%u, %u)", (guint) (row + r), (guint) (col + c));
     }
@@ -69,8 +74,10 @@ check_view (AfpDType dtype, const char *shape, const char *view)
   check_rectangle (matrix, spec, values, 0, rows, 0, cols + 3);
   check_rectangle (matrix, spec, values, 0, rows, cols, 2);
   for (guint i = 0; i < 30; i++) {
-    const guint64 row = g_rand_int_range (rand, 0, (gint32) rows), col = g_rand_int_range (rand, 0, (gint32) cols + 1);
-    check_rectangle (matrix, spec, values, row, g_rand_int_range (rand, 0, (gint32) (rows - row) + 1), col,
+    const guint64 row = g_rand_int_range (rand, 0, (gint32) rows),
+                  col = g_rand_int_range (rand, 0, (gint32) cols + 1);
+    check_rectangle (matrix, spec, values, row,
+                     g_rand_int_range (rand, 0, (gint32) (rows - row) + 1), col,
                      g_rand_int_range (rand, 0, (gint32) (cols - col) + 5));
   }
   for (guint threads = 1; threads <= 5; threads += threads == 1 ? 1 : 3) { /* and back */
@@ -125,7 +132,7 @@ END_TEST
 static AfpMatrix *
 counting_matrix (guint64 rows, guint64 cols)
 {
-  float *values = g_new (float, rows * cols + 1);
+  float *values = g_new (float, rows *cols + 1);
   for (guint64 i = 0; i < rows * cols; i++)
     values[i] = (float) i;
   g_autoptr (GBytes) bytes = g_bytes_new_take (values, rows * cols * sizeof (float));
@@ -134,7 +141,8 @@ counting_matrix (guint64 rows, guint64 cols)
 
 START_TEST (reshape)
 {
-  static const guint64 pairs[][2] = { { 1, 60 }, { 60, 1 }, { 2, 30 }, { 3, 20 }, { 4, 15 }, { 5, 12 }, { 6, 10 }, { 10, 6 } };
+  static const guint64 pairs[][2] = { { 1, 60 }, { 60, 1 }, { 2, 30 }, { 3, 20 },
+                                      { 4, 15 }, { 5, 12 }, { 6, 10 }, { 10, 6 } };
   for (guint a = 0; a < G_N_ELEMENTS (pairs); a++)
     for (guint b = 0; b < G_N_ELEMENTS (pairs); b++) {
       const guint64 rows = pairs[b][0], cols = pairs[b][1];
@@ -149,8 +157,10 @@ START_TEST (reshape)
             ck_assert (afp_matrix_read (matrix, row, n_rows, col, n_cols, out, NULL));
             for (guint64 r = 0; r < n_rows; r++)
               for (guint64 c = 0; c < n_cols; c++)
-                if (out[r * n_cols + c] != (c + 1 == n_cols ? 0 : (float) ((row + r) * cols + col + c)))
-                  ck_abort_msg ("%u x %u as %u x %u", (guint) pairs[a][0], (guint) pairs[a][1], (guint) rows, (guint) cols);
+                if (out[r * n_cols + c] !=
+                    (c + 1 == n_cols ? 0 : (float) ((row + r) * cols + col + c)))
+                  ck_abort_msg ("%u x %u as %u x %u", (guint) pairs[a][0], (guint) pairs[a][1],
+                                (guint) rows, (guint) cols);
           }
     }
 }
@@ -171,7 +181,8 @@ END_TEST
 /* Larger than a tile, in either direction: the same for any number of threads. */
 START_TEST (to_dense)
 {
-  static const guint64 sizes[][2] = { { 1, 200001 }, { 200001, 1 }, { 17, 9001 }, { 3, 70000 }, { 1, 1 }, { 8, 8192 } };
+  static const guint64 sizes[][2] = { { 1, 200001 }, { 200001, 1 }, { 17, 9001 },
+                                      { 3, 70000 },  { 1, 1 },      { 8, 8192 } };
   for (guint s = 0; s < G_N_ELEMENTS (sizes); s++)
     for (guint threads = 0; threads < 4; threads++) {
       g_autoptr (AfpMatrix) matrix = counting_matrix (sizes[s][0], sizes[s][1]);
@@ -181,7 +192,8 @@ START_TEST (to_dense)
       ck_assert_uint_eq (g_bytes_get_size (all), sizes[s][0] * sizes[s][1] * 4);
       for (guint64 i = 0; i < sizes[s][0] * sizes[s][1]; i++)
         if (values[i] != (float) i)
-          ck_abort_msg ("element %u of %u x %u", (guint) i, (guint) sizes[s][0], (guint) sizes[s][1]);
+          ck_abort_msg ("element %u of %u x %u", (guint) i, (guint) sizes[s][0],
+                        (guint) sizes[s][1]);
     }
 }
 END_TEST
@@ -199,8 +211,10 @@ START_TEST (nothing_in_it)
       ck_assert (out[i] == (i < 2 * sizes[s][0] ? 0 : 1));
   }
   g_autoptr (AfpTensor) empty = test_tensor ("e", AFP_DTYPE_F32, "3x0", "in:1", 1);
-  g_autoptr (AfpMatrix) raw = afp_matrix_new_raw (afp_tensor_get_spec (empty), afp_plane_get_data (afp_tensor_get_root (empty)));
-  g_autoptr (GBytes) back = afp_matrix_to_raw (raw, afp_tensor_get_spec (empty), AFP_DTYPE_F32, NULL, NULL);
+  g_autoptr (AfpMatrix) raw = afp_matrix_new_raw (afp_tensor_get_spec (empty),
+                                                  afp_plane_get_data (afp_tensor_get_root (empty)));
+  g_autoptr (GBytes) back =
+      afp_matrix_to_raw (raw, afp_tensor_get_spec (empty), AFP_DTYPE_F32, NULL, NULL);
   ck_assert_uint_eq (g_bytes_get_size (back), 0);
 }
 END_TEST
@@ -211,7 +225,8 @@ typedef struct {
 } Lazy;
 
 static gboolean
-lazy_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out, GError **error)
+lazy_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out,
+           GError **error)
 {
   Lazy *lazy = user_data;
   g_atomic_int_inc (&lazy->n_reads);

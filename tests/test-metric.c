@@ -49,7 +49,8 @@ START_TEST (against_the_definition)
             sum += weight * (a[i] - b[i]) * (a[j] - b[j]);
             scale += fabs (weight * (a[i] - b[i]) * (a[j] - b[j]));
           }
-        ck_assert_msg (fabs (afp_metric_error (&metric, v, a, b) - sum) < 1e-6 * scale, "kind %u, length %u", kind, length);
+        ck_assert_msg (fabs (afp_metric_error (&metric, v, a, b) - sum) < 1e-6 * scale,
+                       "kind %u, length %u", kind, length);
       }
     }
 }

@@ -240,6 +240,7 @@ START_TEST (test_freed_with_errors)
   afp_plan_add_error (plan, g_error_new (AFP_ERROR, AFP_ERROR_PLAN, "lost"));
   afp_plan_unref (plan);
   afp_plan_unref (NULL);
+  ck_assert (afp_plan_has_errors (other));
 }
 END_TEST
 

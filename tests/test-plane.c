@@ -4,7 +4,9 @@
 static AfpPlane *
 code_plane (const char *name, guint64 rows, guint64 cols, guint bits, GBytes *data)
 {
-  const AfpPlaneDesc desc = { .name = name, .kind = AFP_KIND_CODE, .rows = rows, .cols = cols, .bits = bits };
+  const AfpPlaneDesc desc = {
+    .name = name, .kind = AFP_KIND_CODE, .rows = rows, .cols = cols, .bits = bits
+  };
   return afp_plane_new_code (&desc, data);
 }
 
@@ -14,7 +16,9 @@ small_tree (void)
 {
   static const float numbers[] = { 1, 2, 3, 4, 5, 6 };
   const AfpPlaneDesc desc = { .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = 2, .cols = 3 };
-  const AfpPlaneDesc scale = { .name = "scale", .kind = AFP_KIND_SCALE, .rows = 2, .cols = 3, .fallback = "f16" };
+  const AfpPlaneDesc scale = {
+    .name = "scale", .kind = AFP_KIND_SCALE, .rows = 2, .cols = 3, .fallback = "f16"
+  };
   g_autoptr (GBytes) packed = g_bytes_new_static ("\x21\x43\x65", 3);
   g_autoptr (GBytes) f32 = g_bytes_new_static (numbers, sizeof numbers);
   g_autoptr (AfpPlane) codes = code_plane ("codes", 2, 3, 4, packed);
@@ -24,7 +28,8 @@ small_tree (void)
 
 START_TEST (kinds)
 {
-  static const char *const names[AFP_N_KINDS] = { "weight", "residual", "coeffs", "codebook", "scale", "frame", "code", "raw" };
+  static const char *const names[AFP_N_KINDS] = { "weight", "residual", "coeffs", "codebook",
+                                                  "scale",  "frame",    "code",   "raw" };
   for (guint i = 0; i < AFP_N_KINDS; i++) {
     const AfpPlaneDesc desc = { .kind = (AfpPlaneKind) i };
     ck_assert_str_eq (afp_plane_kind_name ((AfpPlaneKind) i), names[i]);
@@ -55,9 +60,11 @@ START_TEST (raw_kinds)
     const char *shape;
     AfpPlaneKind kind;
   } cases[] = {
-    { AFP_DTYPE_F32, "3x5", AFP_KIND_WEIGHT },  { AFP_DTYPE_BF16, "7", AFP_KIND_WEIGHT }, { AFP_DTYPE_F64, "1x1", AFP_KIND_WEIGHT },
-    { AFP_DTYPE_I32, "3x5", AFP_KIND_RAW },     { AFP_DTYPE_BOOL, "4", AFP_KIND_RAW },    { AFP_DTYPE_F32, "", AFP_KIND_RAW },
-    { AFP_DTYPE_F32, "3x0", AFP_KIND_RAW },     { AFP_DTYPE_F16, "0", AFP_KIND_RAW },     { AFP_DTYPE_F8_E4M3, "8x8", AFP_KIND_RAW },
+    { AFP_DTYPE_F32, "3x5", AFP_KIND_WEIGHT },  { AFP_DTYPE_BF16, "7", AFP_KIND_WEIGHT },
+    { AFP_DTYPE_F64, "1x1", AFP_KIND_WEIGHT },  { AFP_DTYPE_I32, "3x5", AFP_KIND_RAW },
+    { AFP_DTYPE_BOOL, "4", AFP_KIND_RAW },      { AFP_DTYPE_F32, "", AFP_KIND_RAW },
+    { AFP_DTYPE_F32, "3x0", AFP_KIND_RAW },     { AFP_DTYPE_F16, "0", AFP_KIND_RAW },
+    { AFP_DTYPE_F8_E4M3, "8x8", AFP_KIND_RAW },
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (AfpTensor) tensor = test_tensor ("t", cases[i].dtype, cases[i].shape, NULL, 1);
@@ -112,7 +119,8 @@ visit (AfpPlane *plane, const char *path, gpointer user_data)
 
 START_TEST (foreach)
 {
-  static const char *const expected[] = { "", "weight ", "weight weight/codes ", "weight weight/codes weight/scale " };
+  static const char *const expected[] = { "", "weight ", "weight weight/codes ",
+                                          "weight weight/codes weight/scale " };
   g_autoptr (AfpPlane) tree = small_tree ();
   for (guint stop = 1; stop < 5; stop++) {
     Visit v = { g_string_new (NULL), stop };
@@ -144,7 +152,9 @@ END_TEST
 START_TEST (codes_of_unknown_coders)
 {
   GError *error = NULL;
-  const AfpPlaneDesc desc = { .name = "codes", .kind = AFP_KIND_CODE, .rows = 2, .cols = 3, .bits = 4 };
+  const AfpPlaneDesc desc = {
+    .name = "codes", .kind = AFP_KIND_CODE, .rows = 2, .cols = 3, .bits = 4
+  };
   g_autoptr (AfpPlane) none = afp_plane_new_coded (&desc, "no-such-coder", 1, NULL, 0, NULL);
   ck_assert_ptr_null (afp_plane_get_codes (none, &error));
   assert_error (error, AFP_ERROR_PLUGIN, "no-such-coder", "not installed");
@@ -167,7 +177,9 @@ assert_no_numbers (AfpPlane *plane, AfpSpec *spec, const char *kind)
 
 START_TEST (planes_without_numbers)
 {
-  const AfpPlaneDesc desc = { .name = "coeffs", .kind = AFP_KIND_COEFFS, .rows = 2, .cols = 3, .fallback = "f16" };
+  const AfpPlaneDesc desc = {
+    .name = "coeffs", .kind = AFP_KIND_COEFFS, .rows = 2, .cols = 3, .fallback = "f16"
+  };
   g_autoptr (AfpTensor) ints = test_tensor ("i", AFP_DTYPE_I8, "3x5", NULL, 1);
   g_autoptr (AfpTensor) tensor = test_tensor ("t", AFP_DTYPE_F32, "3x5", NULL, 1);
   g_autoptr (AfpPlane) planned = afp_plane_new_raw (afp_tensor_get_spec (tensor), NULL);
@@ -182,9 +194,17 @@ END_TEST
 
 START_TEST (frozen_planes_read_as_their_codes)
 {
-  const AfpPlaneDesc desc = { .name = "scale", .kind = AFP_KIND_SCALE, .rows = 1, .cols = 2, .fallback = "f16" };
-  const AfpPlaneDesc codes = { .name = "codes", .kind = AFP_KIND_CODE, .scope = AFP_SCOPE_TENSOR, .rows = 1, .cols = 3, .bits = 16 };
-  g_autoptr (GBytes) packed = g_bytes_new_static ("\x01\x04\x00\x3c\x00\xc0", 6); /* factor 2, 1.0, -2.0 */
+  const AfpPlaneDesc desc = {
+    .name = "scale", .kind = AFP_KIND_SCALE, .rows = 1, .cols = 2, .fallback = "f16"
+  };
+  const AfpPlaneDesc codes = { .name = "codes",
+                               .kind = AFP_KIND_CODE,
+                               .scope = AFP_SCOPE_TENSOR,
+                               .rows = 1,
+                               .cols = 3,
+                               .bits = 16 };
+  g_autoptr (GBytes) packed =
+      g_bytes_new_static ("\x01\x04\x00\x3c\x00\xc0", 6); /* factor 2, 1.0, -2.0 */
   g_autoptr (AfpPlane) child = afp_plane_new_code (&codes, packed);
   g_autoptr (AfpPlane) frozen = afp_plane_new_coded (&desc, "f16", 1, "", 1, &child);
   g_autoptr (AfpPlane) plane = afp_plane_new_float (&desc, NULL, frozen);

@@ -6,8 +6,8 @@ check_matrix (const char *shape, const char *view, guint64 rows, guint64 cols)
 {
   g_autoptr (AfpSpec) spec = test_spec ("t", AFP_DTYPE_F32, shape, view);
   ck_assert_msg (afp_spec_get_rows (spec) == rows && afp_spec_get_cols (spec) == cols,
-                 "%s %s: %" G_GUINT64_FORMAT " x %" G_GUINT64_FORMAT, shape, view ? view : "", afp_spec_get_rows (spec),
-                 afp_spec_get_cols (spec));
+                 "%s %s: %" G_GUINT64_FORMAT " x %" G_GUINT64_FORMAT, shape, view ? view : "",
+                 afp_spec_get_rows (spec), afp_spec_get_cols (spec));
 }
 
 START_TEST (matrices)
@@ -31,7 +31,8 @@ END_TEST
 
 START_TEST (fields)
 {
-  g_autoptr (AfpSpec) spec = afp_spec_new ("a/b.weight", AFP_DTYPE_BF16, 3, (guint64[]){ 2, 3, 4 }, NULL, "tied");
+  g_autoptr (AfpSpec) spec =
+      afp_spec_new ("a/b.weight", AFP_DTYPE_BF16, 3, (guint64[]){ 2, 3, 4 }, NULL, "tied");
   ck_assert_str_eq (afp_spec_get_name (spec), "a/b.weight");
   ck_assert_str_eq (afp_spec_get_alias_of (spec), "tied");
   ck_assert_int_eq (afp_spec_get_dtype (spec), AFP_DTYPE_BF16);
@@ -70,8 +71,10 @@ START_TEST (counts)
   guint64 n, bytes, shape[AFP_MAX_RANK + 1];
   ck_assert (afp_shape_count (0, NULL, 4, &n, &bytes) && n == 1 && bytes == 4);
   ck_assert (afp_shape_count (3, (guint64[]){ 2, 3, 5 }, 8, &n, &bytes) && n == 30 && bytes == 240);
-  ck_assert (afp_shape_count (2, (guint64[]){ G_MAXUINT64, 0 }, 8, &n, &bytes) && n == 0 && bytes == 0);
-  ck_assert (afp_shape_count (3, (guint64[]){ G_MAXUINT64, G_MAXUINT64, 0 }, 8, &n, &bytes) && n == 0);
+  ck_assert (afp_shape_count (2, (guint64[]){ G_MAXUINT64, 0 }, 8, &n, &bytes) && n == 0 &&
+             bytes == 0);
+  ck_assert (afp_shape_count (3, (guint64[]){ G_MAXUINT64, G_MAXUINT64, 0 }, 8, &n, &bytes) &&
+             n == 0);
   for (guint i = 0; i <= AFP_MAX_RANK; i++)
     shape[i] = 1;
   ck_assert (afp_shape_count (AFP_MAX_RANK, shape, 1, &n, &bytes) && n == 1);
@@ -89,7 +92,8 @@ START_TEST (counts_too_large)
   ck_assert (!afp_shape_count (1, (guint64[]){ (guint64) G_MAXINT64 + 1 }, 1, &n, &bytes));
   ck_assert (!afp_shape_count (1, (guint64[]){ G_MAXUINT64 }, 8, &n, &bytes));
   ck_assert (!afp_shape_count (1, (guint64[]){ (guint64) 1 << 60 }, 8, &n, &bytes));
-  ck_assert (!afp_shape_count (2, (guint64[]){ (guint64) 1 << 32, (guint64) 1 << 32 }, 1, &n, &bytes));
+  ck_assert (
+      !afp_shape_count (2, (guint64[]){ (guint64) 1 << 32, (guint64) 1 << 32 }, 1, &n, &bytes));
   ck_assert (!afp_shape_count (3, (guint64[]){ 3, G_MAXUINT64 / 2, 5 }, 1, &n, &bytes));
   ck_assert (n == 77 && bytes == 78);
 }
@@ -98,7 +102,8 @@ END_TEST
 START_TEST (views)
 {
   AfpView view;
-  ck_assert (afp_view_parse ("out:1", 2, &view) && view.split == 1 && !view.input_first && view.groups == 1);
+  ck_assert (afp_view_parse ("out:1", 2, &view) && view.split == 1 && !view.input_first &&
+             view.groups == 1);
   ck_assert (afp_view_parse ("in:3", 4, &view) && view.split == 3 && view.input_first);
   ck_assert (afp_view_parse ("in:2/32", 4, &view) && view.split == 2 && view.groups == 32);
   assert_text (afp_view_to_string (&view), "in:2/32");
@@ -111,9 +116,29 @@ END_TEST
 START_TEST (no_views)
 {
   static const char *const wrong[] = {
-    "",       "out",    "out:",    "in:",     "out:0",   "out:4",    "in:-1",    "in: 1",    "in:1 ",   "OUT:1",  "in:1/",
-    "in:1/0", "in:1/x", "in:1/-2", "in:1/2/3", "in:1.0", "out:+1",   "inner:1",  "in:99999999999999999999999",
-    "in:1/99999999999999999999999", "in:1/18446744073709551615", "in:1\n", "in:\xc2\xb9",
+    "",
+    "out",
+    "out:",
+    "in:",
+    "out:0",
+    "out:4",
+    "in:-1",
+    "in: 1",
+    "in:1 ",
+    "OUT:1",
+    "in:1/",
+    "in:1/0",
+    "in:1/x",
+    "in:1/-2",
+    "in:1/2/3",
+    "in:1.0",
+    "out:+1",
+    "inner:1",
+    "in:99999999999999999999999",
+    "in:1/99999999999999999999999",
+    "in:1/18446744073709551615",
+    "in:1\n",
+    "in:\xc2\xb9",
   };
   const AfpView before = { 7, TRUE, 9 };
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {

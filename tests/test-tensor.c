@@ -32,7 +32,8 @@ START_TEST (originals)
   ck_assert_ptr_eq (afp_tensor_get_original_spec (coded), afp_tensor_get_spec (tensor));
   ck_assert (afp_tensor_is_raw (tensor) && !afp_tensor_is_raw (coded));
   /* A tree out of a file: nobody knows the original. */
-  g_autoptr (AfpTensor) loaded = afp_tensor_new (afp_tensor_get_spec (tensor), afp_tensor_get_root (coded));
+  g_autoptr (AfpTensor) loaded =
+      afp_tensor_new (afp_tensor_get_spec (tensor), afp_tensor_get_root (coded));
   ck_assert_ptr_null (afp_tensor_get_original (loaded));
   /* Another dtype: the original is read by its own spec. */
   g_autoptr (AfpSpec) half = test_spec ("t", AFP_DTYPE_F16, "24x40", NULL);
@@ -62,17 +63,21 @@ START_TEST (recipes)
   test_set_tensors (tensor, NULL);
   assert_text (afp_tensor_get_recipe (tensor), "weight");
   g_autoptr (AfpTensor) open = tap ("test-ask ! test-tap", tensor);
-  assert_text (afp_tensor_get_recipe (open), "weight=test-ask/1(block=8,vector=4,metric=none){patterns,coeffs}");
+  assert_text (afp_tensor_get_recipe (open),
+               "weight=test-ask/1(block=8,vector=4,metric=none){patterns,coeffs}");
   g_autoptr (AfpTensor) stored = test_run ("test-ask", 1);
-  assert_text (afp_tensor_get_recipe (stored), "weight=test-ask/1(block=8,vector=4,metric=none){patterns,coeffs="
-                                               "block-float/1(mantissa-bits=4){exponents,mantissas}}");
+  assert_text (afp_tensor_get_recipe (stored),
+               "weight=test-ask/1(block=8,vector=4,metric=none){patterns,coeffs="
+               "block-float/1(mantissa-bits=4){exponents,mantissas}}");
   g_autoptr (AfpTensor) chained = test_run (CHAIN, 1);
-  assert_text (afp_tensor_get_recipe (chained),
-               "weight=test-ask/1(block=8,vector=4,metric=none){patterns,coeffs=test-q/3(bits=4,quantum=1,scale=tensor,layout=row,"
-               "residual=false,table=false){codes,scale=f16/1{codes}}}");
+  assert_text (
+      afp_tensor_get_recipe (chained),
+      "weight=test-ask/1(block=8,vector=4,metric=none){patterns,coeffs=test-q/3(bits=4,quantum=1,scale=tensor,layout=row,"
+      "residual=false,table=false){codes,scale=f16/1{codes}}}");
   g_autoptr (AfpTensor) dropped = test_run ("test-q scale=none residual=true", 1);
-  assert_text (afp_tensor_get_recipe (dropped), "weight=test-q/3(bits=6,quantum=1,scale=none,layout=row,residual=true,table=false)"
-                                                "{codes,residual=drop/1}");
+  assert_text (afp_tensor_get_recipe (dropped),
+               "weight=test-q/3(bits=6,quantum=1,scale=none,layout=row,residual=true,table=false)"
+               "{codes,residual=drop/1}");
 }
 END_TEST
 
@@ -100,8 +105,15 @@ is_stored (AfpPlane *plane, const char *path, gpointer user_data)
 START_TEST (finalize)
 {
   static const char *const chains[] = {
-    "test-ask", CHAIN, "test-q residual=true", "test-q scale=row", "test-flip", "test-flip ! test-q planes=weight",
-    "test-q residual=true ! test-q planes=residual bits=4 residual=true", "test-ask vector=0", "test-ask metric=matrix open-loop=true",
+    "test-ask",
+    CHAIN,
+    "test-q residual=true",
+    "test-q scale=row",
+    "test-flip",
+    "test-flip ! test-q planes=weight",
+    "test-q residual=true ! test-q planes=residual bits=4 residual=true",
+    "test-ask vector=0",
+    "test-ask metric=matrix open-loop=true",
   };
   g_autoptr (AfpTensor) tensor = small ();
   for (guint i = 0; i < G_N_ELEMENTS (chains); i++) {
@@ -111,7 +123,8 @@ START_TEST (finalize)
     g_autoptr (AfpTensor) final = afp_tensor_finalize (open, NULL, NULL);
     g_autoptr (AfpTensor) again = afp_tensor_finalize (final, NULL, NULL);
     g_autoptr (GBytes) after = test_tree_bytes (afp_tensor_get_root (open));
-    ck_assert_msg (afp_plane_foreach (afp_tensor_get_root (final), is_stored, NULL), "%s", chains[i]);
+    ck_assert_msg (afp_plane_foreach (afp_tensor_get_root (final), is_stored, NULL), "%s",
+                   chains[i]);
     ck_assert_ptr_eq (again, final);
     ck_assert (g_bytes_equal (before, after));
     /* The sink does the same. */
@@ -123,13 +136,20 @@ START_TEST (finalize)
 END_TEST
 
 static void
-assert_finalize_fails (const char *fallback, AfpPlaneKind kind, gboolean with_data, int code, const char *word)
+assert_finalize_fails (const char *fallback, AfpPlaneKind kind, gboolean with_data, int code,
+                       const char *word)
 {
   const AfpPlaneDesc desc = { .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = 24, .cols = 40 };
-  const AfpPlaneDesc child = { .name = "lost", .kind = kind, .scope = AFP_SCOPE_BLOCK, .rows = 24, .cols = 40, .fallback = fallback };
+  const AfpPlaneDesc child = { .name = "lost",
+                               .kind = kind,
+                               .scope = AFP_SCOPE_BLOCK,
+                               .rows = 24,
+                               .cols = 40,
+                               .fallback = fallback };
   GError *error = NULL;
   g_autoptr (AfpTensor) tensor = small ();
-  g_autoptr (AfpPlane) plane = afp_plane_new_float (&child, with_data ? afp_plane_get_data (afp_tensor_get_root (tensor)) : NULL, NULL);
+  g_autoptr (AfpPlane) plane = afp_plane_new_float (
+      &child, with_data ? afp_plane_get_data (afp_tensor_get_root (tensor)) : NULL, NULL);
   g_autoptr (AfpPlane) root = afp_plane_new_coded (&desc, "test-flip", 1, "", 1, &plane);
   g_autoptr (AfpTensor) open = afp_tensor_new_with_root (tensor, root);
   ck_assert_ptr_null (afp_tensor_finalize (open, NULL, &error));
@@ -139,17 +159,27 @@ assert_finalize_fails (const char *fallback, AfpPlaneKind kind, gboolean with_da
 START_TEST (finalize_fails)
 {
   for (guint data = 0; data < 2; data++) {
-    assert_finalize_fails (NULL, AFP_KIND_SCALE, data, AFP_ERROR_PLAN, "'lost' (scale) declares no fallback");
-    assert_finalize_fails ("no-such-codec", AFP_KIND_COEFFS, data, AFP_ERROR_PLUGIN, "codec 'no-such-codec' is not installed");
-    assert_finalize_fails ("test-pack", AFP_KIND_COEFFS, data, AFP_ERROR_PLAN, "fallback 'test-pack' is no codec for numbers");
-    assert_finalize_fails ("test-flip", AFP_KIND_COEFFS, data, AFP_ERROR_PLAN, "fallback 'test-flip' leaves a float plane");
-    assert_finalize_fails ("block-float mantissa-bits=99", AFP_KIND_COEFFS, data, AFP_ERROR_PROPERTY, "mantissa-bits");
-    assert_finalize_fails ("drop", AFP_KIND_COEFFS, data, AFP_ERROR_PLAN, "drop takes only planes that are optional");
-    assert_finalize_fails ("identity", AFP_KIND_COEFFS, data, AFP_ERROR_FORMAT, "element 'identity' is no codec");
+    assert_finalize_fails (NULL, AFP_KIND_SCALE, data, AFP_ERROR_PLAN,
+                           "'lost' (scale) declares no fallback");
+    assert_finalize_fails ("no-such-codec", AFP_KIND_COEFFS, data, AFP_ERROR_PLUGIN,
+                           "codec 'no-such-codec' is not installed");
+    assert_finalize_fails ("test-pack", AFP_KIND_COEFFS, data, AFP_ERROR_PLAN,
+                           "fallback 'test-pack' is no codec for numbers");
+    assert_finalize_fails ("test-flip", AFP_KIND_COEFFS, data, AFP_ERROR_PLAN,
+                           "fallback 'test-flip' leaves a float plane");
+    assert_finalize_fails ("block-float mantissa-bits=99", AFP_KIND_COEFFS, data,
+                           AFP_ERROR_PROPERTY, "mantissa-bits");
+    assert_finalize_fails ("drop", AFP_KIND_COEFFS, data, AFP_ERROR_PLAN,
+                           "drop takes only planes that are optional");
+    assert_finalize_fails ("identity", AFP_KIND_COEFFS, data, AFP_ERROR_FORMAT,
+                           "element 'identity' is no codec");
   }
-  assert_finalize_fails ("test-fail in=fit", AFP_KIND_COEFFS, TRUE, AFP_ERROR_CODEC, "test-fail fails in fit");
-  assert_finalize_fails ("test-fail in=open", AFP_KIND_COEFFS, TRUE, AFP_ERROR_CODEC, "test-fail fails in open");
-  assert_finalize_fails ("test-fail in=encode", AFP_KIND_COEFFS, TRUE, AFP_ERROR_CODEC, "t/weight/lost: test-fail fails in encode");
+  assert_finalize_fails ("test-fail in=fit", AFP_KIND_COEFFS, TRUE, AFP_ERROR_CODEC,
+                         "test-fail fails in fit");
+  assert_finalize_fails ("test-fail in=open", AFP_KIND_COEFFS, TRUE, AFP_ERROR_CODEC,
+                         "test-fail fails in open");
+  assert_finalize_fails ("test-fail in=encode", AFP_KIND_COEFFS, TRUE, AFP_ERROR_CODEC,
+                         "t/weight/lost: test-fail fails in encode");
 }
 END_TEST
 
@@ -173,7 +203,13 @@ add_leaf (AfpPlane *plane, const char *path, gpointer user_data)
 START_TEST (sizes)
 {
   static const char *const chains[] = {
-    "", "test-q", CHAIN, "test-ask", "test-flip", "test-q residual=true scale=row table=true", "test-ask ! test-q planes=coeffs bits=3 quantum=4 layout=flat",
+    "",
+    "test-q",
+    CHAIN,
+    "test-ask",
+    "test-flip",
+    "test-q residual=true scale=row table=true",
+    "test-ask ! test-q planes=coeffs bits=3 quantum=4 layout=flat",
   };
   static const char *const shapes[] = { "24x40", "257x1031", "16x17", "1x300" };
   for (guint s = 0; s < G_N_ELEMENTS (shapes); s++)
@@ -206,14 +242,17 @@ START_TEST (alignment)
   ck_assert_uint_eq (afp_size_align (65536), 64);
   ck_assert_uint_eq (afp_size_align (G_MAXINT64), 64);
   ck_assert_uint_gt (afp_size_recipe_bytes ("weight"), 0);
-  ck_assert_uint_gt (afp_size_recipe_bytes ("weight=test-q/1{codes}"), afp_size_recipe_bytes ("weight"));
+  ck_assert_uint_gt (afp_size_recipe_bytes ("weight=test-q/1{codes}"),
+                     afp_size_recipe_bytes ("weight"));
 }
 END_TEST
 
 START_TEST (sizes_of_bounds)
 {
   const AfpPlaneDesc desc = { .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = 24, .cols = 40 };
-  const AfpPlaneDesc bound = { .name = "packed", .kind = AFP_KIND_CODE, .rows = 1, .cols = 961, .bits = 8, .bound = TRUE };
+  const AfpPlaneDesc bound = {
+    .name = "packed", .kind = AFP_KIND_CODE, .rows = 1, .cols = 961, .bits = 8, .bound = TRUE
+  };
   const AfpPlaneDesc lost = { .name = "lost", .kind = AFP_KIND_SCALE, .rows = 3, .cols = 5 };
   g_autoptr (AfpTensor) tensor = small ();
   g_autoptr (GBytes) bytes = g_bytes_new_static ("12345", 5);
@@ -227,7 +266,8 @@ START_TEST (sizes_of_bounds)
     ck_assert_uint_eq (size.padding, data ? 3 : 7);
     ck_assert_int_eq (size.exact, data);
   }
-  g_autoptr (AfpPlane) child = afp_plane_new_float (&lost, NULL, NULL); /* nobody can store it: as binary32, and no exact size */
+  g_autoptr (AfpPlane) child = afp_plane_new_float (
+      &lost, NULL, NULL); /* nobody can store it: as binary32, and no exact size */
   g_autoptr (AfpPlane) root = afp_plane_new_coded (&desc, "x", 1, "", 1, &child);
   g_autoptr (AfpTensor) coded = afp_tensor_new_with_root (tensor, root);
   afp_tensor_get_size (coded, &size);

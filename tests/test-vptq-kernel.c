@@ -109,9 +109,11 @@ rounding_bound (const Case *c, VptqMetric metric, size_t p, unsigned i)
   if (metric == VPTQ_METRIC_DIAGONAL || metric == VPTQ_METRIC_MATRIX) {
     trace = 0;
     for (unsigned a = 0; a < c->v; a++)
-      trace += c->weights[metric == VPTQ_METRIC_DIAGONAL ? p * c->v + a : (p * c->v + a) * c->v + a];
+      trace +=
+          c->weights[metric == VPTQ_METRIC_DIAGONAL ? p * c->v + a : (p * c->v + a) * c->v + a];
   }
-  return (4 * c->v * FLT_EPSILON + (metric == VPTQ_METRIC_MATRIX ? 2 * 0x1p-11 : 0)) * trace * distance;
+  return (4 * c->v * FLT_EPSILON + (metric == VPTQ_METRIC_MATRIX ? 2 * 0x1p-11 : 0)) * trace *
+         distance;
 }
 
 /* G = L D L' of small whole numbers: every number of the search is exact. */

@@ -106,7 +106,8 @@ START_TEST (length_must_divide_the_planes_own)
   GError *error = NULL;
 
   ck_assert_ptr_null (describe ("v=3", &desc, &error));
-  assert_error (error, AFP_ERROR_PROPERTY, "vector-length=3", "'coeffs'", "4 numbers", "divisor of 4");
+  assert_error (error, AFP_ERROR_PROPERTY, "vector-length=3", "'coeffs'", "4 numbers",
+                "divisor of 4");
   ck_assert_ptr_null (describe ("vector-length=8", &desc, &error));
   assert_error (error, AFP_ERROR_PROPERTY, "vector-length=8", "'coeffs'", "4 numbers");
 }

@@ -15,9 +15,12 @@ static struct {
 } options;
 
 static const GOptionEntry entries[] = {
-  { "verify", 0, 0, G_OPTION_ARG_NONE, &options.verify, "Read and decode every tensor, check checksums", NULL },
-  { "compare", 0, 0, G_OPTION_ARG_NONE, &options.compare, "Compare the values of two files, the first being the original", NULL },
-  { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "Also list the planes of each tensor", NULL },
+  { "verify", 0, 0, G_OPTION_ARG_NONE, &options.verify,
+    "Read and decode every tensor, check checksums", NULL },
+  { "compare", 0, 0, G_OPTION_ARG_NONE, &options.compare,
+    "Compare the values of two files, the first being the original", NULL },
+  { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "Also list the planes of each tensor",
+    NULL },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
   G_OPTION_ENTRY_NULL,
 };
@@ -63,14 +66,16 @@ plane_bytes (AfpTensor *tensor, AfpPlane *plane)
 
   if (data)
     return (double) g_bytes_get_size (data);
-  return desc->kind == AFP_KIND_CODE ? (double) afp_plane_desc_bytes (desc) : (double) afp_spec_get_n_bytes (afp_tensor_get_spec (tensor));
+  return desc->kind == AFP_KIND_CODE ? (double) afp_plane_desc_bytes (desc)
+                                     : (double) afp_spec_get_n_bytes (afp_tensor_get_spec (tensor));
 }
 
 static void
 walk_plane (Walk *walk, AfpTensor *tensor, AfpPlane *plane, const char *parent, const char *codec)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
-  g_autofree char *path = parent ? g_strconcat (parent, "/", desc->name, NULL) : g_strdup (desc->name);
+  g_autofree char *path =
+      parent ? g_strconcat (parent, "/", desc->name, NULL) : g_strdup (desc->name);
 
   if (afp_plane_get_codec (plane)) {
     const char *own = desc->kind == AFP_KIND_CODE ? codec : afp_plane_get_codec (plane);
@@ -110,8 +115,9 @@ tensor_to_json (AfpTensor *tensor, GHashTable *codecs)
   json_object_set_string_member (object, "view", view);
   json_object_set_int_member (object, "weights", (gint64) weights);
   json_object_set_int_member (object, "bytes", (gint64) size.total);
-  json_object_set_member (object, "bits_per_weight",
-                          afp_json_number_or_null (weights ? (double) size.total * 8 / (double) weights : NAN));
+  json_object_set_member (
+      object, "bits_per_weight",
+      afp_json_number_or_null (weights ? (double) size.total * 8 / (double) weights : NAN));
   json_object_set_string_member (object, "recipe", recipe);
   json_object_set_array_member (object, "planes", walk.planes);
   return object;
@@ -176,11 +182,13 @@ file_to_json (AfpSource *source, GError **error)
   }
   g_autoptr (GList) names = g_list_sort (g_hash_table_get_keys (codecs), (GCompareFunc) strcmp);
   for (GList *l = names; l; l = l->next)
-    json_object_set_int_member (shares, l->data, (gint64) * (double *) g_hash_table_lookup (codecs, l->data));
+    json_object_set_int_member (shares, l->data,
+                                (gint64) * (double *) g_hash_table_lookup (codecs, l->data));
   json_object_set_int_member (object, "weights", (gint64) weights);
   json_object_set_int_member (object, "bytes", (gint64) bytes);
-  json_object_set_member (object, "bits_per_weight",
-                          afp_json_number_or_null (weights ? (double) bytes * 8 / (double) weights : NAN));
+  json_object_set_member (
+      object, "bits_per_weight",
+      afp_json_number_or_null (weights ? (double) bytes * 8 / (double) weights : NAN));
   json_object_set_boolean_member (object, "verified", options.verify);
   return g_steal_pointer (&node);
 }
@@ -188,16 +196,19 @@ file_to_json (AfpSource *source, GError **error)
 static void
 append_facts (GString *text, JsonObject *object)
 {
-  static const char *const shown[] = { "format", "format_version", "tool_version", "pipeline", "fingerprint", "file_bytes",
-                                       "payload_bytes", "table_bytes", "layout", NULL };
+  static const char *const shown[] = {
+    "format",     "format_version", "tool_version", "pipeline", "fingerprint",
+    "file_bytes", "payload_bytes",  "table_bytes",  "layout",   NULL
+  };
 
   for (guint i = 0; shown[i]; i++) {
     JsonNode *member = json_object_get_member (object, shown[i]);
     if (!member || JSON_NODE_HOLDS_NULL (member))
       continue;
-    g_autofree char *value = JSON_NODE_HOLDS_VALUE (member) && json_node_get_value_type (member) == G_TYPE_STRING
-                               ? g_strdup (json_node_get_string (member))
-                               : json_to_string (member, FALSE);
+    g_autofree char *value =
+        JSON_NODE_HOLDS_VALUE (member) && json_node_get_value_type (member) == G_TYPE_STRING
+            ? g_strdup (json_node_get_string (member))
+            : json_to_string (member, FALSE);
     g_string_append_printf (text, "%s: %s\n", shown[i], value);
   }
   static const char *const structured[] = { "plugins", "metrics", "notes", "files", NULL };
@@ -215,10 +226,13 @@ add_planes (AfpTable *table, JsonArray *planes)
 {
   for (guint i = 0; i < json_array_get_length (planes); i++) {
     JsonObject *plane = json_array_get_object_element (planes, i);
-    g_autofree char *count = afp_format_count ((guint64) json_object_get_int_member (plane, "symbols"));
-    afp_table_add_line (table, "    %s: %s symbols of %" G_GINT64_FORMAT " bits, %" G_GINT64_FORMAT " bytes (%s)",
-                        json_object_get_string_member (plane, "path"), count, json_object_get_int_member (plane, "bits"),
-                        json_object_get_int_member (plane, "bytes"), json_object_get_string_member (plane, "codec"));
+    g_autofree char *count =
+        afp_format_count ((guint64) json_object_get_int_member (plane, "symbols"));
+    afp_table_add_line (
+        table, "    %s: %s symbols of %" G_GINT64_FORMAT " bits, %" G_GINT64_FORMAT " bytes (%s)",
+        json_object_get_string_member (plane, "path"), count,
+        json_object_get_int_member (plane, "bits"), json_object_get_int_member (plane, "bytes"),
+        json_object_get_string_member (plane, "codec"));
   }
 }
 
@@ -226,8 +240,8 @@ static char *
 format_bits (JsonObject *object)
 {
   return json_object_get_null_member (object, "bits_per_weight")
-           ? g_strdup ("-")
-           : g_strdup_printf ("%.4f", json_object_get_double_member (object, "bits_per_weight"));
+             ? g_strdup ("-")
+             : g_strdup_printf ("%.4f", json_object_get_double_member (object, "bits_per_weight"));
 }
 
 static char *
@@ -246,23 +260,27 @@ file_to_text (JsonObject *object)
     JsonArray *shape = json_object_get_array_member (tensor, "shape");
     g_autoptr (GString) axes = g_string_new (json_array_get_length (shape) ? NULL : "scalar");
     for (guint a = 0; a < json_array_get_length (shape); a++)
-      g_string_append_printf (axes, "%s%" G_GINT64_FORMAT, a ? "x" : "", json_array_get_int_element (shape, a));
-    afp_table_take (table, g_strdup (json_object_get_string_member (tensor, "name")),
-                    g_strdup (json_object_get_string_member (tensor, "dtype")), g_strdup (axes->str),
-                    afp_format_count ((guint64) json_object_get_int_member (tensor, "weights")),
-                    afp_format_count ((guint64) json_object_get_int_member (tensor, "bytes")), format_bits (tensor),
-                    g_strdup (json_object_get_string_member (tensor, "recipe")), NULL);
+      g_string_append_printf (axes, "%s%" G_GINT64_FORMAT, a ? "x" : "",
+                              json_array_get_int_element (shape, a));
+    afp_table_take (
+        table, g_strdup (json_object_get_string_member (tensor, "name")),
+        g_strdup (json_object_get_string_member (tensor, "dtype")), g_strdup (axes->str),
+        afp_format_count ((guint64) json_object_get_int_member (tensor, "weights")),
+        afp_format_count ((guint64) json_object_get_int_member (tensor, "bytes")),
+        format_bits (tensor), g_strdup (json_object_get_string_member (tensor, "recipe")), NULL);
     if (options.verbose)
       add_planes (table, json_object_get_array_member (tensor, "planes"));
   }
   afp_table_take (table, g_strdup ("total"), g_strdup (""), g_strdup (""),
                   afp_format_count ((guint64) json_object_get_int_member (object, "weights")),
-                  afp_format_count ((guint64) json_object_get_int_member (object, "bytes")), format_bits (object), NULL);
+                  afp_format_count ((guint64) json_object_get_int_member (object, "bytes")),
+                  format_bits (object), NULL);
   g_autofree char *rows = afp_table_to_string (table);
   g_string_append (text, rows);
   g_string_append (text, "shares of the planes' bytes:");
   for (GList *l = names; l; l = l->next) {
-    g_autofree char *bytes = afp_format_bytes ((guint64) json_object_get_int_member (shares, l->data));
+    g_autofree char *bytes =
+        afp_format_bytes ((guint64) json_object_get_int_member (shares, l->data));
     g_string_append_printf (text, " %s %s%s", (char *) l->data, bytes, l->next ? "," : "\n");
   }
   if (options.verify)
@@ -294,27 +312,32 @@ print_comparison (AfpPipeline *pipeline)
 {
   g_autoptr (JsonNode) report = afp_pipeline_get_report (pipeline, NULL);
   JsonArray *evals = json_object_get_array_member (json_node_get_object (report), "evals");
-  JsonObject *metrics = json_object_get_object_member (json_array_get_object_element (evals, 0), "metrics");
+  JsonObject *metrics =
+      json_object_get_object_member (json_array_get_object_element (evals, 0), "metrics");
   JsonArray *tensors = json_object_get_array_member (metrics, "tensors");
   static const char *const columns[] = { "nmse", "sqnr_db", "cosine", "max_abs_error" };
   g_autoptr (AfpTable) table = afp_table_new ("lrrrrr");
 
   if (options.json)
-    return tool_print_json (TOOL, json_object_get_member (json_array_get_object_element (evals, 0), "metrics"));
+    return tool_print_json (
+        TOOL, json_object_get_member (json_array_get_object_element (evals, 0), "metrics"));
   afp_table_add (table, "tensor", "weights", "NMSE", "SQNR dB", "cosine", "max error", NULL);
   for (guint i = 0; i <= json_array_get_length (tensors); i++) {
-    JsonObject *row = i < json_array_get_length (tensors) ? json_array_get_object_element (tensors, i) : metrics;
+    JsonObject *row =
+        i < json_array_get_length (tensors) ? json_array_get_object_element (tensors, i) : metrics;
     char *cells[G_N_ELEMENTS (columns)];
     for (guint c = 0; c < G_N_ELEMENTS (columns); c++)
       cells[c] = json_object_get_null_member (row, columns[c])
-                   ? g_strdup ("-")
-                   : g_strdup_printf ("%.6g", json_object_get_double_member (row, columns[c]));
-    afp_table_take (table, g_strdup (row == metrics ? "total" : json_object_get_string_member (row, "name")),
-                    afp_format_count ((guint64) json_object_get_int_member (row, "weights")), cells[0], cells[1], cells[2],
-                    cells[3], NULL);
+                     ? g_strdup ("-")
+                     : g_strdup_printf ("%.6g", json_object_get_double_member (row, columns[c]));
+    afp_table_take (
+        table, g_strdup (row == metrics ? "total" : json_object_get_string_member (row, "name")),
+        afp_format_count ((guint64) json_object_get_int_member (row, "weights")), cells[0],
+        cells[1], cells[2], cells[3], NULL);
   }
   afp_table_add_line (table, "%" G_GINT64_FORMAT " of %u tensors are in both files",
-                      json_object_get_int_member (metrics, "tensors_judged"), json_array_get_length (tensors));
+                      json_object_get_int_member (metrics, "tensors_judged"),
+                      json_array_get_length (tensors));
   g_autofree char *text = afp_table_to_string (table);
   return tool_print_text (TOOL, text);
 }
@@ -323,7 +346,8 @@ static int
 compare_files (const char *original, const char *other)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text ("load name=a ! eval name=b ! null", &error);
+  g_autoptr (AfpPipeline) pipeline =
+      afp_pipeline_new_from_text ("load name=a ! eval name=b ! null", &error);
   GPtrArray *elements = pipeline ? afp_pipeline_get_elements (pipeline) : NULL;
 
   if (!pipeline || !afp_element_set_property_text (elements->pdata[0], "location", other, &error) ||
@@ -341,14 +365,16 @@ main (int argc, char **argv)
   int code = 0;
 
   setlocale (LC_CTYPE, "");
-  if (!tool_parse_options (TOOL, "FILE", "Tells what is in a model file: tensors, planes, recipes, bytes, metrics.",
-                           "With --compare: " TOOL " --compare ORIGINAL FILE\n", entries, &arguments, &code))
+  if (!tool_parse_options (
+          TOOL, "FILE", "Tells what is in a model file: tensors, planes, recipes, bytes, metrics.",
+          "With --compare: " TOOL " --compare ORIGINAL FILE\n", entries, &arguments, &code))
     return code;
   const guint n = g_strv_length (arguments) - 1, needed = options.compare ? 2 : 1;
   if (n != needed) {
-    g_set_error (&error, AFP_ERROR, AFP_ERROR_USAGE, "%u file%s given, %u needed: " TOOL " %s", n, n == 1 ? "" : "s", needed,
-                 options.compare ? "--compare ORIGINAL FILE" : "FILE");
+    g_set_error (&error, AFP_ERROR, AFP_ERROR_USAGE, "%u file%s given, %u needed: " TOOL " %s", n,
+                 n == 1 ? "" : "s", needed, options.compare ? "--compare ORIGINAL FILE" : "FILE");
     return tool_print_error (TOOL, error);
   }
-  return options.compare ? compare_files (arguments[1], arguments[2]) : describe_file (arguments[1]);
+  return options.compare ? compare_files (arguments[1], arguments[2])
+                         : describe_file (arguments[1]);
 }

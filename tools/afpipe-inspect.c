@@ -21,7 +21,8 @@ static const GOptionEntry entries[] = {
   G_OPTION_ENTRY_NULL,
 };
 
-static const char *const type_names[] = { "bool", "uint", "int", "size", "double", "string", "enum", "flags" };
+static const char *const type_names[] = { "bool",   "uint",   "int",  "size",
+                                          "double", "string", "enum", "flags" };
 
 /* --- to JSON: the one description, from which the text is made too --- */
 
@@ -62,7 +63,8 @@ property_to_json (AfpElement *element, const AfpProperty *property)
   set_text (object, "range", range);
   set_text (object, "unit", property->unit);
   set_text (object, "blurb", property->blurb);
-  json_object_set_boolean_member (object, "required", (property->flags & AFP_PROPERTY_REQUIRED) != 0);
+  json_object_set_boolean_member (object, "required",
+                                  (property->flags & AFP_PROPERTY_REQUIRED) != 0);
   json_object_set_boolean_member (object, "format", (property->flags & AFP_PROPERTY_FORMAT) != 0);
   return object;
 }
@@ -100,7 +102,8 @@ element_to_json (AfpElementFactory *factory)
   g_autoptr (AfpElement) element = afp_element_factory_make (factory, NULL);
   AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (element);
   JsonObject *object = json_object_new ();
-  JsonArray *properties = json_array_new (), *presets = json_array_new (), *pads = json_array_new ();
+  JsonArray *properties = json_array_new (), *presets = json_array_new (),
+            *pads = json_array_new ();
   gsize n;
   g_autofree const AfpProperty **list = afp_element_class_list_properties (klass, &n);
 
@@ -135,7 +138,8 @@ element_to_json (AfpElementFactory *factory)
 static const char *
 get_text (JsonObject *object, const char *name)
 {
-  return json_object_get_null_member (object, name) ? "" : json_object_get_string_member (object, name);
+  return json_object_get_null_member (object, name) ? ""
+                                                    : json_object_get_string_member (object, name);
 }
 
 static void
@@ -145,9 +149,10 @@ append_properties (GString *text, JsonArray *properties)
   for (guint i = 0; i < json_array_get_length (properties); i++) {
     JsonObject *property = json_array_get_object_element (properties, i);
     const char *alias = get_text (property, "alias");
-    g_string_append_printf (text, "  %s%s%s%s: %s\n      %s%s\n", get_text (property, "name"), *alias ? " (" : "", alias,
-                            *alias ? ")" : "", get_text (property, "range"), get_text (property, "blurb"),
-                            json_object_get_boolean_member (property, "required") ? " (required)" : "");
+    g_string_append_printf (
+        text, "  %s%s%s%s: %s\n      %s%s\n", get_text (property, "name"), *alias ? " (" : "",
+        alias, *alias ? ")" : "", get_text (property, "range"), get_text (property, "blurb"),
+        json_object_get_boolean_member (property, "required") ? " (required)" : "");
   }
 }
 
@@ -161,26 +166,29 @@ element_to_text (JsonObject *object, JsonObject *plugin)
   g_string_append_printf (text, "%s: %s\n", get_text (object, "name"), get_text (object, "blurb"));
   g_string_append_printf (text, "\nA %s", get_text (object, "kind"));
   if (json_object_has_member (object, "version"))
-    g_string_append_printf (text, ", format version %" G_GINT64_FORMAT, json_object_get_int_member (object, "version"));
-  g_string_append_printf (text, ", of plugin %s %s (%s)\n", get_text (plugin, "name"), get_text (plugin, "version"),
-                          get_text (plugin, "license"));
+    g_string_append_printf (text, ", format version %" G_GINT64_FORMAT,
+                            json_object_get_int_member (object, "version"));
+  g_string_append_printf (text, ", of plugin %s %s (%s)\n", get_text (plugin, "name"),
+                          get_text (plugin, "version"), get_text (plugin, "license"));
   if (*get_text (plugin, "file"))
     g_string_append_printf (text, "  %s\n", get_text (plugin, "file"));
   g_string_append_printf (text, "  origin %s\n", get_text (plugin, "origin"));
   if (*get_text (object, "example"))
-    g_string_append_printf (text, "\nExample\n  afpipe-launch \"%s\"\n", get_text (object, "example"));
+    g_string_append_printf (text, "\nExample\n  afpipe-launch \"%s\"\n",
+                            get_text (object, "example"));
   if (json_array_get_length (pads))
     g_string_append (text, "\nPads\n");
   for (guint i = 0; i < json_array_get_length (pads); i++) {
     JsonObject *pad = json_array_get_object_element (pads, i);
-    g_string_append_printf (text, "  %s (%s): %s\n", get_text (pad, "name"), get_text (pad, "direction"), get_text (pad, "caps"));
+    g_string_append_printf (text, "  %s (%s): %s\n", get_text (pad, "name"),
+                            get_text (pad, "direction"), get_text (pad, "caps"));
   }
   if (json_array_get_length (presets))
     g_string_append (text, "\nPresets\n");
   for (guint i = 0; i < json_array_get_length (presets); i++) {
     JsonObject *preset = json_array_get_object_element (presets, i);
-    g_string_append_printf (text, "  preset=%s: %s\n      %s\n", get_text (preset, "name"), get_text (preset, "values"),
-                            get_text (preset, "blurb"));
+    g_string_append_printf (text, "  preset=%s: %s\n      %s\n", get_text (preset, "name"),
+                            get_text (preset, "values"), get_text (preset, "blurb"));
   }
   append_properties (text, json_object_get_array_member (object, "properties"));
   return g_string_free (text, FALSE);
@@ -201,13 +209,15 @@ static int
 show_element (AfpElementFactory *factory)
 {
   g_autoptr (JsonNode) node = take_object (element_to_json (factory));
-  g_autoptr (JsonNode) plugin = take_object (plugin_to_json (afp_element_factory_get_plugin (factory)));
+  g_autoptr (JsonNode) plugin =
+      take_object (plugin_to_json (afp_element_factory_get_plugin (factory)));
 
   if (options.json) {
     json_object_set_member (json_node_get_object (node), "plugin", g_steal_pointer (&plugin));
     return tool_print_json (TOOL, node);
   }
-  g_autofree char *text = element_to_text (json_node_get_object (node), json_node_get_object (plugin));
+  g_autofree char *text =
+      element_to_text (json_node_get_object (node), json_node_get_object (plugin));
   return tool_print_text (TOOL, text);
 }
 
@@ -250,8 +260,9 @@ show_plugins (AfpRegistry *registry)
   for (guint i = 0; i < plugins->len; i++) {
     JsonObject *plugin = plugin_to_json (plugins->pdata[i]);
     json_array_add_object_element (array, plugin);
-    afp_table_add (table, get_text (plugin, "name"), get_text (plugin, "version"), get_text (plugin, "license"),
-                   get_text (plugin, "blurb"), *get_text (plugin, "file") ? get_text (plugin, "file") : "(built in)", NULL);
+    afp_table_add (table, get_text (plugin, "name"), get_text (plugin, "version"),
+                   get_text (plugin, "license"), get_text (plugin, "blurb"),
+                   *get_text (plugin, "file") ? get_text (plugin, "file") : "(built in)", NULL);
   }
   if (options.json)
     return tool_print_json (TOOL, node);
@@ -271,15 +282,16 @@ show_all (AfpRegistry *registry)
   for (guint i = 0; i < factories->len; i++) {
     JsonObject *element = element_to_json (factories->pdata[i]);
     json_array_add_object_element (array, element);
-    afp_table_add (table, get_text (element, "name"), get_text (element, "kind"), get_text (element, "plugin"),
-                   get_text (element, "blurb"), NULL);
+    afp_table_add (table, get_text (element, "name"), get_text (element, "kind"),
+                   get_text (element, "plugin"), get_text (element, "blurb"), NULL);
   }
   if (options.json)
     return tool_print_json (TOOL, node);
   g_autoptr (GPtrArray) problems = afp_registry_list_problems (registry);
   if (problems->len)
-    afp_table_add_line (table, "\n%u file%s could not be used as plugin%s: see " TOOL " --problems", problems->len,
-                        problems->len == 1 ? "" : "s", problems->len == 1 ? "" : "s");
+    afp_table_add_line (table, "\n%u file%s could not be used as plugin%s: see " TOOL " --problems",
+                        problems->len, problems->len == 1 ? "" : "s",
+                        problems->len == 1 ? "" : "s");
   g_autofree char *text = afp_table_to_string (table);
   return tool_print_text (TOOL, text);
 }
@@ -293,9 +305,11 @@ show_plugin (AfpRegistry *registry, AfpPlugin *plugin)
   JsonArray *elements = json_array_new ();
   g_autoptr (GString) text = g_string_new (NULL);
 
-  g_string_append_printf (text, "%s %s: %s\n  license %s\n  origin %s\n  file %s\n\nElements\n", get_text (object, "name"),
-                          get_text (object, "version"), get_text (object, "blurb"), get_text (object, "license"),
-                          get_text (object, "origin"), *get_text (object, "file") ? get_text (object, "file") : "(built in)");
+  g_string_append_printf (text, "%s %s: %s\n  license %s\n  origin %s\n  file %s\n\nElements\n",
+                          get_text (object, "name"), get_text (object, "version"),
+                          get_text (object, "blurb"), get_text (object, "license"),
+                          get_text (object, "origin"),
+                          *get_text (object, "file") ? get_text (object, "file") : "(built in)");
   for (guint i = 0; i < factories->len; i++)
     if (afp_element_factory_get_plugin (factories->pdata[i]) == plugin) {
       json_array_add_string_element (elements, afp_element_factory_get_name (factories->pdata[i]));
@@ -330,8 +344,9 @@ main (int argc, char **argv)
   int code = 0;
 
   setlocale (LC_CTYPE, "");
-  if (!tool_parse_options (TOOL, "[ELEMENT|PLUGIN ...]", "Lists elements, or describes them: properties, ranges, defaults.",
-                           NULL, entries, &arguments, &code))
+  if (!tool_parse_options (TOOL, "[ELEMENT|PLUGIN ...]",
+                           "Lists elements, or describes them: properties, ranges, defaults.", NULL,
+                           entries, &arguments, &code))
     return code;
   registry = afp_registry_get_default ();
   if (options.problems)

@@ -14,8 +14,9 @@
  * with *exit_code (0 after --version, 2 with a message for a wrong option; --help ends the program). @summary: one sentence;
  * @description: (nullable): what follows the options.
  */
-gboolean tool_parse_options (const char *tool, const char *arguments, const char *summary, const char *description,
-                             const GOptionEntry *entries, char ***argv, int *exit_code);
+gboolean tool_parse_options (const char *tool, const char *arguments, const char *summary,
+                             const char *description, const GOptionEntry *entries, char ***argv,
+                             int *exit_code);
 
 /* "afpipe-launch: error: ..." on stderr; the exit code. */
 int tool_print_error (const char *tool, const GError *error);

@@ -23,7 +23,8 @@ G_DEFINE_FINAL_TYPE (AfpEntropy, afp_entropy, AFP_TYPE_PACKER)
 enum { MODE_STORED, MODE_ZSTD, MODE_SPREAD };
 
 static const AfpProperty properties[] = {
-  AFP_PROP_UINT ("level", NULL, 0, AfpEntropy, level, 1, 19, "19", NULL, "Compression level of zstd"),
+  AFP_PROP_UINT ("level", NULL, 0, AfpEntropy, level, 1, 19, "19", NULL,
+                 "Compression level of zstd"),
 };
 
 static guint64
@@ -40,7 +41,8 @@ set_zstd_error (GError **error, AfpError code, const char *what, gsize result)
 
 /* zstd of @data into room for @capacity bytes; 0: does not fit. G_MAXSIZE: failed. */
 static gsize
-compress (AfpEntropy *self, const guint8 *data, gsize n, guint8 *out, gsize capacity, GError **error)
+compress (AfpEntropy *self, const guint8 *data, gsize n, guint8 *out, gsize capacity,
+          GError **error)
 {
   g_autofree guint8 *own = g_malloc (ZSTD_compressBound (n));
   const gsize size = ZSTD_compress (own, ZSTD_compressBound (n), data, n, (int) self->level);
@@ -97,12 +99,15 @@ decompress (const guint8 *data, gsize n, gsize expected, GError **error)
 
   if (declared != expected) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                 "damaged zstd frame: it is no frame of %" G_GSIZE_FORMAT " bytes, as its recipe says", expected);
+                 "damaged zstd frame: it is no frame of %" G_GSIZE_FORMAT
+                 " bytes, as its recipe says",
+                 expected);
     return NULL;
   }
   g_autofree guint8 *out = g_try_malloc (MAX (expected, 1));
   if (!out) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY, "no memory for a plane of %" G_GSIZE_FORMAT " bytes", expected);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+                 "no memory for a plane of %" G_GSIZE_FORMAT " bytes", expected);
     return NULL;
   }
   const gsize size = ZSTD_decompress (out, expected, data, n);
@@ -120,19 +125,23 @@ entropy_unpack (AfpPacker *packer, GBytes *packed, guint64 n_bytes, guint bits, 
   const guint8 *data = g_bytes_get_data (packed, &n);
 
   if (n == 0) {
-    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_FORMAT, "the packed plane is empty: its mode byte is missing");
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                         "the packed plane is empty: its mode byte is missing");
     return NULL;
   }
   switch (data[0]) {
   case MODE_STORED:
     if (n - 1 == n_bytes)
       return g_bytes_new_from_bytes (packed, 1, n - 1);
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%" G_GSIZE_FORMAT " stored bytes where %" G_GUINT64_FORMAT " are needed",
-                 n - 1, n_bytes);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "%" G_GSIZE_FORMAT " stored bytes where %" G_GUINT64_FORMAT " are needed", n - 1,
+                 n_bytes);
     return NULL;
-  case MODE_ZSTD: return decompress (data + 1, n - 1, n_bytes, error);
+  case MODE_ZSTD:
+    return decompress (data + 1, n - 1, n_bytes, error);
   case MODE_SPREAD: {
-    g_autoptr (GBytes) spread = decompress (data + 1, n - 1, entropy_spread_bytes (n_bytes, bits), error);
+    g_autoptr (GBytes) spread =
+        decompress (data + 1, n - 1, entropy_spread_bytes (n_bytes, bits), error);
     if (!spread)
       return NULL;
     guint8 *stream = g_malloc (MAX (n_bytes, 1));
@@ -140,7 +149,8 @@ entropy_unpack (AfpPacker *packer, GBytes *packed, guint64 n_bytes, guint bits, 
     return g_bytes_new_take (stream, n_bytes);
   }
   default:
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "unknown mode %u of a packed plane (0 stored, 1 zstd, 2 spread)", data[0]);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "unknown mode %u of a packed plane (0 stored, 1 zstd, 2 spread)", data[0]);
     return NULL;
   }
 }
@@ -150,9 +160,11 @@ afp_entropy_class_init (AfpEntropyClass *klass)
 {
   AfpPackerClass *packer_class = AFP_PACKER_CLASS (klass);
 
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties, G_N_ELEMENTS (properties), 0);
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Codes code planes without loss (zstd)",
-                                 "load location=model.safetensors ! hyper ! entropy ! eval ! write location=model.h5");
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties,
+                                    G_N_ELEMENTS (properties), 0);
+  afp_element_class_set_details (
+      AFP_ELEMENT_CLASS (klass), "Codes code planes without loss (zstd)",
+      "load location=model.safetensors ! hyper ! entropy ! eval ! write location=model.h5");
   packer_class->version = 1;
   packer_class->bound = entropy_bound;
   packer_class->pack = entropy_pack;
@@ -171,4 +183,5 @@ entropy_init (AfpPlugin *plugin, GError **error)
   return TRUE;
 }
 
-AFP_PLUGIN_DEFINE ("entropy", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN, "Lossless coding of code planes", entropy_init)
+AFP_PLUGIN_DEFINE ("entropy", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN,
+                   "Lossless coding of code planes", entropy_init)

@@ -114,7 +114,8 @@ eval_totals_get (const EvalTotals *totals, const char *metric, double *value)
 {
   if (!g_strv_contains (eval_metric_names, metric))
     return FALSE;
-  *value = metric_of (totals->n_judged ? &totals->sums : NULL, totals->weights, totals->bytes, metric);
+  *value =
+      metric_of (totals->n_judged ? &totals->sums : NULL, totals->weights, totals->bytes, metric);
   return TRUE;
 }
 
@@ -126,7 +127,8 @@ add_metrics (JsonObject *object, const EvalSums *sums, guint64 weights, guint64 
     if (strcmp (name, "weights") == 0 || strcmp (name, "bytes") == 0)
       json_object_set_int_member (object, name, (gint64) metric_of (sums, weights, bytes, name));
     else
-      json_object_set_member (object, name, afp_json_number_or_null (metric_of (sums, weights, bytes, name)));
+      json_object_set_member (object, name,
+                              afp_json_number_or_null (metric_of (sums, weights, bytes, name)));
   }
 }
 
@@ -135,7 +137,8 @@ eval_totals_to_json (const EvalTotals *totals)
 {
   JsonObject *object = json_object_new ();
   JsonArray *tensors = json_array_new (), *stages = json_array_new ();
-  g_autoptr (GList) names = g_list_sort (g_hash_table_get_keys (totals->codecs), (GCompareFunc) strcmp);
+  g_autoptr (GList) names =
+      g_list_sort (g_hash_table_get_keys (totals->codecs), (GCompareFunc) strcmp);
   JsonNode *node = json_node_new (JSON_NODE_OBJECT);
 
   add_metrics (object, totals->n_judged ? &totals->sums : NULL, totals->weights, totals->bytes);
@@ -145,8 +148,10 @@ eval_totals_to_json (const EvalTotals *totals)
     JsonObject *stage = json_object_new ();
     json_object_set_string_member (stage, "codec", l->data);
     json_object_set_int_member (stage, "bytes", (gint64) *bytes);
-    json_object_set_member (stage, "bits_per_weight",
-                            afp_json_number_or_null (totals->weights ? (double) *bytes * 8 / (double) totals->weights : NAN));
+    json_object_set_member (
+        stage, "bits_per_weight",
+        afp_json_number_or_null (totals->weights ? (double) *bytes * 8 / (double) totals->weights
+                                                 : NAN));
     json_array_add_object_element (stages, stage);
   }
   json_object_set_array_member (object, "stages", stages);
@@ -178,8 +183,10 @@ static gboolean
 compare_tile (gsize index, gpointer user_data, GError **error)
 {
   CompareJob *job = user_data;
-  const guint64 row = index / job->n_across * job->step_rows, col = index % job->n_across * job->step_cols;
-  const guint64 n_rows = MIN (job->step_rows, job->rows - row), n_cols = MIN (job->step_cols, job->cols - col);
+  const guint64 row = index / job->n_across * job->step_rows,
+                col = index % job->n_across * job->step_cols;
+  const guint64 n_rows = MIN (job->step_rows, job->rows - row),
+                n_cols = MIN (job->step_cols, job->cols - col);
   g_autofree float *x = g_new (float, n_rows *n_cols);
   g_autofree float *y = g_new (float, n_rows *n_cols);
 
@@ -191,7 +198,8 @@ compare_tile (gsize index, gpointer user_data, GError **error)
 }
 
 gboolean
-eval_compare (AfpMatrix *original, AfpMatrix *decoded, AfpPool *pool, EvalSums *sums, GError **error)
+eval_compare (AfpMatrix *original, AfpMatrix *decoded, AfpPool *pool, EvalSums *sums,
+              GError **error)
 {
   CompareJob job = { .original = original,
                      .decoded = decoded,

@@ -32,4 +32,5 @@ extern const char *const eval_metric_names[];
 JsonNode *eval_totals_to_json (const EvalTotals *totals);
 
 /* The sums of decoded against original, on the pool, the same for any number of threads. */
-gboolean eval_compare (AfpMatrix *original, AfpMatrix *decoded, AfpPool *pool, EvalSums *sums, GError **error);
+gboolean eval_compare (AfpMatrix *original, AfpMatrix *decoded, AfpPool *pool, EvalSums *sums,
+                       GError **error);

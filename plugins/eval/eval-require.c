@@ -20,16 +20,20 @@ parse_condition (char *text, Condition *condition, GError **error)
   char *sign = strpbrk (text, "<>"), *end;
 
   if (!sign || sign == text) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
-                 "require: '%s' is no condition: give METRIC>NUMBER, with >, >=, < or <=, like sqnr_db>10", text);
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_PROPERTY,
+        "require: '%s' is no condition: give METRIC>NUMBER, with >, >=, < or <=, like sqnr_db>10",
+        text);
     return FALSE;
   }
   const gboolean equal = sign[1] == '=';
-  condition->operator= *sign == '>' ? (equal ? GREATER_EQUAL : GREATER) : (equal ? LESS_EQUAL : LESS);
+  condition->operator= * sign == '>' ? (equal ? GREATER_EQUAL : GREATER)
+                                     : (equal ? LESS_EQUAL : LESS);
   const char *number = sign + (equal ? 2 : 1);
   condition->limit = g_ascii_strtod (number, &end);
   if (end == number || *g_strchug (end) != '\0' || !isfinite (condition->limit)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "require: '%s' in '%s' is not a number", number, text);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "require: '%s' in '%s' is not a number",
+                 number, text);
     return FALSE;
   }
   g_autofree char *name = g_strstrip (g_strndup (text, (gsize) (sign - text)));
@@ -38,10 +42,11 @@ parse_condition (char *text, Condition *condition, GError **error)
       condition->metric = eval_metric_names[i];
       return TRUE;
     }
-  const char *near = afp_nearest_name (name, eval_metric_names, g_strv_length ((char **) eval_metric_names));
+  const char *near =
+      afp_nearest_name (name, eval_metric_names, g_strv_length ((char **) eval_metric_names));
   g_autofree char *all = g_strjoinv (", ", (char **) eval_metric_names);
-  g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "require: no metric '%s'%s%s%s; there are %s", name,
-               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", all);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "require: no metric '%s'%s%s%s; there are %s",
+               name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", all);
   return FALSE;
 }
 
@@ -66,10 +71,14 @@ static gboolean
 holds (const Condition *condition, double value)
 {
   switch (condition->operator) {
-  case GREATER: return value > condition->limit;
-  case GREATER_EQUAL: return value >= condition->limit;
-  case LESS: return value < condition->limit;
-  default: return value <= condition->limit;
+  case GREATER:
+    return value > condition->limit;
+  case GREATER_EQUAL:
+    return value >= condition->limit;
+  case LESS:
+    return value < condition->limit;
+  default:
+    return value <= condition->limit;
   }
 }
 
@@ -80,11 +89,13 @@ eval_require_check (GArray *conditions, const EvalTotals *totals, const char *wh
     const Condition *condition = &g_array_index (conditions, Condition, i);
     double value = NAN;
     eval_totals_get (totals, condition->metric, &value);
-    if (isnan (value) && totals->n_judged && strcmp (condition->metric, "sqnr_db") == 0 && totals->sums.ee == 0)
+    if (isnan (value) && totals->n_judged && strcmp (condition->metric, "sqnr_db") == 0 &&
+        totals->sums.ee == 0)
       value = INFINITY; /* no error at all */
     if (holds (condition, value))
       continue;
-    g_autofree char *text = isnan (value) ? g_strdup ("has no value") : g_strdup_printf ("is %g", value);
+    g_autofree char *text =
+        isnan (value) ? g_strdup ("has no value") : g_strdup_printf ("is %g", value);
     g_set_error (error, AFP_ERROR, AFP_ERROR_METRIC, "%s requires %s%s%g, but %s %s: nothing was published", who,
                  condition->metric, operator_texts[condition->operator], condition->limit, condition->metric, text);
     return FALSE;

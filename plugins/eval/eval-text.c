@@ -33,7 +33,8 @@ append_general (GString *text, int digits, double value)
 static void
 append_row (GString *text, const char *name, guint64 weights, guint64 bytes, const EvalSums *sums)
 {
-  g_string_append_printf (text, "  %-40s %12" G_GUINT64_FORMAT " %12" G_GUINT64_FORMAT, name, weights, bytes);
+  g_string_append_printf (text, "  %-40s %12" G_GUINT64_FORMAT " %12" G_GUINT64_FORMAT, name,
+                          weights, bytes);
   append_fixed (text, 4, weights ? (double) bytes * 8 / (double) weights : NAN);
   append_general (text, 3, sums ? eval_nmse (sums) : NAN);
   append_fixed (text, 2, sums ? eval_sqnr_db (sums) : NAN);
@@ -52,15 +53,18 @@ eval_text (const EvalTotals *totals, const char *who, guint rows)
     g_ptr_array_add (records, totals->records->pdata[i]);
   if (records->len > rows)
     g_ptr_array_sort (records, compare_nmse);
-  g_string_append_printf (text, "%s: %u tensors, %u against their original\n", who, totals->records->len, totals->n_judged);
-  g_string_append_printf (text, "  %-40s %12s %12s%10s%10s%10s%10s%10s\n", "tensor", "weights", "bytes", "b/weight", "NMSE",
-                          "SQNR dB", "cosine", "max err");
+  g_string_append_printf (text, "%s: %u tensors, %u against their original\n", who,
+                          totals->records->len, totals->n_judged);
+  g_string_append_printf (text, "  %-40s %12s %12s%10s%10s%10s%10s%10s\n", "tensor", "weights",
+                          "bytes", "b/weight", "NMSE", "SQNR dB", "cosine", "max err");
   for (guint i = 0; i < MIN (records->len, rows); i++) {
     const EvalRecord *record = records->pdata[i];
-    append_row (text, record->name, record->weights, record->bytes, record->judged ? &record->sums : NULL);
+    append_row (text, record->name, record->weights, record->bytes,
+                record->judged ? &record->sums : NULL);
   }
   if (records->len > rows)
     g_string_append_printf (text, "  (%u more, all with a smaller NMSE)\n", records->len - rows);
-  append_row (text, "total", totals->weights, totals->bytes, totals->n_judged ? &totals->sums : NULL);
+  append_row (text, "total", totals->weights, totals->bytes,
+              totals->n_judged ? &totals->sums : NULL);
   return g_string_free (text, FALSE);
 }

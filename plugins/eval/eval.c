@@ -31,11 +31,14 @@ G_DECLARE_FINAL_TYPE (AfpEval, afp_eval, AFP, EVAL, AfpTransform)
 G_DEFINE_FINAL_TYPE (AfpEval, afp_eval, AFP_TYPE_TRANSFORM)
 
 static const AfpProperty properties[] = {
-  AFP_PROP_STRING ("require", NULL, 0, AfpEval, require, NULL,
-                   "Conditions on the totals, separated by commas: sqnr_db>10,bits_per_weight<3; if one fails, nothing is published (exit 7)"),
-  AFP_PROP_STRING ("original", NULL, AFP_PROPERTY_FILE, AfpEval, original, NULL,
-                   "File with the original tensors, by name; for streams that start from a compressed file"),
-  AFP_PROP_UINT ("rows", NULL, 0, AfpEval, rows, 0, 1000000, "40", "tensors", "Rows of the table that is printed; the worst if there are more"),
+  AFP_PROP_STRING (
+      "require", NULL, 0, AfpEval, require, NULL,
+      "Conditions on the totals, separated by commas: sqnr_db>10,bits_per_weight<3; if one fails, nothing is published (exit 7)"),
+  AFP_PROP_STRING (
+      "original", NULL, AFP_PROPERTY_FILE, AfpEval, original, NULL,
+      "File with the original tensors, by name; for streams that start from a compressed file"),
+  AFP_PROP_UINT ("rows", NULL, 0, AfpEval, rows, 0, 1000000, "40", "tensors",
+                 "Rows of the table that is printed; the worst if there are more"),
 };
 
 static gboolean
@@ -65,7 +68,9 @@ open_original (AfpEval *self, GError **error)
     g_autoptr (AfpTensor) tensor = afp_source_plan_tensor (self->source, i, error);
     if (!tensor)
       return FALSE;
-    g_hash_table_insert (self->originals, g_strdup (afp_spec_get_name (afp_tensor_get_spec (tensor))), GSIZE_TO_POINTER (i + 1));
+    g_hash_table_insert (self->originals,
+                         g_strdup (afp_spec_get_name (afp_tensor_get_spec (tensor))),
+                         GSIZE_TO_POINTER (i + 1));
   }
   return TRUE;
 }
@@ -98,8 +103,8 @@ spec_with_view_of (AfpSpec *spec, AfpSpec *other)
   if (rank != afp_spec_get_rank (other) ||
       memcmp (afp_spec_get_shape (spec), afp_spec_get_shape (other), rank * sizeof (guint64)) != 0)
     return afp_spec_ref (spec);
-  return afp_spec_new (afp_spec_get_name (spec), afp_spec_get_dtype (spec), rank, afp_spec_get_shape (spec),
-                       afp_spec_get_view (other), NULL);
+  return afp_spec_new (afp_spec_get_name (spec), afp_spec_get_dtype (spec), rank,
+                       afp_spec_get_shape (spec), afp_spec_get_view (other), NULL);
 }
 
 /* (transfer full): the original's numbers, or NULL without error if nobody knows it */
@@ -111,7 +116,8 @@ open_reference (AfpEval *self, AfpTensor *tensor, GError **error)
   g_autoptr (AfpTensor) read = NULL;
 
   if (self->source) {
-    const gsize index = GPOINTER_TO_SIZE (g_hash_table_lookup (self->originals, afp_spec_get_name (spec)));
+    const gsize index =
+        GPOINTER_TO_SIZE (g_hash_table_lookup (self->originals, afp_spec_get_name (spec)));
     if (!index)
       return NULL;
     g_mutex_lock (&self->lock);
@@ -129,7 +135,8 @@ open_reference (AfpEval *self, AfpTensor *tensor, GError **error)
 }
 
 static gboolean
-judge (AfpEval *self, AfpTensor *tensor, AfpTensor *final, EvalSums *sums, gboolean *judged, GError **error)
+judge (AfpEval *self, AfpTensor *tensor, AfpTensor *final, EvalSums *sums, gboolean *judged,
+       GError **error)
 {
   AfpSpec *spec = afp_tensor_get_spec (tensor);
   AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
@@ -148,7 +155,8 @@ judge (AfpEval *self, AfpTensor *tensor, AfpTensor *final, EvalSums *sums, gbool
     return FALSE;
   if (afp_matrix_get_rows (original) != afp_matrix_get_rows (decoded) ||
       afp_matrix_get_cols (original) != afp_matrix_get_cols (decoded)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "the original in %s has another shape", self->original);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "the original in %s has another shape",
+                 self->original);
     return FALSE;
   }
   if (!eval_compare (original, decoded, pool, sums, error))
@@ -162,7 +170,8 @@ static AfpTensor *
 eval_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
 {
   AfpEval *self = AFP_EVAL (transform);
-  g_autoptr (AfpTensor) final = afp_tensor_finalize (tensor, afp_element_get_pool (AFP_ELEMENT (self)), error);
+  g_autoptr (AfpTensor) final =
+      afp_tensor_finalize (tensor, afp_element_get_pool (AFP_ELEMENT (self)), error);
   gboolean judged = FALSE;
   EvalSums sums;
 
@@ -218,8 +227,9 @@ afp_eval_class_init (AfpEvalClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = afp_eval_finalize;
   afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties), 0);
-  afp_element_class_set_details (element_class, "Measures the error of the weights against the original",
-                                 "load location=model.safetensors ! seedlm ! eval require='sqnr_db>10' ! null");
+  afp_element_class_set_details (
+      element_class, "Measures the error of the weights against the original",
+      "load location=model.safetensors ! seedlm ! eval require='sqnr_db>10' ! null");
   element_class->check = eval_check;
   element_class->start = eval_start;
   element_class->stop = eval_stop;
@@ -241,4 +251,5 @@ eval_init (AfpPlugin *plugin, GError **error)
   return TRUE;
 }
 
-AFP_PLUGIN_DEFINE ("eval", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN, "Elements that judge", eval_init)
+AFP_PLUGIN_DEFINE ("eval", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN, "Elements that judge",
+                   eval_init)

@@ -33,17 +33,21 @@ draw (SynthDistribution distribution, double freedom, uint64_t bits)
   const float angle = 6.28318530717958648f * v;
 
   switch (distribution) {
-  case SYNTH_NORMAL: return sqrtf (-2 * logf (u)) * cosf (angle);
-  case SYNTH_LAPLACE: return (v < 0.5f ? 0.70710678f : -0.70710678f) * logf (u);
+  case SYNTH_NORMAL:
+    return sqrtf (-2 * logf (u)) * cosf (angle);
+  case SYNTH_LAPLACE:
+    return (v < 0.5f ? 0.70710678f : -0.70710678f) * logf (u);
   case SYNTH_STUDENT_T: /* Bailey 1994, scaled to variance 1 */
     return (float) (sqrt ((freedom - 2) * (pow (u, -2 / freedom) - 1)) * cosf (angle));
-  case SYNTH_UNIFORM: return (2 * u - 1) * 1.73205081f;
+  case SYNTH_UNIFORM:
+    return (2 * u - 1) * 1.73205081f;
   }
   return 0;
 }
 
 void
-synth_fill (SynthDistribution distribution, double freedom, uint64_t seed, uint64_t first, size_t n, float *out)
+synth_fill (SynthDistribution distribution, double freedom, uint64_t seed, uint64_t first, size_t n,
+            float *out)
 {
   const uint64_t base = mix (seed);
 

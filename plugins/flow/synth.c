@@ -29,12 +29,16 @@ static const char *const dtypes[] = { "f32", "f64", "f16", "bf16", NULL };
 static const AfpProperty properties[] = {
   AFP_PROP_STRING ("shapes", NULL, AFP_PROPERTY_REQUIRED, AfpSynth, shapes, NULL,
                    "Shapes separated by commas, outputs first: 1024x1024,4096"),
-  AFP_PROP_UINT ("count", NULL, 0, AfpSynth, count, 1, 1000000, "1", "times", "How many times the list of shapes is repeated"),
+  AFP_PROP_UINT ("count", NULL, 0, AfpSynth, count, 1, 1000000, "1", "times",
+                 "How many times the list of shapes is repeated"),
   AFP_PROP_ENUM ("distribution", NULL, 0, AfpSynth, distribution, "normal", distributions,
                  "Distribution of the numbers, of mean 0"),
-  AFP_PROP_DOUBLE ("degrees-of-freedom", "nu", 0, AfpSynth, freedom, 2.001, 1e6, "5", NULL, "Of Student's t"),
-  AFP_PROP_DOUBLE ("standard-deviation", "sigma", 0, AfpSynth, deviation, 0, 1e30, "1", NULL, "Of the numbers"),
-  AFP_PROP_SIZE ("seed", NULL, 0, AfpSynth, seed, 0, 0x1p40, "1", NULL, "Other seeds give other numbers"),
+  AFP_PROP_DOUBLE ("degrees-of-freedom", "nu", 0, AfpSynth, freedom, 2.001, 1e6, "5", NULL,
+                   "Of Student's t"),
+  AFP_PROP_DOUBLE ("standard-deviation", "sigma", 0, AfpSynth, deviation, 0, 1e30, "1", NULL,
+                   "Of the numbers"),
+  AFP_PROP_SIZE ("seed", NULL, 0, AfpSynth, seed, 0, 0x1p40, "1", NULL,
+                 "Other seeds give other numbers"),
   AFP_PROP_ENUM ("dtype", NULL, 0, AfpSynth, dtype, "f32", dtypes, "Element type"),
 };
 
@@ -65,8 +69,10 @@ parse_shape (const char *text, guint64 *shape, guint *rank, GError **error)
   if (*rank > 0)
     return TRUE;
 wrong:
-  g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
-               "synth: '%s' in shapes= is no shape: give numbers joined by x, shapes joined by commas, like 1024x1024,4096", text);
+  g_set_error (
+      error, AFP_ERROR, AFP_ERROR_PROPERTY,
+      "synth: '%s' in shapes= is no shape: give numbers joined by x, shapes joined by commas, like 1024x1024,4096",
+      text);
   return FALSE;
 }
 
@@ -86,7 +92,8 @@ synth_open (AfpSource *source, GError **error)
       if (!parse_shape (g_strstrip (shapes[i]), shape, &rank, error))
         return FALSE;
       if (!afp_shape_count (rank, shape, afp_dtype_size (dtype), &n, &bytes)) {
-        g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "synth: shape %s has more than 2^63 bytes", shapes[i]);
+        g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
+                     "synth: shape %s has more than 2^63 bytes", shapes[i]);
         return FALSE;
       }
       g_autofree char *name = g_strdup_printf ("synth.%u", self->specs->len);
@@ -128,7 +135,8 @@ fill_chunk (gsize index, gpointer user_data, GError **error)
   g_autofree float *values = g_new (float, n);
   const float deviation = (float) job->self->deviation;
 
-  synth_fill ((SynthDistribution) job->self->distribution, job->self->freedom, job->seed, first, n, values);
+  synth_fill ((SynthDistribution) job->self->distribution, job->self->freedom, job->seed, first, n,
+              values);
   for (gsize i = 0; i < n; i++)
     values[i] *= deviation;
   afp_dtype_from_f32 (job->dtype, values, job->out + first * afp_dtype_size (job->dtype), 1, n);
@@ -140,18 +148,21 @@ synth_read_tensor (AfpSource *source, gsize index, GError **error)
 {
   AfpSynth *self = AFP_SYNTH (source);
   AfpSpec *spec = self->specs->pdata[index];
-  FillJob job = { self, afp_spec_get_dtype (spec), self->seed * G_GUINT64_CONSTANT (0x100000001b3) + index,
+  FillJob job = { self, afp_spec_get_dtype (spec),
+                  self->seed * G_GUINT64_CONSTANT (0x100000001b3) + index,
                   afp_spec_get_n_elements (spec), NULL };
   const gsize n_bytes = afp_spec_get_n_bytes (spec);
 
   job.out = g_try_malloc (MAX (n_bytes, 1));
   if (!job.out) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY, "synth: no memory for tensor '%s' of %" G_GSIZE_FORMAT " bytes",
+    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+                 "synth: no memory for tensor '%s' of %" G_GSIZE_FORMAT " bytes",
                  afp_spec_get_name (spec), n_bytes);
     return NULL;
   }
   g_autoptr (GBytes) bytes = g_bytes_new_take (job.out, n_bytes);
-  if (!afp_parallel_for (afp_element_get_pool (AFP_ELEMENT (self)), (gsize) ((job.n + CHUNK - 1) / CHUNK), fill_chunk, &job, error))
+  if (!afp_parallel_for (afp_element_get_pool (AFP_ELEMENT (self)),
+                         (gsize) ((job.n + CHUNK - 1) / CHUNK), fill_chunk, &job, error))
     return NULL;
   g_autoptr (AfpPlane) plane = afp_plane_new_raw (spec, bytes);
   return afp_tensor_new (spec, plane);
@@ -173,8 +184,9 @@ static char *
 synth_get_fingerprint (AfpSource *source)
 {
   AfpSynth *self = AFP_SYNTH (source);
-  g_autofree char *text = g_strdup_printf ("synth 1 %s %u %d %.17g %.17g %" G_GUINT64_FORMAT " %d", self->shapes, self->count,
-                                           self->distribution, self->freedom, self->deviation, self->seed, self->dtype);
+  g_autofree char *text = g_strdup_printf ("synth 1 %s %u %d %.17g %.17g %" G_GUINT64_FORMAT " %d",
+                                           self->shapes, self->count, self->distribution,
+                                           self->freedom, self->deviation, self->seed, self->dtype);
 
   return g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, -1);
 }
@@ -192,9 +204,11 @@ afp_synth_class_init (AfpSynthClass *klass)
   AfpSourceClass *source_class = AFP_SOURCE_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->finalize = afp_synth_finalize;
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties, G_N_ELEMENTS (properties), 0);
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Makes tensors of random numbers",
-                                 "synth shapes=1024x1024 distribution=normal seed=1 ! seedlm ! eval ! null");
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties,
+                                    G_N_ELEMENTS (properties), 0);
+  afp_element_class_set_details (
+      AFP_ELEMENT_CLASS (klass), "Makes tensors of random numbers",
+      "synth shapes=1024x1024 distribution=normal seed=1 ! seedlm ! eval ! null");
   source_class->open = synth_open;
   source_class->get_n_tensors = synth_get_n_tensors;
   source_class->plan_tensor = synth_plan_tensor;

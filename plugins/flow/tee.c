@@ -69,8 +69,9 @@ static void
 afp_tee_class_init (AfpTeeClass *klass)
 {
   AFP_ELEMENT_CLASS (klass)->request_pad = tee_request_pad;
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Hands each tensor to every branch",
-                                 "load location=m.h5 ! tee name=t ! seedlm ! null  t. ! vptq ! null");
+  afp_element_class_set_details (
+      AFP_ELEMENT_CLASS (klass), "Hands each tensor to every branch",
+      "load location=m.h5 ! tee name=t ! seedlm ! null  t. ! vptq ! null");
 }
 
 static void

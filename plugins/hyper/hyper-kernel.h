@@ -26,7 +26,7 @@ typedef enum {
   HYPER_METRIC_NONE,     /* G = 1: no numbers */
   HYPER_METRIC_SCALAR,   /* one number per vector */
   HYPER_METRIC_DIAGONAL, /* d numbers per vector */
-  HYPER_METRIC_MATRIX    /* d * d numbers per vector: symmetric, positive semidefinite; the lower triangle is read */
+  HYPER_METRIC_MATRIX /* d * d numbers per vector: symmetric, positive semidefinite; the lower triangle is read */
 } HyperMetric;
 
 /* Numbers per vector of a metric. */
@@ -37,23 +37,24 @@ typedef struct {
   HyperTrajectory trajectory;
   unsigned dimension;
   unsigned n_points;
-  unsigned n_classes; /* scales: the inner one and those beyond it */
-  float half;         /* spacings in half a side (grid), else 1 */
+  unsigned n_classes;                /* scales: the inner one and those beyond it */
+  float half;                        /* spacings in half a side (grid), else 1 */
   float middle[HYPER_MAX_DIMENSION]; /* of the points, in spacings (grid), else 0 */
   uint32_t radix[HYPER_MAX_DIMENSION];
   uint32_t place[HYPER_MAX_DIMENSION]; /* product of the radices of the later coordinates */
   float shear[HYPER_MAX_DIMENSION];    /* 1 / place */
-  const float *points;                 /* n_points x dimension: coordinates in the square [-1, 1]^d */
-  const float *tree;                   /* the same in the order of the search tree (winding) */
-  const uint32_t *order;               /* tree position -> index */
-  const uint8_t *axis;                 /* tree position -> coordinate that it splits */
+  const float *points;   /* n_points x dimension: coordinates in the square [-1, 1]^d */
+  const float *tree;     /* the same in the order of the search tree (winding) */
+  const uint32_t *order; /* tree position -> index */
+  const uint8_t *axis;   /* tree position -> coordinate that it splits */
 } HyperCode;
 
 /* Where the trajectory lies: set by hyper_frame_init(). */
 typedef struct {
   float centre[HYPER_MAX_DIMENSION];
   float reach[HYPER_MAX_CLASSES + 1]; /* of the square of each class: half its side */
-  float gain[HYPER_MAX_CLASSES + 1];  /* from differences to coordinates of the search; 0: a class without extent */
+  float gain[HYPER_MAX_CLASSES +
+             1]; /* from differences to coordinates of the search; 0: a class without extent */
   float ratio[HYPER_MAX_CLASSES + 1]; /* of squared errors, to those of the largest class */
   double unit;                        /* errors are in units of its square */
 } HyperFrame;
@@ -62,8 +63,8 @@ typedef struct {
 unsigned hyper_symbol_bits (unsigned points, unsigned classes);
 
 /* Bytes of storage that hyper_code_init() needs; @search: for encoding too. */
-size_t hyper_code_bytes (HyperTrajectory trajectory, unsigned dimension, unsigned points,
-                         bool search);
+size_t
+hyper_code_bytes (HyperTrajectory trajectory, unsigned dimension, unsigned points, bool search);
 
 /* The storage (aligned as for float) must live as long as the code. 1 <= dimension, points <= the limits above. */
 void hyper_code_init (HyperCode *code, void *storage, HyperTrajectory trajectory,
@@ -77,9 +78,9 @@ bool hyper_frame_init (HyperFrame *frame, const HyperCode *code, const float *pa
  * weights: the metric's numbers for n vectors; a matrix is taken with 2^-10 of its largest diagonal element added to the diagonal,
  * a diagonal with its smallest elements raised to 2^-10 of the largest.
  */
-void hyper_encode (const HyperCode *code, const HyperFrame *frame, HyperMetric metric,
-                   const float *weights, const float *x, size_t n, uint32_t *symbols,
-                   float *errors);
+void
+hyper_encode (const HyperCode *code, const HyperFrame *frame, HyperMetric metric,
+              const float *weights, const float *x, size_t n, uint32_t *symbols, float *errors);
 
 /* The same without special instructions of the processor. */
 void hyper_encode_portable (const HyperCode *code, const HyperFrame *frame, HyperMetric metric,

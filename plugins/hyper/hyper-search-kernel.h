@@ -17,8 +17,8 @@ typedef struct {
   float extent[HYPER_MAX_DIMENSION]; /* the error is at least extent_i e_i^2 for each i */
 } HyperForm;
 
-void hyper_form_init (HyperForm *form, HyperMetric metric, unsigned dimension,
-                      const float *weights);
+void
+hyper_form_init (HyperForm *form, HyperMetric metric, unsigned dimension, const float *weights);
 
 /*
  * The point nearest to @t (coordinates of the search) whose error is below @bound: its error, and its index in *index;

@@ -3,6 +3,7 @@
 #include "hyper-kernel.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -14,9 +15,10 @@
 #define AFP_TYPE_HYPER (afp_hyper_get_type ())
 G_DECLARE_FINAL_TYPE (AfpHyper, afp_hyper, AFP, HYPER, AfpCodec)
 
-#define FIT_VECTORS 16384     /* that the side of a tensor's frame is chosen on */
-#define CHUNK_NUMBERS 65536   /* read at once */
+#define CHUNK_NUMBERS 65536u /* read at once */
 #define MAX_AUTO_DIMENSION 7u
+#define AUTO_FRAME_SIZE 256u /* or the least multiple of the dimension beyond it */
+#define MAX_FRAME_SIZE (1u << 20)
 
 typedef enum { FRAME_TENSOR, FRAME_ROW, FRAME_GROUP } HyperFrameScope;
 
@@ -36,21 +38,28 @@ static const char *const trajectory_values[] = { "grid", "winding", NULL };
 static const char *const frame_values[] = { "tensor", "row", "group", NULL };
 
 static const AfpProperty hyper_properties[] = {
-  AFP_PROP_UINT ("points", "U", AFP_PROPERTY_FORMAT, AfpHyper, points, 1, HYPER_MAX_POINTS, "225", "points",
-                 "Points on the trajectory"),
-  AFP_PROP_UINT ("classes", "M", AFP_PROPERTY_FORMAT, AfpHyper, classes, 0, HYPER_MAX_CLASSES, "1", "classes",
+  AFP_PROP_UINT ("points", "U", AFP_PROPERTY_FORMAT, AfpHyper, points, 1, HYPER_MAX_POINTS, "225",
+                 "points", "Points on the trajectory"),
+  AFP_PROP_UINT ("classes", "M", AFP_PROPERTY_FORMAT, AfpHyper, classes, 0, HYPER_MAX_CLASSES, "1",
+                 "classes",
                  "Scale classes beyond the inner square, for vectors that lie outside of it"),
-  AFP_PROP_ENUM ("trajectory", NULL, AFP_PROPERTY_FORMAT, AfpHyper, trajectory, "grid", trajectory_values,
-                 "grid: the released code's sheared grid, centred; winding: the paper's irrational winding of the torus"),
-  AFP_PROP_UINT ("dimension", "d", AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, dimension, 1, HYPER_MAX_DIMENSION, "auto",
-                 "weights", "Numbers coded together; auto: 2, or an odd divisor where the plane's own vectors are odd"),
+  AFP_PROP_ENUM ("trajectory", NULL, AFP_PROPERTY_FORMAT, AfpHyper, trajectory, "grid",
+                 trajectory_values,
+                 "grid: the released code's sheared grid, centred; winding: the paper's irrational "
+                 "winding of the torus"),
+  AFP_PROP_UINT ("dimension", "d", AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, dimension, 1,
+                 HYPER_MAX_DIMENSION, "auto", "weights",
+                 "Numbers coded together; auto: 2, or an odd divisor where the plane's own vectors "
+                 "are odd"),
   AFP_PROP_ENUM ("frame", NULL, AFP_PROPERTY_FORMAT, AfpHyper, frame, "tensor", frame_values,
-                 "What has a centre and a scale of its own: the tensor, each row, or each group of frame-size weights of a row"),
-  AFP_PROP_UINT ("frame-size", NULL, AFP_PROPERTY_FORMAT, AfpHyper, frame_size, 1, 1u << 20, "64", "weights",
-                 "Weights in a group, a multiple of the dimension (frame=group)"),
+                 "What has a centre and a scale of its own: the tensor, each row, or each group of "
+                 "frame-size weights of a row"),
+  AFP_PROP_UINT ("frame-size", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, frame_size,
+                 1, MAX_FRAME_SIZE, "auto", "weights",
+                 "Weights in a group, a multiple of the dimension (frame=group); auto: 256"),
 };
 
-/* --- layout ------------------------------------------------------------------------------------------------------- */
+/* --- layout --- */
 
 enum { CHILD_THETAS, CHILD_FRAMES };
 
@@ -60,7 +69,7 @@ choose_dimension (const AfpHyper *self, const AfpPlaneDesc *in)
   if (self->dimension)
     return self->dimension;
   if (in->vector == 0)
-    return in->cols > 1 ? 2 : 1;
+    return in->cols > 1 || (self->frame == FRAME_TENSOR && in->rows > 1) ? 2 : 1;
   if (in->vector % 2 == 0)
     return 2;
   for (guint d = MAX_AUTO_DIMENSION; d > 1; d -= 2)
@@ -69,62 +78,101 @@ choose_dimension (const AfpHyper *self, const AfpPlaneDesc *in)
   return 1;
 }
 
+static guint
+choose_frame_size (const AfpHyper *self, guint dimension)
+{
+  if (self->frame_size)
+    return self->frame_size;
+  return (AUTO_FRAME_SIZE + dimension - 1) / dimension * dimension;
+}
+
 static guint64
 groups_per_row (const AfpHyper *self, const AfpLayout *layout)
 {
   const guint64 cols = afp_layout_get_padded_cols (layout);
+  const guint size = choose_frame_size (self, afp_layout_get_quantum (layout));
 
-  return self->frame == FRAME_GROUP ? (cols + self->frame_size - 1) / self->frame_size : 1;
+  return self->frame == FRAME_GROUP ? (cols + size - 1) / size : 1;
 }
 
 static gboolean
 hyper_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
   const AfpHyper *self = AFP_HYPER (codec);
-  const guint d = choose_dimension (self, afp_layout_get_input (layout));
+  const AfpPlaneDesc *in = afp_layout_get_input (layout);
+  const guint d = choose_dimension (self, in), size = choose_frame_size (self, d);
 
-  if (self->frame == FRAME_GROUP && self->frame_size % d != 0) {
+  if (self->frame == FRAME_GROUP && size % d != 0) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                 "frame-size=%u is no multiple of dimension=%u: groups hold whole vectors", self->frame_size, d);
+                 "frame-size=%u is no multiple of dimension=%u: groups hold whole vectors; try "
+                 "frame-size=%u",
+                 size, d, (size + d - 1) / d * d);
     return FALSE;
   }
   afp_layout_set_quantum (layout, d);
+  afp_layout_set_flat (layout, self->frame == FRAME_TENSOR && in->cols % d != 0);
   afp_layout_set_param (layout, "dimension", d);
-  afp_layout_add_code (layout, "thetas", 1, hyper_symbol_bits (self->points, self->classes));
+  if (self->frame == FRAME_GROUP)
+    afp_layout_set_param (layout, "frame-size", size);
+  if (self->frame != FRAME_TENSOR)
+    afp_layout_set_open_loop (layout, "frames belong to rows or groups");
   const guint64 rows = self->frame == FRAME_TENSOR ? 1 : afp_layout_get_rows (layout);
-  afp_layout_add_tensor_float (layout, "frames", AFP_KIND_FRAME, rows * groups_per_row (self, layout), d + 2, d + 2);
+  afp_layout_add_code (layout, "thetas", 1, hyper_symbol_bits (self->points, self->classes));
+  afp_layout_add_tensor_float (layout, "frames", AFP_KIND_FRAME,
+                               rows * groups_per_row (self, layout), d + 2, d + 2);
   return TRUE;
+}
+
+/* Vectors that the scales of a tensor's frame are chosen on: about a second at the most. */
+static gsize
+sample_size (const AfpHyper *self, guint dimension)
+{
+  if (self->trajectory == HYPER_WINDING)
+    return dimension <= 2 ? 8192 : dimension <= 4 ? 4096 : 512;
+  return dimension <= 2 ? 16384 : 8192;
 }
 
 static guint64
 hyper_scratch (AfpCodec *codec, const AfpLayout *layout)
 {
   const AfpHyper *self = AFP_HYPER (codec);
+  const guint d = afp_layout_get_quantum (layout);
+  const guint64 cells = afp_layout_get_rows (layout) * afp_layout_get_padded_cols (layout);
+  const guint64 n_chunks = cells / CHUNK_NUMBERS + 2;
 
-  return hyper_code_bytes ((HyperTrajectory) self->trajectory, afp_layout_get_quantum (layout), self->points, TRUE) +
-         (guint64) FIT_VECTORS * HYPER_MAX_DIMENSION * sizeof (float);
+  return hyper_code_bytes ((HyperTrajectory) self->trajectory, d, self->points, TRUE) +
+         2 * sample_size (self, d) * (d + d * d) * sizeof (float) +
+         n_chunks * d * (sizeof (float) + sizeof (double));
 }
 
-/* --- the trajectory ----------------------------------------------------------------------------------------------- */
+/* --- the trajectory --- */
 
 typedef struct {
   HyperCode code;
   gpointer storage;
-  HyperFrame *frames;
-  guint64 groups; /* frames per row; 0: one frame */
+  const float *params;
+  HyperFrame frame; /* of the tensor */
+  guint64 groups;   /* frames per row; 0: one frame */
   guint64 group_size;
+  guint64 cols; /* without padding */
 } HyperState;
 
 static HyperState *
-state_new (const AfpHyper *self, const AfpLayout *layout, gboolean search)
+state_new (const AfpHyper *self, AfpContext *ctx, gboolean search)
 {
-  HyperState *state = g_new0 (HyperState, 1);
+  const AfpLayout *layout = afp_context_get_layout (ctx);
+  const HyperTrajectory trajectory = (HyperTrajectory) self->trajectory;
   const guint d = afp_layout_get_quantum (layout);
+  HyperState *state = g_new0 (HyperState, 1);
 
-  state->storage = g_malloc (hyper_code_bytes ((HyperTrajectory) self->trajectory, d, self->points, search));
-  hyper_code_init (&state->code, state->storage, (HyperTrajectory) self->trajectory, d, self->points, self->classes, search);
+  state->storage = g_malloc (hyper_code_bytes (trajectory, d, self->points, search));
+  hyper_code_init (&state->code, state->storage, trajectory, d, self->points, self->classes,
+                   search);
+  state->params = afp_context_get_values (ctx, CHILD_FRAMES);
   state->groups = self->frame == FRAME_TENSOR ? 0 : groups_per_row (self, layout);
-  state->group_size = self->frame == FRAME_GROUP ? self->frame_size : afp_layout_get_padded_cols (layout);
+  state->group_size = self->frame == FRAME_GROUP ? choose_frame_size (self, d)
+                                                 : MAX (afp_layout_get_padded_cols (layout), 1);
+  state->cols = afp_layout_get_cols (layout);
   return state;
 }
 
@@ -134,22 +182,20 @@ hyper_close (AfpCodec *codec, gpointer user_state)
   HyperState *state = user_state;
 
   g_free (state->storage);
-  g_free (state->frames);
   g_free (state);
 }
 
 static gpointer
 hyper_open (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
-  const AfpLayout *layout = afp_context_get_layout (ctx);
-  const AfpPlaneDesc *frames = afp_layout_get_child (layout, CHILD_FRAMES);
-  const float *params = afp_context_get_values (ctx, CHILD_FRAMES);
-  HyperState *state = state_new (AFP_HYPER (codec), layout, !afp_context_is_decoding (ctx));
+  const AfpPlaneDesc *frames = afp_layout_get_child (afp_context_get_layout (ctx), CHILD_FRAMES);
+  HyperState *state = state_new (AFP_HYPER (codec), ctx, !afp_context_is_decoding (ctx));
 
-  state->frames = g_new (HyperFrame, MAX (frames->rows, 1));
-  for (guint64 f = 0; f < frames->rows; f++)
-    if (!hyper_frame_init (&state->frames[f], &state->code, params + f * frames->cols)) {
-      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s/frames: frame %" G_GUINT64_FORMAT " is not finite: the file is damaged",
+  for (guint64 f = frames->rows; f-- > 0;)
+    if (!hyper_frame_init (&state->frame, &state->code, state->params + f * frames->cols)) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "%s: frame %" G_GUINT64_FORMAT
+                   " holds a number that is not finite: the plane 'frames' is damaged",
                    afp_context_get_name (ctx), f);
       hyper_close (codec, state);
       return NULL;
@@ -157,32 +203,58 @@ hyper_open (AfpCodec *codec, AfpContext *ctx, GError **error)
   return state;
 }
 
-/* --- fit ------------------------------------------------------------------------------------------------------------ */
+/* The frame of the vector at (row, col); *n_cols: cut to those that share it. @own: room for one. */
+static const HyperFrame *
+find_frame (const HyperState *state, guint64 row, guint64 col, guint64 *n_cols, HyperFrame *own)
+{
+  if (!state->groups)
+    return &state->frame;
+  const guint64 f = row * state->groups + col / state->group_size;
+  *n_cols = MIN (*n_cols, state->group_size - col % state->group_size);
+  hyper_frame_init (own, &state->code, state->params + f * (state->code.dimension + 2));
+  return own;
+}
+
+/* --- fit --- */
 
 typedef struct {
   AfpContext *ctx;
-  HyperState *state;
-  guint64 rows, cols;       /* padded */
+  const HyperState *state;
+  guint64 rows, padded;
   guint64 step_rows, step_cols;
   gsize n_chunks;
-  gboolean second;          /* the pass for distances */
-  double *sums;             /* first pass: dimension for each chunk */
-  float *tail;              /* second pass: the farthest vector of each chunk */
   float *params;
+  double *sums;      /* of each chunk, for the centre; NULL: the pass for distances */
+  float *farthest;   /* vector of each chunk */
+  double *distances; /* its distance */
 } FitJob;
 
 static void
-fit_job_init (FitJob *job, AfpContext *ctx, HyperState *state)
+fit_job_init (FitJob *job, AfpContext *ctx, const HyperState *state)
 {
   const AfpLayout *layout = afp_context_get_layout (ctx);
   const guint64 d = state->code.dimension;
 
-  *job = (FitJob){ .ctx = ctx, .state = state, .rows = afp_layout_get_rows (layout), .cols = afp_layout_get_padded_cols (layout) };
-  job->params = afp_context_get_values (ctx, CHILD_FRAMES);
-  job->step_cols = job->rows == 1 ? MAX (CHUNK_NUMBERS / d, 1) * d : job->cols;
+  *job = (FitJob){ .ctx = ctx,
+                   .state = state,
+                   .rows = afp_layout_get_rows (layout),
+                   .padded = afp_layout_get_padded_cols (layout),
+                   .params = afp_context_get_values (ctx, CHILD_FRAMES) };
+  job->step_cols = job->rows == 1 ? CHUNK_NUMBERS / d * d : job->padded;
   job->step_rows = MAX (CHUNK_NUMBERS / MAX (job->step_cols, 1), 1);
-  if (job->rows && job->cols)
-    job->n_chunks = (gsize) ((job->rows + job->step_rows - 1) / job->step_rows * ((job->cols + job->step_cols - 1) / job->step_cols));
+  if (job->rows && job->padded)
+    job->n_chunks = (gsize) ((job->rows + job->step_rows - 1) / job->step_rows *
+                             ((job->padded + job->step_cols - 1) / job->step_cols));
+}
+
+/* What lies beyond the right edge becomes the centre: no padding counts as a far vector. */
+static void
+fill_padding (const HyperState *state, const float *centre, guint64 col, guint64 n_cols, float *row)
+{
+  const guint d = state->code.dimension;
+
+  for (guint64 c = MAX (state->cols, col); c < col + n_cols; c++)
+    row[c - col] = centre[c % d];
 }
 
 /* A chunk is whole rows, or a part of the only row. */
@@ -190,19 +262,25 @@ static gboolean
 measure_chunk (gsize index, gpointer user_data, GError **error)
 {
   FitJob *job = user_data;
-  const HyperCode *code = &job->state->code;
-  const guint64 row = job->rows == 1 ? 0 : index * job->step_rows, col = job->rows == 1 ? index * job->step_cols : 0;
-  const guint64 n_rows = MIN (job->step_rows, job->rows - row), n_cols = MIN (job->step_cols, job->cols - col);
-  const gsize n = (gsize) (n_rows * n_cols / code->dimension);
+  const guint d = job->state->code.dimension;
+  const guint64 row = job->rows == 1 ? 0 : index * job->step_rows;
+  const guint64 col = job->rows == 1 ? index * job->step_cols : 0;
+  const guint64 n_rows = MIN (job->step_rows, job->rows - row);
+  const guint64 n_cols = MIN (job->step_cols, job->padded - col);
+  const gsize n = (gsize) (n_rows * n_cols / d);
   g_autofree float *x = g_new (float, n_rows *n_cols);
 
   if (!afp_context_read (job->ctx, row, n_rows, col, n_cols, x, error))
     return FALSE;
-  const guint d = code->dimension;
-  if (job->second)
-    memcpy (job->tail + index * d, x + hyper_farthest (d, job->params, x, n) * d, d * sizeof *x);
-  else
+  if (job->sums) {
     hyper_sum (d, x, n, job->sums + index * d);
+    return TRUE;
+  }
+  for (guint64 r = 0; r < n_rows; r++)
+    fill_padding (job->state, job->params, col, n_cols, x + r * n_cols);
+  const float *far = x + hyper_farthest (d, job->params, x, n) * d;
+  memcpy (job->farthest + index * d, far, d * sizeof *far);
+  job->distances[index] = hyper_distance (d, job->params, far);
   return TRUE;
 }
 
@@ -211,65 +289,149 @@ static gboolean
 measure (FitJob *job, GError **error)
 {
   const guint d = job->state->code.dimension;
-  const guint64 n_vectors = job->rows * (job->cols / d);
+  g_autofree double *sums = job->sums = g_new0 (double, job->n_chunks *d + 1);
   AfpPool *pool = afp_context_get_pool (job->ctx);
   double farthest = 0;
 
   if (!afp_parallel_for (pool, job->n_chunks, measure_chunk, job, error))
     return FALSE;
   for (guint i = 0; i < d; i++) {
+    const guint64 per_row = job->state->cols > i ? (job->state->cols - i - 1) / d + 1 : 0;
+    const double count = (double) job->rows * (double) per_row;
     double sum = 0;
     for (gsize c = 0; c < job->n_chunks; c++)
-      sum += job->sums[c * d + i];
-    job->params[i] = n_vectors ? hyper_round (sum / (double) n_vectors) : 0;
+      sum += sums[c * d + i];
+    job->params[i] = count > 0 ? hyper_round (sum / count) : 0;
   }
-  job->second = TRUE;
+  job->sums = NULL;
   if (!afp_parallel_for (pool, job->n_chunks, measure_chunk, job, error))
     return FALSE;
   for (gsize c = 0; c < job->n_chunks; c++)
-    farthest = MAX (farthest, hyper_distance (d, job->params, job->tail + c * d));
+    farthest = MAX (farthest, job->distances[c]);
   job->params[d + 1] = hyper_round_up (sqrt (farthest));
   return TRUE;
 }
 
-/* The sample stands for all vectors; where it is a part of them, far vectors join it, each for itself, so that none is clipped
- * unseen. */
+typedef struct {
+  HyperMetric metric;
+  float *x, *weights;
+  gsize n;
+} Sample;
+
 static void
-add_tail (FitJob *job, float **x, float **weights, gsize *n)
+sample_clear (Sample *sample)
+{
+  g_free (sample->x);
+  g_free (sample->weights);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Sample, sample_clear)
+
+static gboolean
+take_sample (FitJob *job, gsize max, Sample *sample, GError **error)
 {
   const guint d = job->state->code.dimension;
-  const double share = (double) (job->rows * (job->cols / d)) / (double) *n;
+  float last[HYPER_MAX_DIMENSION];
 
-  *x = g_renew (float, *x, (*n + job->n_chunks) * d);
-  memcpy (*x + *n * d, job->tail, job->n_chunks * d * sizeof **x);
-  *weights = g_new (float, *n + job->n_chunks);
-  for (gsize v = 0; v < *n + job->n_chunks; v++)
-    (*weights)[v] = v < *n ? (float) share : 1;
-  *n += job->n_chunks;
+  sample->x = afp_context_sample (job->ctx, max, d, &sample->n, &sample->weights, error);
+  if (!sample->x || sample->n == 0)
+    return sample->x != NULL;
+  if (sample->weights)
+    sample->metric = (HyperMetric) afp_context_get_metric_kind (job->ctx, d);
+  if (job->state->cols == job->padded)
+    return TRUE;
+  /* the only padded vector of a flat plane is the last one; it may be in the sample, then as the last one */
+  if (!afp_context_read (job->ctx, job->rows - 1, 1, job->padded - d, d, last, error))
+    return FALSE;
+  float *end = sample->x + (sample->n - 1) * d;
+  if (memcmp (last, end, d * sizeof *end) == 0)
+    fill_padding (job->state, job->params, job->padded - d, d, end);
+  return TRUE;
+}
+
+typedef struct {
+  double distance;
+  gsize chunk;
+} Far;
+
+static int
+compare_far (const void *a, const void *b)
+{
+  const Far *x = a, *y = b;
+
+  if (x->distance != y->distance)
+    return x->distance > y->distance ? -1 : 1;
+  return x->chunk < y->chunk ? -1 : x->chunk > y->chunk;
+}
+
+/* The sample stands for all vectors; where it is a part of them, far vectors join it, each for itself and under the mean
+ * metric, so that none is clipped unseen. */
+static void
+add_far (FitJob *job, Sample *sample)
+{
+  const guint d = job->state->code.dimension;
+  const float share =
+      (float) ((double) job->rows * (double) (job->padded / d) / (double) sample->n);
+  const gsize n = sample->n, more = MIN (job->n_chunks, MAX (n / 4, 1));
+  g_autofree Far *far = g_new (Far, job->n_chunks);
+
+  if (!sample->weights) {
+    sample->metric = HYPER_METRIC_SCALAR;
+    sample->weights = g_new (float, n);
+    for (gsize v = 0; v < n; v++)
+      sample->weights[v] = 1;
+  }
+  for (gsize c = 0; c < job->n_chunks; c++)
+    far[c] = (Far){ job->distances[c], c };
+  qsort (far, job->n_chunks, sizeof *far, compare_far);
+  const gsize stride = hyper_metric_stride (sample->metric, d);
+  sample->x = g_renew (float, sample->x, (n + more) * d);
+  sample->weights = g_renew (float, sample->weights, (n + more) * stride);
+  for (gsize i = 0; i < stride; i++) {
+    double sum = 0;
+    for (gsize v = 0; v < n; v++) {
+      sum += sample->weights[v * stride + i];
+      sample->weights[v * stride + i] *= share;
+    }
+    for (gsize v = n; v < n + more; v++)
+      sample->weights[v * stride + i] = (float) (sum / (double) n);
+  }
+  for (gsize v = 0; v < more; v++)
+    memcpy (sample->x + (n + v) * d, job->farthest + far[v].chunk * d, d * sizeof (float));
+  sample->n = n + more;
 }
 
 /* One frame: the centre of all vectors; scales by the error on a sample. */
 static gboolean
-fit_tensor (FitJob *job, GError **error)
+fit_tensor (FitJob *job, gsize max, GError **error)
 {
   const guint d = job->state->code.dimension;
-  g_autofree double *sums = job->sums = g_new0 (double, job->n_chunks *d + 1);
-  g_autofree float *tail = job->tail = g_new0 (float, job->n_chunks *d + 1);
-  g_autofree float *weights = NULL;
-  gsize n;
+  g_autofree float *farthest = job->farthest = g_new0 (float, job->n_chunks *d + 1);
+  g_autofree double *distances = job->distances = g_new0 (double, job->n_chunks + 1);
+  g_auto (Sample) sample = { 0 };
 
-  if (!measure (job, error))
+  if (!measure (job, error) || !take_sample (job, max, &sample, error))
     return FALSE;
-  g_autofree float *x = afp_context_sample (job->ctx, FIT_VECTORS, d, &n, &weights, error);
-  if (!x)
-    return FALSE;
-  HyperMetric kind = weights ? (HyperMetric) afp_context_get_metric_kind (job->ctx, d) : HYPER_METRIC_NONE;
-  if (!weights && n < job->rows * (job->cols / d)) {
-    add_tail (job, &x, &weights, &n);
-    kind = HYPER_METRIC_SCALAR;
-  }
-  hyper_fit_scales (&job->state->code, kind, weights, x, n, job->params);
+  if (sample.n < job->rows * (job->padded / d))
+    add_far (job, &sample);
+  hyper_fit_scales (&job->state->code, sample.metric, sample.weights, sample.x, sample.n,
+                    job->params);
   return TRUE;
+}
+
+/* Padding of the last group becomes the mean of the whole vectors, or the one number that is there. */
+static void
+fill_group (const HyperState *state, guint64 first, guint64 n_cols, float *x)
+{
+  const guint d = state->code.dimension;
+  const guint64 missing = first + n_cols > state->cols ? first + n_cols - state->cols : 0;
+  float centre[HYPER_MAX_DIMENSION];
+
+  if (missing == 0)
+    return;
+  hyper_fit_centre (d, x, n_cols / d - 1, centre);
+  for (guint64 c = n_cols - missing; c < n_cols; c++)
+    x[c] = n_cols > d ? centre[c % d] : x[0];
 }
 
 static gboolean
@@ -278,13 +440,15 @@ fit_row (gsize row, gpointer user_data, GError **error)
   FitJob *job = user_data;
   const HyperState *state = job->state;
   const guint d = state->code.dimension;
-  g_autofree float *x = g_new (float, job->cols);
+  g_autofree float *x = g_new (float, job->padded);
 
-  if (!afp_context_read (job->ctx, row, 1, 0, job->cols, x, error))
+  if (!afp_context_read (job->ctx, row, 1, 0, job->padded, x, error))
     return FALSE;
   for (guint64 g = 0; g < state->groups; g++) {
-    const guint64 first = g * state->group_size, n = MIN (state->group_size, job->cols - first);
-    hyper_fit_frame (&state->code, x + first, n / d, job->params + (row * state->groups + g) * (d + 2));
+    const guint64 first = g * state->group_size, n = MIN (state->group_size, job->padded - first);
+    fill_group (state, first, n, x + first);
+    hyper_fit_frame (&state->code, x + first, n / d,
+                     job->params + (row * state->groups + g) * (d + 2));
   }
   return TRUE;
 }
@@ -292,26 +456,47 @@ fit_row (gsize row, gpointer user_data, GError **error)
 static gboolean
 hyper_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
-  HyperState *state = state_new (AFP_HYPER (codec), afp_context_get_layout (ctx), TRUE);
+  const AfpHyper *self = AFP_HYPER (codec);
+  HyperState *state = state_new (self, ctx, TRUE);
+  AfpPool *pool = afp_context_get_pool (ctx);
   FitJob job;
 
   fit_job_init (&job, ctx, state);
-  const gboolean ok = state->groups ? afp_parallel_for (afp_context_get_pool (ctx), (gsize) job.rows, fit_row, &job, error)
-                                    : fit_tensor (&job, error);
+  const gboolean ok = state->groups
+                          ? afp_parallel_for (pool, (gsize) job.rows, fit_row, &job, error)
+                          : fit_tensor (&job, sample_size (self, state->code.dimension), error);
   hyper_close (codec, state);
   return ok;
 }
 
-/* --- encode, decode ------------------------------------------------------------------------------------------------- */
+/* --- encode, decode --- */
 
-/* Vectors from (row, col) that share a frame, at most up to the end of the rectangle's row. */
-static const HyperFrame *
-find_frame (const HyperState *state, guint64 row, guint64 col, guint64 *n_cols)
+/* Vectors [first, first + n) of the block, which share a frame. */
+static void
+encode_run (const HyperState *state, const HyperFrame *frame, const AfpBlock *block, gsize first,
+            gsize n)
 {
-  if (!state->groups)
-    return state->frames;
-  *n_cols = MIN (*n_cols, state->group_size - col % state->group_size);
-  return &state->frames[row * state->groups + col / state->group_size];
+  const guint d = state->code.dimension;
+  const HyperMetric metric = (HyperMetric) block->metric.kind;
+  const gsize stride = hyper_metric_stride (metric, d);
+
+  hyper_encode (&state->code, frame, metric, stride ? block->metric.data + first * stride : NULL,
+                block->values + first * d, n, block->planes[CHILD_THETAS].codes + first, NULL);
+}
+
+/* The last vector of a row, with the frame's centre for what is beyond the edge. */
+static void
+encode_padded (const HyperState *state, const HyperFrame *frame, const AfpBlock *block, gsize v)
+{
+  const guint d = state->code.dimension;
+  const HyperMetric metric = (HyperMetric) block->metric.kind;
+  const gsize stride = hyper_metric_stride (metric, d);
+  float x[HYPER_MAX_DIMENSION];
+
+  memcpy (x, block->values + v * d, d * sizeof *x);
+  fill_padding (state, frame->centre, block->col + block->n_cols - d, d, x);
+  hyper_encode (&state->code, frame, metric, stride ? block->metric.data + v * stride : NULL, x, 1,
+                block->planes[CHILD_THETAS].codes + v, NULL);
 }
 
 static gboolean
@@ -319,22 +504,24 @@ hyper_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GErro
 {
   const HyperState *state = user_state;
   const guint d = state->code.dimension;
-  const gsize stride = afp_metric_stride (block->metric.kind, d), per_row = block->n_cols / d;
-  guint32 *thetas = block->planes[CHILD_THETAS].codes;
+  const gsize per_row = block->n_cols / d;
+  const gboolean padded = block->n_cols > 0 && block->col + block->n_cols > state->cols;
+  HyperFrame own;
 
-  if (!state->groups) {
-    hyper_encode (&state->code, state->frames, (HyperMetric) block->metric.kind, block->metric.data, block->values,
-                  block->n_rows * per_row, thetas, NULL);
+  if (!state->groups && !padded) {
+    encode_run (state, &state->frame, block, 0, block->n_rows * per_row);
     return TRUE;
   }
-  for (guint64 r = 0; r < block->n_rows; r++)
+  for (guint64 r = 0; r < block->n_rows; r++) {
+    const HyperFrame *frame = &state->frame;
     for (guint64 c = 0, n; c < block->n_cols; c += n) {
       n = block->n_cols - c;
-      const HyperFrame *frame = find_frame (state, block->row + r, block->col + c, &n);
-      const gsize first = r * per_row + c / d;
-      hyper_encode (&state->code, frame, (HyperMetric) block->metric.kind,
-                    stride ? block->metric.data + first * stride : NULL, block->values + first * d, n / d, thetas + first, NULL);
+      frame = find_frame (state, block->row + r, block->col + c, &n, &own);
+      encode_run (state, frame, block, r * per_row + c / d, n / d);
     }
+    if (padded)
+      encode_padded (state, frame, block, (r + 1) * per_row - 1);
+  }
   return TRUE;
 }
 
@@ -345,26 +532,29 @@ hyper_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GErro
   const guint d = state->code.dimension;
   const gsize per_row = block->n_cols / d;
   const guint32 *thetas = block->planes[CHILD_THETAS].codes;
+  HyperFrame own;
 
   for (guint64 r = 0; r < block->n_rows; r++)
     for (guint64 c = 0, n; c < block->n_cols; c += n) {
       n = block->n_cols - c;
-      const HyperFrame *frame = find_frame (state, block->row + r, block->col + c, &n);
+      const HyperFrame *frame = find_frame (state, block->row + r, block->col + c, &n, &own);
       const gsize first = r * per_row + c / d;
-      const gsize done = hyper_decode (&state->code, frame, thetas + first, n / d, block->values + first * d);
+      const gsize done =
+          hyper_decode (&state->code, frame, thetas + first, n / d, block->values + first * d);
       if (done < n / d) {
         g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
                      "theta %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
-                     " is no point of points=%u and %u classes: the plane 'thetas' is damaged",
-                     thetas[first + done], block->row + r, block->col + c + done * d, state->code.n_points,
-                     state->code.n_classes);
+                     " is not below %u (points=%u, classes=%u): the plane 'thetas' is damaged",
+                     thetas[first + done], block->row + r, block->col + c + done * d,
+                     state->code.n_points * state->code.n_classes, state->code.n_points,
+                     state->code.n_classes - 1);
         return FALSE;
       }
     }
   return TRUE;
 }
 
-/* --- class ---------------------------------------------------------------------------------------------------------- */
+/* --- class --- */
 
 static void
 afp_hyper_class_init (AfpHyperClass *klass)
@@ -372,9 +562,13 @@ afp_hyper_class_init (AfpHyperClass *klass)
   AfpElementClass *element_class = AFP_ELEMENT_CLASS (klass);
   AfpCodecClass *codec_class = AFP_CODEC_CLASS (klass);
 
-  afp_element_class_add_properties (element_class, hyper_properties, G_N_ELEMENTS (hyper_properties), 0);
-  afp_element_class_set_details (element_class, "Vectors become positions on a trajectory, at one of several scales (Hyper-Compression)",
-                                 "load location=model.safetensors ! hyper U=225 M=1 ! entropy ! eval ! write location=model.h5");
+  afp_element_class_add_properties (element_class, hyper_properties,
+                                    G_N_ELEMENTS (hyper_properties), 0);
+  afp_element_class_set_details (
+      element_class,
+      "Vectors become positions on a trajectory, at one of several scales (Hyper-Compression)",
+      "load location=model.safetensors ! hyper U=225 M=1 ! entropy ! eval ! write "
+      "location=model.h5");
   codec_class->version = 1;
   codec_class->default_planes = AFP_KINDS_ALL_FLOAT;
   codec_class->describe = hyper_describe;
@@ -391,5 +585,5 @@ afp_hyper_init (AfpHyper *self)
 {
 }
 
-AFP_PLUGIN_DEFINE_ELEMENT ("hyper", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN, "Trajectory codec (Hyper-Compression)",
-                           afp_hyper_get_type)
+AFP_PLUGIN_DEFINE_ELEMENT ("hyper", AFP_VERSION, "LGPL-2.1-or-later", AFP_ORIGIN,
+                           "Trajectory codec (Hyper-Compression)", afp_hyper_get_type)

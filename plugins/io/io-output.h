@@ -14,8 +14,8 @@ AfpOutput *afp_output_new (const char *location, gboolean overwrite, GError **er
 const char *afp_output_get_path (const AfpOutput *output); /* the temporary name */
 /* Asks the file system for the space beforehand, where it can promise that: a full disk is found before the work. */
 gboolean afp_output_reserve (AfpOutput *output, guint64 size, GError **error);
-gboolean afp_output_write (AfpOutput *output, guint64 offset, const void *data, gsize n,
-                           GError **error);
+gboolean
+afp_output_write (AfpOutput *output, guint64 offset, const void *data, gsize n, GError **error);
 gboolean afp_output_copy_from (AfpOutput *output, const char *source, GError **error);
 gboolean afp_output_sync (AfpOutput *output, GError **error);
 gboolean afp_output_publish (AfpOutput *output, guint64 *file_bytes, GError **error);

@@ -26,7 +26,7 @@ void afp_keras_scan_free (AfpKerasScan *scan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpKerasScan, afp_keras_scan_free)
 
 /* One array, little-endian. @file_bytes: of the file as it is now. */
-GBytes *afp_keras_read (const char *path, guint64 file_bytes, const AfpKerasEntry *entry,
-                        GError **error);
+GBytes *
+afp_keras_read (const char *path, guint64 file_bytes, const AfpKerasEntry *entry, GError **error);
 gboolean afp_keras_write (const char *path, guint64 file_bytes, const AfpKerasEntry *entry,
                           GBytes *bytes, GError **error);

@@ -22,8 +22,8 @@ typedef struct {
   gsize (*get_n_tensors) (gpointer reader);
   AfpTensor *(*plan_tensor) (gpointer reader, gsize index, GError **error);
   AfpTensor *(*read_tensor) (gpointer reader, gsize index, GError **error);
-  JsonNode *(*get_info) (gpointer reader);      /* (nullable) object: "format", "notes": [..] ... */
-  char *(*get_fingerprint) (gpointer reader);   /* (nullable) */
+  JsonNode *(*get_info) (gpointer reader);    /* (nullable) object: "format", "notes": [..] ... */
+  char *(*get_fingerprint) (gpointer reader); /* (nullable) */
 } AfpReader;
 
 extern const AfpReader afp_reader_safetensors; /* one file, or an index.json with its shards */

@@ -18,17 +18,20 @@ typedef struct {
   const char *template_location; /* or NULL */
   gboolean overwrite;
   AfpRun *run; /* for the canonical pipeline text, metrics and input fingerprints */
-  GPtrArray *planned;         /* AfpSpec: what plan_tensor was called with, in order; complete when open is called */
-  AfpWriterState *plan_state; /* plan_tensor may keep something there from one call to the next; may be NULL */
+  GPtrArray *
+      planned; /* AfpSpec: what plan_tensor was called with, in order; complete when open is called */
+  AfpWriterState
+      *plan_state; /* plan_tensor may keep something there from one call to the next; may be NULL */
 } AfpWriterOptions;
 
 typedef struct {
   const char *name;              /* value of format= */
   const char *const *extensions; /* NULL-terminated, without dot */
-  gboolean (*plan_tensor) (const AfpWriterOptions *options, AfpTensor *tensor, GError **error); /* (nullable) refuse early */
+  gboolean (*plan_tensor) (const AfpWriterOptions *options, AfpTensor *tensor,
+                           GError **error); /* (nullable) refuse early */
   gpointer (*open) (const AfpWriterOptions *options, GError **error);
   gboolean (*write) (gpointer writer, AfpTensor *tensor, GError **error); /* finalized */
-  gboolean (*finish) (gpointer writer, GError **error);                   /* temporary file complete and synced */
+  gboolean (*finish) (gpointer writer, GError **error); /* temporary file complete and synced */
   gboolean (*publish) (gpointer writer, guint64 *file_bytes, GError **error);
   void (*close) (gpointer writer, gboolean ok); /* removes what is left unless published */
 } AfpWriter;

@@ -75,6 +75,7 @@ size_t seedlm_scan_scratch (unsigned block_size);
  * Finds the best seeds of @n <= SEEDLM_GROUP blocks (n x block_size floats, each of norm 1): fills lists[0..n), which the caller
  * has set up with low = one of the hints, or -1. Entries end up in descending order of energy.
  */
-void seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmList *lists, float *scratch);
+void seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmList *lists,
+                  float *scratch);
 /* 1: use the processor's best instructions (default); 0: portable code only. For tests. Returns what is in use. */
 int seedlm_scan_use_simd (int use);

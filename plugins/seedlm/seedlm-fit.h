@@ -10,7 +10,8 @@ typedef struct {
   guint rank;
   GError **error;
 } SeedlmAsk;
-int seedlm_ask_quantize (void *ask, const float *t, size_t n, const float *metric, uint32_t *codes, float *t_hat);
+int seedlm_ask_quantize (void *ask, const float *t, size_t n, const float *metric, uint32_t *codes,
+                         float *t_hat);
 
 /* Weights of the elements of n blocks from their metric; of a matrix, the diagonal. Returns NULL if there is none. */
 float *seedlm_weights_new (const AfpMetric *metric, gsize n);

@@ -68,7 +68,8 @@ uint64_t seedlm_sequence_bytes (unsigned seed_bits, size_t extra);
  * out[i] = scale * (((u[i][0] * t[0] + u[i][1] * t[1]) + ...) + u[i][rank-1] * t[rank-1]), every operation rounded to float.
  * @u: seedlm_block_values() of the seed.
  */
-void seedlm_decode (const float *u, unsigned block_size, unsigned rank, const float *t, float scale, float *out);
+void seedlm_decode (const float *u, unsigned block_size, unsigned rank, const float *t, float scale,
+                    float *out);
 
 /* block_size x rank values of a seed in 1..period, row after row; needs extra >= block_size * rank. */
 static inline const float *

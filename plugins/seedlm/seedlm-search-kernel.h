@@ -19,7 +19,8 @@
  *
  * Returns 0 on failure, which ends the search.
  */
-typedef int (*SeedlmQuantize) (void *user_data, const float *t, size_t n, const float *metric, uint32_t *codes, float *t_hat);
+typedef int (*SeedlmQuantize) (void *user_data, const float *t, size_t n, const float *metric,
+                               uint32_t *codes, float *t_hat);
 
 /* The choice for a block of zeros: the same for all of them. */
 typedef struct {
@@ -47,21 +48,25 @@ typedef struct {
 typedef struct SeedlmSearch SeedlmSearch; /* working memory of one thread */
 SeedlmSearch *seedlm_search_new (const SeedlmBasis *basis, unsigned n_codes);
 void seedlm_search_free (SeedlmSearch *search);
-uint64_t seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, unsigned n_codes);
+uint64_t
+seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, unsigned n_codes);
 
 /*
  * @blocks: n x block_size floats, any n. @weights: NULL, or weights of their squared errors (> 0): then the most energetic seeds
  * only are weighed, not all. Fills @seeds (n), @t_hat (n x rank), @codes (n x n_codes, or NULL), @errors (n, or NULL).
  * Returns 0 if quantize failed.
  */
-int seedlm_search_run (SeedlmSearch *search, const SeedlmSearchParams *params, const float *blocks, const float *weights,
-                       size_t n, uint32_t *seeds, float *t_hat, uint32_t *codes, double *errors);
+int seedlm_search_run (SeedlmSearch *search, const SeedlmSearchParams *params, const float *blocks,
+                       const float *weights, size_t n, uint32_t *seeds, float *t_hat,
+                       uint32_t *codes, double *errors);
 
 /* The @keep most energetic seeds of each of n blocks, in descending order: n x keep candidates, padded with place = UINT32_MAX. */
-void seedlm_search_collect (SeedlmSearch *search, const float *blocks, size_t n, size_t keep, SeedlmCandidate *candidates);
+void seedlm_search_collect (SeedlmSearch *search, const float *blocks, size_t n, size_t keep,
+                            SeedlmCandidate *candidates);
 /* seedlm_search_run() among collected candidates. Fills @places (n): where in the sequence, for seedlm_project(). */
-int seedlm_search_choose (SeedlmSearch *search, const SeedlmSearchParams *params, const float *blocks, const float *weights,
-                          size_t n, size_t keep, const SeedlmCandidate *candidates, uint32_t *places, double *errors);
+int seedlm_search_choose (SeedlmSearch *search, const SeedlmSearchParams *params,
+                          const float *blocks, const float *weights, size_t n, size_t keep,
+                          const SeedlmCandidate *candidates, uint32_t *places, double *errors);
 /* Least-squares coefficients of one block for the values of a seed, and their metric U'DU; D is 1 without weights. */
-void seedlm_project (const float *u, unsigned block_size, unsigned rank, const float *block, const float *weights, float *t,
-                     float *metric);
+void seedlm_project (const float *u, unsigned block_size, unsigned rank, const float *block,
+                     const float *weights, float *t, float *metric);

@@ -13,11 +13,13 @@
 
 typedef struct _SeedlmTables SeedlmTables;
 /* @encoding: with what the search needs. AFP_ERROR_MEMORY, AFP_ERROR_CODEC */
-SeedlmTables *seedlm_tables_get (guint seed_bits, guint leap, guint block_size, guint rank, gboolean encoding, GError **error);
+SeedlmTables *seedlm_tables_get (guint seed_bits, guint leap, guint block_size, guint rank,
+                                 gboolean encoding, GError **error);
 void seedlm_tables_unref (SeedlmTables *tables);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SeedlmTables, seedlm_tables_unref)
 const SeedlmSequence *seedlm_tables_get_sequence (const SeedlmTables *tables);
-const SeedlmBasis *seedlm_tables_get_basis (const SeedlmTables *tables); /* of tables made for encoding */
+const SeedlmBasis *
+seedlm_tables_get_basis (const SeedlmTables *tables); /* of tables made for encoding */
 
 /* Working memory for searches in several threads at once. */
 typedef struct _SeedlmWorkers SeedlmWorkers;

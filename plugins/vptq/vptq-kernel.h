@@ -20,7 +20,7 @@ typedef enum {
   VPTQ_METRIC_NONE,     /* G = 1: no numbers */
   VPTQ_METRIC_SCALAR,   /* one number per vector */
   VPTQ_METRIC_DIAGONAL, /* v numbers per vector */
-  VPTQ_METRIC_MATRIX    /* v * v numbers per vector: symmetric, positive semidefinite; the lower triangle is read */
+  VPTQ_METRIC_MATRIX /* v * v numbers per vector: symmetric, positive semidefinite; the lower triangle is read */
 } VptqMetric;
 
 /* Centroids laid out for the search: coordinate j of centroid i is table[j * stride + i]. */
@@ -41,8 +41,8 @@ size_t vptq_metric_stride (VptqMetric metric, unsigned length);
 size_t vptq_table_floats (unsigned n_centroids, unsigned length);
 
 /* codebook: n_centroids x length floats. The storage must live as long as the table. */
-void vptq_table_init (VptqTable *table, float *storage, const float *codebook,
-                      unsigned n_centroids, unsigned length);
+void vptq_table_init (VptqTable *table, float *storage, const float *codebook, unsigned n_centroids,
+                      unsigned length);
 
 /*
  * indices[i]: the centroid of least error for vector i; the lowest of equal ones. errors (or NULL): that error.
