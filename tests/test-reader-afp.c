@@ -155,6 +155,27 @@ START_TEST (planes_come_back)
 }
 END_TEST
 
+/* Written by version 0.1.0: what make_model() gives. Old files are read for ever. */
+START_TEST (old_files_are_read)
+{
+  const char *folder = g_getenv ("AFP_TEST_SRCDIR");
+  g_autoptr (GPtrArray) model = make_model ();
+  g_autofree char *path = g_build_filename (folder ? folder : ".", "tests", "data", "file-1.h5", NULL);
+  gpointer reader = open_path (path);
+
+  ck_assert_uint_eq (afp_reader_afp.get_n_tensors (reader), model->len);
+  for (guint i = 0; i < model->len; i++) {
+    g_autoptr (AfpTensor) tensor = read_tensor (reader, i);
+    g_autofree char *expected = describe_tensor (model->pdata[i]);
+    g_autoptr (GByteArray) before = all_bytes (model->pdata[i]), after = all_bytes (tensor);
+    assert_text (describe_tensor (tensor), expected);
+    ck_assert_uint_eq (before->len, after->len);
+    ck_assert_mem_eq (before->data, after->data, before->len);
+  }
+  afp_reader_afp.close (reader);
+}
+END_TEST
+
 START_TEST (tensors_outlive_their_reader)
 {
   g_autoptr (GPtrArray) model = make_model ();
@@ -461,6 +482,7 @@ read_case (void)
   TCase *tcase = io_case ("read");
   tcase_add_test (tcase, our_files_are_known);
   tcase_add_test (tcase, planes_come_back);
+  tcase_add_test (tcase, old_files_are_read);
   tcase_add_test (tcase, tensors_outlive_their_reader);
   tcase_add_test (tcase, plans_have_no_data);
   tcase_add_test (tcase, a_second_generation_is_the_same);

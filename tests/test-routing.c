@@ -116,7 +116,7 @@ with_rules (const char *properties, const char *rules)
   return taken (text);
 }
 
-START_TEST (rules)
+START_TEST (rule_files)
 {
   ck_assert_str_eq (with_rules ("", ""), "q.q..");
   ck_assert_str_eq (with_rules ("", "# nothing\n\n   \n\t\n"), "q.q..");
@@ -134,7 +134,7 @@ END_TEST
 /* A rule may set any property of the codec but those that choose tensors by name. */
 START_TEST (rules_on_sizes_and_planes)
 {
-  ck_assert_str_eq (with_rules ("", "*.bias min-dims=1 bits=2\n*small min-weights=0 bits=3"), "q2q..");
+  ck_assert_str_eq (with_rules ("", "*.bias min-dims=1 bits=2\n*small min-weights=0 bits=3"), "q2q3.");
   ck_assert_str_eq (with_rules ("min-dims=1", "*.bias min-dims=2"), "q.q..");
   ck_assert_str_eq (with_rules ("planes=none", "enc.0.weight planes=weight bits=2"), "2....");
   ck_assert_str_eq (with_rules ("", "enc.* planes=coeffs"), "..q..");
@@ -223,7 +223,7 @@ all (void)
   tcase_add_test (tcase, globs);
   tcase_add_test (tcase, reasons);
   tcase_add_test (tcase, side_by_side);
-  tcase_add_test (tcase, rules);
+  tcase_add_test (tcase, rule_files);
   tcase_add_test (tcase, rules_on_sizes_and_planes);
   tcase_add_test (tcase, rules_keep_the_preset);
   tcase_add_test (tcase, rules_in_a_closed_loop);

@@ -439,6 +439,7 @@ START_TEST (plans_that_are_refused)
   g_autoptr (AfpTensor) fine = toy_tensor ("fc", TOY_RECIPE, AFP_DTYPE_F16, 2, square, NULL);
   g_autoptr (AfpTensor) long_name = make_tensor (name, AFP_DTYPE_F32, 1, vector, FALSE);
   g_autoptr (AfpTensor) no_name = make_tensor ("", AFP_DTYPE_F32, 1, vector, FALSE);
+  g_autoptr (AfpTensor) two_lines = make_tensor ("a\nb", AFP_DTYPE_F32, 1, vector, FALSE);
   g_autoptr (AfpTensor) no_utf8 = make_tensor ("a\xff", AFP_DTYPE_F32, 1, vector, FALSE);
   AfpPlane *root = afp_tensor_get_root (fine);
   g_autoptr (AfpPlane) verbose =
@@ -449,11 +450,13 @@ START_TEST (plans_that_are_refused)
 
   ck_assert (afp_writer_afp.plan_tensor (&options, fine, &error));
   ck_assert (!afp_writer_afp.plan_tensor (&options, long_name, &error));
-  assert_error (error, AFP_ERROR_PLAN, "tensor 'nnn", "its name has 1025 bytes", "1 to 1024");
+  assert_error (error, AFP_ERROR_PLAN, "tensor \"nnn", "its name has 1025 bytes", "1 to 1024");
   ck_assert (!afp_writer_afp.plan_tensor (&options, no_name, &error));
   assert_error (error, AFP_ERROR_PLAN, "its name has 0 bytes");
   ck_assert (!afp_writer_afp.plan_tensor (&options, no_utf8, &error));
-  assert_error (error, AFP_ERROR_PLAN, "are UTF-8");
+  assert_error (error, AFP_ERROR_PLAN, "tensor \"a\\377\"", "are UTF-8");
+  ck_assert (!afp_writer_afp.plan_tensor (&options, two_lines, &error));
+  assert_error (error, AFP_ERROR_PLAN, "tensor \"a\\nb\"", "without control characters");
   ck_assert (!afp_writer_afp.plan_tensor (&options, long_recipe, &error));
   assert_error (error, AFP_ERROR_PLAN, "tensor 'fc': its recipe of 8", "at most 8192");
 

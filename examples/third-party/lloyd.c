@@ -16,8 +16,7 @@ G_DEFINE_TYPE (Lloyd, lloyd, AFP_TYPE_CODEC)
 enum { CODES, LEVELS };
 
 static const AfpProperty properties[] = {
-  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, Lloyd, bits, 1, 8, "3", "bits",
-                 "Bits per coefficient"),
+  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, Lloyd, bits, 1, 8, "3", "bits", "Bits per coefficient"),
 };
 
 static gboolean
@@ -75,8 +74,7 @@ static gboolean
 lloyd_encode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
 {
   for (guint64 i = 0; i < block->n_rows * block->n_cols; i++)
-    block->planes[CODES].codes[i] = nearest (afp_context_get_values (ctx, LEVELS),
-                                             1u << ((Lloyd *) codec)->bits, block->values[i]);
+    block->planes[CODES].codes[i] = nearest (afp_context_get_values (ctx, LEVELS), 1u << ((Lloyd *) codec)->bits, block->values[i]);
   return TRUE;
 }
 
@@ -91,11 +89,9 @@ lloyd_decode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
 static void
 lloyd_class_init (LloydClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties,
-                                    G_N_ELEMENTS (properties), 0);
-  afp_element_class_set_details (
-      AFP_ELEMENT_CLASS (klass), "Lloyd-Max scalar quantizer of coefficients",
-      "load location=model.safetensors ! seedlm ! lloyd bits=3 ! eval ! null");
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties, G_N_ELEMENTS (properties), 0);
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Lloyd-Max scalar quantizer of coefficients",
+                                 "load location=model.safetensors ! seedlm ! lloyd bits=3 ! eval ! null");
   klass->default_planes = AFP_KINDS (AFP_KIND_COEFFS) | AFP_KINDS (AFP_KIND_WEIGHT);
   klass->describe = lloyd_describe;
   klass->fit = lloyd_fit;
@@ -108,5 +104,4 @@ lloyd_init (Lloyd *self)
 {
 }
 
-AFP_PLUGIN_DEFINE_ELEMENT ("lloyd", "1.0", "LGPL-2.1-or-later", "https://lloyd.example/",
-                           "Lloyd-Max scalar quantizer", lloyd_get_type)
+AFP_PLUGIN_DEFINE_ELEMENT ("lloyd", "1.0", "LGPL-2.1-or-later", "https://lloyd.example/", "Lloyd-Max scalar quantizer", lloyd_get_type)

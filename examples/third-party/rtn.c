@@ -12,8 +12,7 @@ G_DEFINE_TYPE (Rtn, rtn, AFP_TYPE_CODEC)
 
 enum { CODES, PEAK };
 static const AfpProperty properties[] = {
-  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, Rtn, bits, 2, 16, "4", "bits",
-                 "Bits per weight"),
+  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, Rtn, bits, 2, 16, "4", "bits", "Bits per weight"),
 };
 
 static gboolean
@@ -34,8 +33,7 @@ rtn_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
     if (!afp_context_read (ctx, r, 1, 0, cols, row, error))
       return FALSE;
     for (guint64 c = 0; c < cols; c++)
-      afp_context_get_values (ctx, PEAK)[r] =
-          MAX (afp_context_get_values (ctx, PEAK)[r], fabsf (row[c]));
+      afp_context_get_values (ctx, PEAK)[r] = MAX (afp_context_get_values (ctx, PEAK)[r], fabsf (row[c]));
   }
   return TRUE;
 }
@@ -57,18 +55,15 @@ rtn_decode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
 {
   const float half = ldexpf (1, (int) ((Rtn *) codec)->bits - 1);
   for (guint64 i = 0; i < block->n_rows * block->n_cols; i++)
-    block->values[i] = afp_context_get_values (ctx, PEAK)[block->row + i / block->n_cols] *
-                       ((float) block->planes[CODES].codes[i] / half - 1);
+    block->values[i] = afp_context_get_values (ctx, PEAK)[block->row + i / block->n_cols] * ((float) block->planes[CODES].codes[i] / half - 1);
   return TRUE;
 }
 
 static void
 rtn_class_init (RtnClass *klass)
 {
-  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties,
-                                    G_N_ELEMENTS (properties), 0);
-  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass),
-                                 "Rounds weights to nearest, with a scale per row",
+  afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties, G_N_ELEMENTS (properties), 0);
+  afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Rounds weights to nearest, with a scale per row",
                                  "load location=model.safetensors ! rtn bits=4 ! eval ! null");
   klass->describe = rtn_describe;
   klass->fit = rtn_fit;
@@ -81,5 +76,4 @@ rtn_init (Rtn *self)
 {
 }
 
-AFP_PLUGIN_DEFINE_ELEMENT ("rtn", "1.0", "LGPL-2.1-or-later", "https://rtn.example/",
-                           "Round to nearest", rtn_get_type)
+AFP_PLUGIN_DEFINE_ELEMENT ("rtn", "1.0", "LGPL-2.1-or-later", "https://rtn.example/", "Round to nearest", rtn_get_type)

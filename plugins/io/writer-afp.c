@@ -190,17 +190,29 @@ check_role (AfpPlane *plane, const char *path, gpointer user_data)
 }
 
 static gboolean
+is_name (const char *name)
+{
+  const char *p = name;
+
+  while ((guchar) *p >= 0x20 && *p != 0x7f)
+    p++;
+  return *name && !*p && p - name <= AFP_FILE_MAX_NAME && g_utf8_validate (name, -1, NULL);
+}
+
+static gboolean
 writer_plan_tensor (const AfpWriterOptions *options, AfpTensor *tensor, GError **error)
 {
   const char *name = afp_spec_get_name (afp_tensor_get_spec (tensor));
   g_autofree char *recipe = afp_tensor_get_recipe (tensor);
   g_autofree char *long_path = NULL;
 
-  if (!*name || strlen (name) > AFP_FILE_MAX_NAME || !g_utf8_validate (name, -1, NULL)) {
+  if (!is_name (name)) {
+    g_autofree char *shown = g_strescape (name, NULL);
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                 "tensor '%.60s': its name has %" G_GSIZE_FORMAT
-                 " bytes; names in an afpipe file are UTF-8 of 1 to %d bytes",
-                 name, strlen (name), AFP_FILE_MAX_NAME);
+                 "tensor \"%.60s\": its name has %" G_GSIZE_FORMAT
+                 " bytes; names in an afpipe file are UTF-8 of 1 to %d bytes without control "
+                 "characters",
+                 shown, strlen (name), AFP_FILE_MAX_NAME);
     return FALSE;
   }
   if (strlen (recipe) > AFP_FILE_MAX_RECIPE || afp_recipe_count_leaves (recipe) == G_MAXUINT) {
