@@ -234,11 +234,12 @@ END_TEST
 
 START_TEST (runs_are_byte_for_byte_the_same)
 {
-  g_autofree char *one = in_folder ("1.h5"), *two = in_folder ("2.h5"), *first = run_toys (one),
-                  *second = run_toys (two);
+  g_autofree char *one = in_folder ("1.h5"), *two = in_folder ("2.h5");
   g_autofree char *x = NULL, *y = NULL;
   gsize n, m;
 
+  g_free (run_toys (one));
+  g_free (run_toys (two));
   ck_assert (g_file_get_contents (one, &x, &n, NULL));
   ck_assert (g_file_get_contents (two, &y, &m, NULL));
   ck_assert_uint_eq (n, m);
@@ -248,9 +249,10 @@ END_TEST
 
 START_TEST (a_leftover_gives_a_warning)
 {
-  g_autofree char *path = in_folder ("m.h5"), *old = put_file ("m.h5.part", "old", 3),
-                  *warnings = run_toys (path);
+  g_autofree char *path = in_folder ("m.h5"), *warnings = NULL;
 
+  g_free (put_file ("m.h5.part", "old", 3));
+  warnings = run_toys (path);
   ck_assert_ptr_nonnull (
       strstr (warnings, "m.h5.part' was left by a run that was killed; it is overwritten"));
   ck_assert_uint_eq (count_files (), 1);

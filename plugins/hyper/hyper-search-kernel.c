@@ -168,7 +168,20 @@ form_error (const HyperForm *form, unsigned d, const float *t, const float *poin
   return sum;
 }
 
-/* @bound: the error is not less for any point from @low to @high. */
+static void
+try_point (Walk *s, uint32_t position)
+{
+  const HyperCode *code = s->code;
+  const unsigned d = code->dimension;
+  const float error = form_error (s->form, d, s->t, code->tree + (size_t) position * d);
+
+  if (error < s->best) {
+    s->best = error;
+    s->index = code->order[position];
+  }
+}
+
+/* @bound: the error is not less for any point from @low to @high. The point in the middle parts those before it from those behind. */
 static void
 walk (Walk *s, uint32_t low, uint32_t high, float bound)
 {
@@ -178,21 +191,17 @@ walk (Walk *s, uint32_t low, uint32_t high, float bound)
   if (!(bound < s->best))
     return;
   if (high - low <= LEAF) {
-    for (uint32_t i = low; i < high; i++) {
-      const float error = form_error (s->form, d, s->t, code->tree + (size_t) i * d);
-      if (error < s->best) {
-        s->best = error;
-        s->index = code->order[i];
-      }
-    }
+    for (uint32_t i = low; i < high; i++)
+      try_point (s, i);
     return;
   }
   const uint32_t middle = low + (high - low) / 2;
+  try_point (s, middle);
   const unsigned a = code->axis[middle];
   const float difference = s->t[a] - code->tree[(size_t) middle * d + a];
   const float distance = fabsf (difference), old = s->off[a];
   const bool below = difference < 0;
-  walk (s, below ? low : middle, below ? middle : high, bound);
+  walk (s, below ? low : middle + 1, below ? middle : high, bound);
   if (distance > old) {
     const float part = s->form->extent[a] * (distance * distance);
     if (!s->form->skew)
@@ -201,7 +210,7 @@ walk (Walk *s, uint32_t low, uint32_t high, float bound)
       bound = part;
     s->off[a] = distance;
   }
-  walk (s, below ? middle : low, below ? high : middle, bound);
+  walk (s, below ? middle + 1 : low, below ? high : middle, bound);
   s->off[a] = old;
 }
 
@@ -287,7 +296,7 @@ split (const HyperCode *code, uint32_t *order, uint8_t *axis, uint32_t low, uint
   axis[middle] = (uint8_t) widest_axis (code, order, low, high);
   select_middle (code, order, axis[middle], low, high, middle);
   split (code, order, axis, low, middle);
-  split (code, order, axis, middle, high);
+  split (code, order, axis, middle + 1, high);
 }
 
 void
