@@ -77,6 +77,13 @@ pack_code_plane (AfpPacker *self, AfpPlane *plane, GError **error)
         AFP_PACKER_GET_CLASS (self)->pack (self, afp_plane_get_data (plane), desc->bits, error);
     if (!packed)
       return NULL;
+    if (g_bytes_get_size (packed) > child_desc.cols) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
+                   "plane '%s': %s packed it into %" G_GSIZE_FORMAT " bytes, but planned at most %" G_GUINT64_FORMAT
+                   ": its function bound() is wrong",
+                   desc->name, afp_element_get_factory_name (AFP_ELEMENT (self)), g_bytes_get_size (packed), child_desc.cols);
+      return NULL;
+    }
     child_desc.cols = g_bytes_get_size (packed);
   }
   g_autoptr (AfpPlane) child = afp_plane_new_code (&child_desc, packed);
