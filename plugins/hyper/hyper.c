@@ -406,8 +406,8 @@ static gboolean
 fit_tensor (FitJob *job, gsize max, GError **error)
 {
   const guint d = job->state->code.dimension;
-  g_autofree float *farthest = job->farthest = g_new0 (float, job->n_chunks *d + 1);
-  g_autofree double *distances = job->distances = g_new0 (double, job->n_chunks + 1);
+  g_autofree G_GNUC_UNUSED float *farthest = job->farthest = g_new0 (float, job->n_chunks *d + 1);
+  g_autofree G_GNUC_UNUSED double *distances = job->distances = g_new0 (double, job->n_chunks + 1);
   g_auto (Sample) sample = { 0 };
 
   if (!measure (job, error) || !take_sample (job, max, &sample, error))
