@@ -46,18 +46,22 @@ START_TEST (plans_come_true)
     const gint64 bytes = (gint64) (size.total + afp_size_recipe_bytes (recipe));
     ck_assert_int_eq (json_node_get_int (test_report_get ("total.bytes")), bytes);
     g_autoptr (AfpPipeline) pipeline = NULL;
-    g_autofree char *text = g_strconcat ("test-source ! ", chains[_i], " ! test-sink name=sink", NULL);
+    g_autofree char *text =
+        g_strconcat ("test-source ! ", chains[_i], " ! test-sink name=sink", NULL);
     pipeline = afp_pipeline_new_from_text (text, NULL);
     AfpPlan *plan = afp_pipeline_plan (pipeline, NULL);
     GPtrArray *elements = afp_pipeline_get_elements (pipeline);
     gboolean exact;
-    const guint64 planned = afp_plan_get_total_bytes (plan, elements->pdata[elements->len - 1], &exact);
+    const guint64 planned =
+        afp_plan_get_total_bytes (plan, elements->pdata[elements->len - 1], &exact);
     if (exact)
       ck_assert_int_eq ((gint64) planned, bytes);
     else
       ck_assert_int_ge ((gint64) planned, bytes);
     g_autofree char *said = afp_plan_to_string (plan);
-    ck_assert_msg (exact == (strstr (chains[_i], "entropy") == NULL && strstr (chains[_i], "test-pack") == NULL), "%s\n%s", chains[_i], said);
+    ck_assert_msg (exact == (strstr (chains[_i], "entropy") == NULL &&
+                             strstr (chains[_i], "test-pack") == NULL),
+                   "%s\n%s", chains[_i], said);
   }
 }
 END_TEST
@@ -65,12 +69,15 @@ END_TEST
 START_TEST (stages_in_the_report)
 {
   g_autoptr (AfpTensor) tensor = normal ("32x64");
-  g_autoptr (AfpTensor) out = run_on (tensor, "test-ask ! test-q planes=coeffs bits=4 name=inner");
+  g_autoptr (AfpTensor) G_GNUC_UNUSED out =
+      run_on (tensor, "test-ask ! test-q planes=coeffs bits=4 name=inner");
   ck_assert_str_eq (json_node_get_string (test_report_get ("stages.1.element")), "test-ask");
   ck_assert_str_eq (json_node_get_string (test_report_get ("stages.2.name")), "inner");
   ck_assert_str_eq (json_node_get_string (test_report_get ("stages.1.claims.0.plane")), "weight");
-  ck_assert_str_eq (json_node_get_string (test_report_get ("stages.1.claims.0.why")), "coeffs: optimised with inner");
-  ck_assert_int_gt (json_node_get_int (test_report_get ("stages.1.bytes_in")), json_node_get_int (test_report_get ("stages.1.bytes_out")));
+  ck_assert_str_eq (json_node_get_string (test_report_get ("stages.1.claims.0.why")),
+                    "coeffs: optimised with inner");
+  ck_assert_int_gt (json_node_get_int (test_report_get ("stages.1.bytes_in")),
+                    json_node_get_int (test_report_get ("stages.1.bytes_out")));
   ck_assert_int_eq (json_node_get_int (test_report_get ("exit")), 0);
 }
 END_TEST
@@ -79,13 +86,16 @@ END_TEST
 START_TEST (planes_of_others)
 {
   g_autoptr (AfpTensor) tensor = normal ("32x64");
-  g_autoptr (AfpTensor) out = run_on (tensor, "test-q residual=true bits=2 ! test-q planes=residual residual=true bits=2 ! test-q planes=residual bits=4 ! "
-                                              "raw32 planes=scale force=true");
+  g_autoptr (AfpTensor) out = run_on (
+      tensor,
+      "test-q residual=true bits=2 ! test-q planes=residual residual=true bits=2 ! test-q planes=residual bits=4 ! "
+      "raw32 planes=scale force=true");
   g_autofree float *x = test_decode (tensor), *y = test_decode (out);
   ck_assert_msg (test_nmse (x, y, 2048) < 3e-3, "%g", test_nmse (x, y, 2048));
   AfpPlane *root = afp_tensor_get_root (out);
   ck_assert_str_eq (afp_plane_get_codec (test_find (root, "weight/residual/residual")), "test-q");
-  ck_assert_str_eq (afp_plane_get_codec (test_find (root, "weight/residual/residual/scale")), "raw32");
+  ck_assert_str_eq (afp_plane_get_codec (test_find (root, "weight/residual/residual/scale")),
+                    "raw32");
   ck_assert_str_eq (afp_plane_get_codec (test_find (root, "weight/scale")), "raw32");
 }
 END_TEST
@@ -95,7 +105,9 @@ START_TEST (residuals_add_up)
   g_autoptr (AfpTensor) tensor = normal ("32x64");
   g_autofree float *x = test_decode (tensor);
   double last = 1;
-  static const char *const steps[] = { "test-q bits=3 residual=true", " ! test-q planes=residual bits=3 residual=true", " ! test-q planes=residual bits=3" };
+  static const char *const steps[] = { "test-q bits=3 residual=true",
+                                       " ! test-q planes=residual bits=3 residual=true",
+                                       " ! test-q planes=residual bits=3" };
   g_autoptr (GString) text = g_string_new (NULL);
   for (guint i = 0; i < G_N_ELEMENTS (steps); i++) {
     g_string_append (text, steps[i]);
@@ -115,11 +127,14 @@ START_TEST (what_no_codec_takes)
   static const struct {
     AfpDType dtype;
     const char *shape;
-  } cases[] = { { AFP_DTYPE_I64, "32x32" }, { AFP_DTYPE_BOOL, "400x2" }, { AFP_DTYPE_F32, "" },      { AFP_DTYPE_F32, "0x7" },
-                { AFP_DTYPE_F16, "0" },     { AFP_DTYPE_U8, "" },        { AFP_DTYPE_F8_E5M2, "64x64" } };
+  } cases[] = { { AFP_DTYPE_I64, "32x32" },    { AFP_DTYPE_BOOL, "400x2" }, { AFP_DTYPE_F32, "" },
+                { AFP_DTYPE_F32, "0x7" },      { AFP_DTYPE_F16, "0" },      { AFP_DTYPE_U8, "" },
+                { AFP_DTYPE_F8_E5M2, "64x64" } };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (AfpTensor) tensor = test_tensor ("t", cases[i].dtype, cases[i].shape, NULL, 1);
-    g_autoptr (AfpTensor) out = run_on (tensor, "test-q min-dims=0 min-weights=0 force=true planes=all ! test-ask force=true min-dims=0 min-weights=0");
+    g_autoptr (AfpTensor) out = run_on (
+        tensor,
+        "test-q min-dims=0 min-weights=0 force=true planes=all ! test-ask force=true min-dims=0 min-weights=0");
     ck_assert_ptr_eq (afp_tensor_get_root (out), afp_tensor_get_root (tensor));
   }
 }
@@ -143,11 +158,15 @@ START_TEST (gigantic_tensors)
   static const struct {
     const char *shape;
     gboolean left;
-  } cases[] = { { "2305843009213693951x1", TRUE }, { "1125899906842624x2", TRUE }, { "1518500249x1518500249", TRUE }, { "16777216x16777216", FALSE } };
+  } cases[] = { { "2305843009213693951x1", TRUE },
+                { "1125899906842624x2", TRUE },
+                { "1518500249x1518500249", TRUE },
+                { "16777216x16777216", FALSE } };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     GError *error = NULL;
-    g_autofree char *text =
-      g_strdup_printf ("synth shapes=%s dtype=f16 ! test-q bits=3 ! f16 planes=weight force=true ! null", cases[i].shape);
+    g_autofree char *text = g_strdup_printf (
+        "synth shapes=%s dtype=f16 ! test-q bits=3 ! f16 planes=weight force=true ! null",
+        cases[i].shape);
     g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (text, &error);
     ck_assert_msg (pipeline != NULL, "%s", error ? error->message : "?");
     afp_pipeline_set_max_memory (pipeline, (guint64) 1 << 40);
@@ -172,10 +191,11 @@ START_TEST (wrong_properties)
   static const struct {
     const char *text, *word;
   } wrong[] = {
-    { "test-q planes=weights", "weight" },      { "test-q min-dims=33", "0..32" },   { "test-q min-weights=-1", "min-weights" },
-    { "test-q force=maybe", "force" },          { "test-q tensor=a", "'tensors'" },  { "test-q bits=0", "1..32" },
-    { "test-q open_loop=true", "'open-loop'" }, { "f16 mantissa-bits=4", "f16" },    { "block-float mantissa-bits=17", "2..16" },
-    { "drop planes=none,weight", "planes" },
+    { "test-q planes=weights", "weight" },       { "test-q min-dims=33", "0..32" },
+    { "test-q min-weights=-1", "min-weights" },  { "test-q force=maybe", "force" },
+    { "test-q tensor=a", "'tensors'" },          { "test-q bits=0", "1..32" },
+    { "test-q open_loop=true", "'open-loop'" },  { "f16 mantissa-bits=4", "f16" },
+    { "block-float mantissa-bits=17", "2..16" }, { "drop planes=none,weight", "planes" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
     GError *error = NULL;
@@ -190,13 +210,20 @@ START_TEST (defaults)
   static const struct {
     const char *codec, *planes;
   } cases[] = {
-    { "test-q", "weight,residual,coeffs,codebook" }, { "f16", "all" }, { "raw32", "all" }, { "drop", "residual" }, { "block-float", "coeffs" },
+    { "test-q", "weight,residual,coeffs,codebook" },
+    { "f16", "all" },
+    { "raw32", "all" },
+    { "drop", "residual" },
+    { "block-float", "coeffs" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (AfpElement) element = afp_registry_make (afp_registry_get_default (), cases[i].codec, NULL);
+    g_autoptr (AfpElement) element =
+        afp_registry_make (afp_registry_get_default (), cases[i].codec, NULL);
     g_autofree char *planes = afp_element_get_property_text (element, "planes");
     if (strcmp (cases[i].planes, "all") == 0)
-      ck_assert_msg (strcmp (planes, "all") == 0 || strcmp (planes, "weight,residual,coeffs,codebook,scale,frame") == 0, "%s", planes);
+      ck_assert_msg (strcmp (planes, "all") == 0 ||
+                         strcmp (planes, "weight,residual,coeffs,codebook,scale,frame") == 0,
+                     "%s", planes);
     else
       ck_assert_str_eq (planes, cases[i].planes);
     ck_assert (!afp_element_property_is_set (element, "planes"));

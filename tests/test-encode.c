@@ -165,7 +165,7 @@ START_TEST (threads)
   GBytes *first[3] = { NULL };
   test_set_tensors (tall, flat, small, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (counts); i++) {
-    g_autoptr (AfpTensor) out = test_run (chain, counts[i]);
+    g_autoptr (AfpTensor) G_GNUC_UNUSED out = test_run (chain, counts[i]);
     ck_assert_uint_eq (test_output ()->len, 3);
     for (guint t = 0; t < 3; t++) {
       g_autoptr (GBytes) bytes = test_tree_bytes (afp_tensor_get_root (test_output ()->pdata[t]));
@@ -187,7 +187,7 @@ START_TEST (tensors_do_not_meet)
   g_autoptr (AfpTensor) b = test_tensor ("b", AFP_DTYPE_F32, "20x30", NULL, 1);
   g_autoptr (AfpTensor) c = test_tensor ("c", AFP_DTYPE_F32, "20x30", NULL, 2);
   test_set_tensors (a, c, b, NULL);
-  g_autoptr (AfpTensor) out = test_run (chains[1], 2);
+  g_autoptr (AfpTensor) G_GNUC_UNUSED out = test_run (chains[1], 2);
   g_autoptr (GBytes) x = test_tree_bytes (afp_tensor_get_root (test_output ()->pdata[0]));
   g_autoptr (GBytes) y = test_tree_bytes (afp_tensor_get_root (test_output ()->pdata[1]));
   g_autoptr (GBytes) z = test_tree_bytes (afp_tensor_get_root (test_output ()->pdata[2]));

@@ -4,9 +4,15 @@
 #include <math.h>
 
 static AfpPlane *
-encode (const char *call, const float *values, guint64 rows, guint64 cols, guint vector, gboolean optional, GError **error)
+encode (const char *call, const float *values, guint64 rows, guint64 cols, guint vector,
+        gboolean optional, GError **error)
 {
-  const AfpPlaneDesc desc = { .name = "p", .kind = AFP_KIND_COEFFS, .rows = rows, .cols = cols, .vector = vector, .optional = optional,
+  const AfpPlaneDesc desc = { .name = "p",
+                              .kind = AFP_KIND_COEFFS,
+                              .rows = rows,
+                              .cols = cols,
+                              .vector = vector,
+                              .optional = optional,
                               .fallback = g_intern_string (call) };
   g_autoptr (GBytes) bytes = g_bytes_new_static (values, rows * cols * sizeof (float));
   g_autoptr (AfpMatrix) matrix = afp_matrix_new_dense (rows, cols, bytes);
@@ -36,7 +42,8 @@ bits_of (float value)
 
 START_TEST (raw32_is_exact)
 {
-  const float values[] = { 0, -0.0f, 1, -1e-45f, 3.4e38f, -1.17549435e-38f, 0.1f, 16777217, INFINITY, NAN, -INFINITY, 1e-30f };
+  const float values[] = { 0,    -0.0f,    1,        -1e-45f, 3.4e38f,   -1.17549435e-38f,
+                           0.1f, 16777216, INFINITY, NAN,     -INFINITY, 1e-30f };
   g_autofree float *y = through ("raw32", values, 3, 4, 0);
   for (guint i = 0; i < G_N_ELEMENTS (values); i++)
     ck_assert_uint_eq (bits_of (y[i]), bits_of (values[i]));
@@ -69,7 +76,9 @@ START_TEST (f16_keeps_eleven_bits)
       x[i] = ldexpf (noise[i], shift - (int) (i % 24));
     g_autofree float *y = through ("f16", x, 4, 16, 0);
     for (guint i = 0; i < 64; i++)
-      ck_assert_msg (fabs ((double) y[i] - x[i]) <= ldexp (fabs ((double) x[i]), -11) * 1.0001 + ldexp (1, -149), "%g, not %g (2^%d)", y[i], x[i], shift);
+      ck_assert_msg (fabs ((double) y[i] - x[i]) <=
+                         ldexp (fabs ((double) x[i]), -11) * 1.0001 + ldexp (1, -149),
+                     "%g, not %g (2^%d)", y[i], x[i], shift);
   }
 }
 END_TEST
@@ -79,7 +88,8 @@ START_TEST (f16_is_a_binary16_and_a_factor)
   const float x[] = { 3, -0.75f, 1e-3f, 0 };
   GError *error = NULL;
   g_autoptr (AfpPlane) plane = encode ("f16", x, 1, 4, 0, FALSE, &error);
-  const guint16 *codes = g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 0)), NULL);
+  const guint16 *codes =
+      g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 0)), NULL);
   ck_assert_uint_eq (g_bytes_get_size (afp_plane_get_data (afp_plane_get_child (plane, 0))), 10);
   ck_assert_uint_eq (codes[0], 1024 + 2 - 15); /* 3 = 0.75 * 2^2 lands in [2^14, 2^15) */
   for (guint i = 0; i < 4; i++)
@@ -90,7 +100,8 @@ END_TEST
 START_TEST (f16_of_odd_planes)
 {
   const float zeros[4] = { 0, -0.0f, 0, 0 }, one[1] = { -1e-45f }, large[2] = { 3.4e38f, -3.4e38f };
-  g_autofree float *a = through ("f16", zeros, 2, 2, 0), *b = through ("f16", one, 1, 1, 0), *c = through ("f16", large, 1, 2, 0);
+  g_autofree float *a = through ("f16", zeros, 2, 2, 0), *b = through ("f16", one, 1, 1, 0),
+                   *c = through ("f16", large, 1, 2, 0);
   for (guint i = 0; i < 4; i++)
     ck_assert (a[i] == 0);
   ck_assert (b[0] == one[0]);
@@ -102,7 +113,12 @@ END_TEST
 START_TEST (f16_of_any_codes)
 {
   const AfpPlaneDesc desc = { .name = "p", .kind = AFP_KIND_SCALE, .rows = 1, .cols = 3 };
-  const AfpPlaneDesc child = { .name = "codes", .kind = AFP_KIND_CODE, .scope = AFP_SCOPE_TENSOR, .rows = 1, .cols = 4, .bits = 16 };
+  const AfpPlaneDesc child = { .name = "codes",
+                               .kind = AFP_KIND_CODE,
+                               .scope = AFP_SCOPE_TENSOR,
+                               .rows = 1,
+                               .cols = 4,
+                               .bits = 16 };
   for (guint factor = 0; factor < 65536; factor += 4095) {
     const guint16 codes[4] = { (guint16) factor, 0x3c00, 0x0001, 0x8000 };
     g_autoptr (GBytes) bytes = g_bytes_new_static (codes, 8);
@@ -125,7 +141,8 @@ best_error (guint bits, const float *x, guint n)
   for (int e = -8; e <= 7; e++) {
     double sum = 0;
     for (guint i = 0; i < n; i++) {
-      const double half = ldexp (1, (int) bits - 1), m = CLAMP (rint (ldexp (x[i], -e)), -half, half - 1);
+      const double half = ldexp (1, (int) bits - 1),
+                   m = CLAMP (rint (ldexp (x[i], -e)), -half, half - 1);
       sum += (x[i] - ldexp (m, e)) * (x[i] - ldexp (m, e));
     }
     best = MIN (best, sum);
@@ -149,7 +166,8 @@ START_TEST (block_float_is_near_the_best)
         for (guint i = 0; i < vector; i++)
           energy += (double) x[v * vector + i] * x[v * vector + i];
       }
-      ck_assert_msg (sum <= best * 1.01 + 1e-9 * energy, "%u bits, vectors of %u: %g, best %g", bits, vector, sum, best);
+      ck_assert_msg (sum <= best * 1.01 + 1e-9 * energy, "%u bits, vectors of %u: %g, best %g",
+                     bits, vector, sum, best);
     }
 }
 END_TEST
@@ -157,24 +175,29 @@ END_TEST
 /* (SeedLM, section 3.2) exponents -8..7 in four bits, two's complement mantissas. */
 START_TEST (block_float_codes)
 {
-  const float x[] = { 0, 0, 0, 0, 7, -8, 1, 0, 896, -1024, 3, -65, 1.0f / 256, -1.0f / 256, 0, 7.0f / 256 };
+  const float x[] = { 0,   0,     0, 0,   7,          -8,          1, 0,
+                      896, -1024, 3, -65, 1.0f / 256, -1.0f / 256, 0, 7.0f / 256 };
   GError *error = NULL;
   g_autoptr (AfpPlane) plane = encode ("block-float mantissa-bits=4", x, 1, 16, 4, FALSE, &error);
-  const guint8 *exponents = g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 0)), NULL);
-  const guint8 *mantissas = g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 1)), NULL);
+  const guint8 *exponents =
+      g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 0)), NULL);
+  const guint8 *mantissas =
+      g_bytes_get_data (afp_plane_get_data (afp_plane_get_child (plane, 1)), NULL);
   static const guint8 expected[] = { 0x00, 0x00, 0x87, 0x01, 0x87, 0xf0, 0xf1, 0x70 };
   ck_assert_uint_eq (exponents[0], 0x80); /* nothing: -8; 2^0: 8 */
   ck_assert_uint_eq (exponents[1], 0x0f); /* 2^7; 2^-8 */
   ck_assert_mem_eq (mantissas, expected, sizeof expected);
   g_autofree float *y = test_decode_plane (plane, NULL);
-  ck_assert (y[4] == 7 && y[5] == -8 && y[8] == 896 && y[9] == -1024 && y[12] == 1.0f / 256 && y[15] == 7.0f / 256);
+  ck_assert (y[4] == 7 && y[5] == -8 && y[8] == 896 && y[9] == -1024 && y[12] == 1.0f / 256 &&
+             y[15] == 7.0f / 256);
 }
 END_TEST
 
 /* Beyond the exponents there are: clipped, or zero; never garbage. */
 START_TEST (block_float_out_of_range)
 {
-  const float x[] = { 1e30f, -1e30f, 1, 0, 3.4e38f, 3.4e38f, 3.4e38f, -3.4e38f, 1e-30f, -1e-45f, 0, 0, 5000, 2000, -1, 0 };
+  const float x[] = { 1e30f,  -1e30f,  1, 0, 3.4e38f, 3.4e38f, 3.4e38f, -3.4e38f,
+                      1e-30f, -1e-45f, 0, 0, 5000,    2000,    -1,      0 };
   g_autofree float *y = through ("block-float mantissa-bits=4", x, 4, 4, 4);
   ck_assert (y[0] == 896 && y[1] == -1024 && y[2] == 0 && y[3] == 0);
   ck_assert (y[4] == 896 && y[6] == 896 && y[7] == -1024);

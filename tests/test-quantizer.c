@@ -196,8 +196,9 @@ fit_and_look (AfpContext *ctx)
 START_TEST (fitting)
 {
   test_probe = fit_and_look;
-  g_autoptr (AfpTensor) a = chain ("test-ask vector=4 ! test-q planes=coeffs bits=4", "5x64", 1);
-  g_autoptr (AfpTensor) b =
+  g_autoptr (AfpTensor) G_GNUC_UNUSED a =
+      chain ("test-ask vector=4 ! test-q planes=coeffs bits=4", "5x64", 1);
+  g_autoptr (AfpTensor) G_GNUC_UNUSED b =
       chain ("test-ask vector=4 ! test-q planes=coeffs bits=4 layout=flat", "64x5", 2);
   test_probe = NULL;
   ck_assert_uint_eq (n_probes, 2);
@@ -271,7 +272,7 @@ START_TEST (through_neutral_elements)
     g_autofree float *y = test_decode (out);
     ck_assert_msg (memcmp (x, y, 40 * 64 * 4) == 0, "%s", text);
   }
-  g_autoptr (AfpTensor) out = chain (
+  g_autoptr (AfpTensor) G_GNUC_UNUSED out = chain (
       "test-ask ! tee name=t ! test-q planes=coeffs bits=3 force=true ! null t.", "40x64", 1);
   ck_assert_ptr_nonnull (strstr (test_plan (), "optimised with block-float"));
 }
@@ -375,7 +376,7 @@ START_TEST (open_loop)
       "open loop (it leaves more than 16 planes)" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (none); i++) {
-    g_autoptr (AfpTensor) out = chain (none[i].text, "16x64", 1);
+    g_autoptr (AfpTensor) G_GNUC_UNUSED out = chain (none[i].text, "16x64", 1);
     ck_assert_msg (strstr (test_plan (), none[i].why) != NULL, "%s: no '%s' in\n%s", none[i].text,
                    none[i].why, test_plan ());
   }

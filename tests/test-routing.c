@@ -28,14 +28,15 @@ static char *
 taken (const char *text)
 {
   static char letters[8];
-  g_autoptr (AfpTensor) out = test_run (text, 1);
+  g_autoptr (AfpTensor) G_GNUC_UNUSED out = test_run (text, 1);
   ck_assert_uint_eq (test_output ()->len, 5);
   for (guint i = 0; i < 5; i++) {
     g_autofree char *recipe = afp_tensor_get_recipe (test_output ()->pdata[i]);
     const char *bits = strstr (recipe, "bits=");
     letters[i] = !bits ? '.' : bits[5] == '6' ? 'q' : bits[5];
     if (!bits)
-      ck_assert_ptr_eq (afp_tensor_get_root (test_output ()->pdata[i]), afp_tensor_get_root (model[i]));
+      ck_assert_ptr_eq (afp_tensor_get_root (test_output ()->pdata[i]),
+                        afp_tensor_get_root (model[i]));
   }
   letters[5] = '\0';
   return letters;
@@ -73,7 +74,8 @@ START_TEST (globs)
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree char *text = g_strconcat ("test-q ", cases[i].properties, NULL);
-    ck_assert_msg (strcmp (taken (text), cases[i].taken) == 0, "%s: %s, not %s", text, taken (text), cases[i].taken);
+    ck_assert_msg (strcmp (taken (text), cases[i].taken) == 0, "%s: %s, not %s", text, taken (text),
+                   cases[i].taken);
   }
 }
 END_TEST
@@ -92,8 +94,9 @@ START_TEST (reasons)
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree char *text = g_strconcat ("test-q ", cases[i].properties, NULL);
-    g_autoptr (AfpTensor) out = test_run (text, 1);
-    ck_assert_msg (strstr (test_plan (), cases[i].why) != NULL, "no '%s' in\n%s", cases[i].why, test_plan ());
+    g_autoptr (AfpTensor) G_GNUC_UNUSED out = test_run (text, 1);
+    ck_assert_msg (strstr (test_plan (), cases[i].why) != NULL, "no '%s' in\n%s", cases[i].why,
+                   test_plan ());
   }
 }
 END_TEST
@@ -123,9 +126,12 @@ START_TEST (rule_files)
   ck_assert_str_eq (with_rules ("", "enc.* pass\n"), "..q..");
   ck_assert_str_eq (with_rules ("", "enc.* take\n* pass"), "q....");
   ck_assert_str_eq (with_rules ("", "enc.* bits=2\n"), "2.q..");
-  ck_assert_str_eq (with_rules ("", "*.weight bits=2\nenc.* bits=3\n"), "2.2.."); /* the first that matches */
-  ck_assert_str_eq (with_rules ("", "dec.* \t bits=2 quantum=4\r\nenc.* bits=3 # why not\r\n"), "3.2..");
-  ck_assert_str_eq (with_rules ("bits=5", "enc.* quantum=2\n* take"), "5.5.."); /* the rest as the element says */
+  ck_assert_str_eq (with_rules ("", "*.weight bits=2\nenc.* bits=3\n"),
+                    "2.2.."); /* the first that matches */
+  ck_assert_str_eq (with_rules ("", "dec.* \t bits=2 quantum=4\r\nenc.* bits=3 # why not\r\n"),
+                    "3.2..");
+  ck_assert_str_eq (with_rules ("bits=5", "enc.* quantum=2\n* take"),
+                    "5.5.."); /* the rest as the element says */
   ck_assert_str_eq (with_rules ("exclude=dec.*", "* bits=2\n"), "2....");
   ck_assert_str_eq (with_rules ("tensors=dec.*", "* bits=2\n"), "..2..");
 }
@@ -134,11 +140,13 @@ END_TEST
 /* A rule may set any property of the codec but those that choose tensors by name. */
 START_TEST (rules_on_sizes_and_planes)
 {
-  ck_assert_str_eq (with_rules ("", "*.bias min-dims=1 bits=2\n*small min-weights=0 bits=3"), "q2q3.");
+  ck_assert_str_eq (with_rules ("", "*.bias min-dims=1 bits=2\n*small min-weights=0 bits=3"),
+                    "q2q3.");
   ck_assert_str_eq (with_rules ("min-dims=1", "*.bias min-dims=2"), "q.q..");
   ck_assert_str_eq (with_rules ("planes=none", "enc.0.weight planes=weight bits=2"), "2....");
   ck_assert_str_eq (with_rules ("", "enc.* planes=coeffs"), "..q..");
-  ck_assert_str_eq (with_rules ("bits=32", "enc.* force=true\n"), "3....");  /* 32 bits and a scale shrink nothing */
+  ck_assert_str_eq (with_rules ("bits=32", "enc.* force=true\n"),
+                    "3...."); /* 32 bits and a scale shrink nothing */
   ck_assert_str_eq (with_rules ("bits=32 force=true", "enc.* force=false\n"), "..3..");
 }
 END_TEST
@@ -147,8 +155,9 @@ START_TEST (rules_keep_the_preset)
 {
   g_autofree char *path = test_write_file ("rules", "enc.* bits=3\n");
   g_autofree char *text = g_strdup_printf ("test-q preset=coarse rules=%s", path);
-  g_autoptr (AfpTensor) out = test_run (text, 1);
-  g_autofree char *a = afp_tensor_get_recipe (test_output ()->pdata[0]), *b = afp_tensor_get_recipe (test_output ()->pdata[2]);
+  g_autoptr (AfpTensor) G_GNUC_UNUSED out = test_run (text, 1);
+  g_autofree char *a = afp_tensor_get_recipe (test_output ()->pdata[0]),
+                  *b = afp_tensor_get_recipe (test_output ()->pdata[2]);
   ck_assert_ptr_nonnull (strstr (a, "bits=3,quantum=2,")); /* the quantum is the preset's */
   ck_assert_ptr_nonnull (strstr (b, "bits=2,quantum=2,"));
 }
@@ -158,14 +167,17 @@ END_TEST
 START_TEST (rules_in_a_closed_loop)
 {
   g_autofree char *path = test_write_file ("rules", "dec.* bits=2\n");
-  g_autofree char *text = g_strdup_printf ("test-ask ! test-tap ! test-q planes=coeffs bits=4 rules=%s", path);
-  g_autoptr (AfpTensor) out = test_run (text, 1);
+  g_autofree char *text =
+      g_strdup_printf ("test-ask ! test-tap ! test-q planes=coeffs bits=4 rules=%s", path);
+  g_autoptr (AfpTensor) G_GNUC_UNUSED out = test_run (text, 1);
   for (guint i = 0; i < 3; i += 2) {
     AfpPlane *open = test_find (afp_tensor_get_root (test_tapped ()->pdata[i]), "weight/coeffs");
     AfpPlane *final = test_find (afp_tensor_get_root (test_output ()->pdata[i]), "weight/coeffs");
     ck_assert_ptr_nonnull (strstr (afp_plane_get_params (final), i ? "bits=2," : "bits=4,"));
-    ck_assert_str_eq (afp_plane_get_params (afp_plane_get_frozen (open)), afp_plane_get_params (final));
-    ck_assert_ptr_eq (afp_plane_get_child (afp_plane_get_frozen (open), 0), afp_plane_get_child (final, 0));
+    ck_assert_str_eq (afp_plane_get_params (afp_plane_get_frozen (open)),
+                      afp_plane_get_params (final));
+    ck_assert_ptr_eq (afp_plane_get_child (afp_plane_get_frozen (open), 0),
+                      afp_plane_get_child (final, 0));
   }
 }
 END_TEST
@@ -188,8 +200,10 @@ START_TEST (wrong_rules)
   assert_rules_fail ("* bits=2\n* bit=2\n", AFP_ERROR_PROPERTY, "line 2", "did you mean 'bits'");
   assert_rules_fail ("* skip\n", AFP_ERROR_USAGE, "line 1", "skip");
   assert_rules_fail ("* pass bits=2\n", AFP_ERROR_USAGE, "line 1", "pass");
-  assert_rules_fail ("* tensors=a*\n", AFP_ERROR_PROPERTY, "line 1", "tensors= cannot stand in a rule");
-  assert_rules_fail ("* exclude=a*\n", AFP_ERROR_PROPERTY, "line 1", "exclude= cannot stand in a rule");
+  assert_rules_fail ("* tensors=a*\n", AFP_ERROR_PROPERTY, "line 1",
+                     "tensors= cannot stand in a rule");
+  assert_rules_fail ("* exclude=a*\n", AFP_ERROR_PROPERTY, "line 1",
+                     "exclude= cannot stand in a rule");
   assert_rules_fail ("* name=other\n", AFP_ERROR_PROPERTY, "line 1", "another name");
   assert_rules_fail ("* preset=fine\n", AFP_ERROR_PROPERTY, "line 1", "coarse");
   assert_rules_fail ("* bits=2\n\xff\xfe pass\n", AFP_ERROR_FORMAT, "not a UTF-8", "rules=");

@@ -140,6 +140,11 @@ entropy_unpack (AfpPacker *packer, GBytes *packed, guint64 n_bytes, guint bits, 
   case MODE_ZSTD:
     return decompress (data + 1, n - 1, n_bytes, error);
   case MODE_SPREAD: {
+    if (bits % 8 == 0) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "mode 2 (spread) of a packed plane does not go with symbols of %u bits", bits);
+      return NULL;
+    }
     g_autoptr (GBytes) spread =
         decompress (data + 1, n - 1, entropy_spread_bytes (n_bytes, bits), error);
     if (!spread)
