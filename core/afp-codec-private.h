@@ -23,8 +23,8 @@ struct _AfpLayout {
   guint quantum;
   gboolean flat;
   const char *open_loop; /* why it is no quantizer, as the codec says */
-  GArray *children;  /* AfpPlaneDesc */
-  GPtrArray *params; /* name, value, name, value: resolved by describe */
+  GArray *children;      /* AfpPlaneDesc */
+  GPtrArray *params;     /* name, value, name, value: resolved by describe */
 };
 
 struct _AfpClaim {

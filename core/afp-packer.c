@@ -79,9 +79,11 @@ pack_code_plane (AfpPacker *self, AfpPlane *plane, GError **error)
       return NULL;
     if (g_bytes_get_size (packed) > child_desc.cols) {
       g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
-                   "plane '%s': %s packed it into %" G_GSIZE_FORMAT " bytes, but planned at most %" G_GUINT64_FORMAT
+                   "plane '%s': %s packed it into %" G_GSIZE_FORMAT
+                   " bytes, but planned at most %" G_GUINT64_FORMAT
                    ": its function bound() is wrong",
-                   desc->name, afp_element_get_factory_name (AFP_ELEMENT (self)), g_bytes_get_size (packed), child_desc.cols);
+                   desc->name, afp_element_get_factory_name (AFP_ELEMENT (self)),
+                   g_bytes_get_size (packed), child_desc.cols);
       return NULL;
     }
     child_desc.cols = g_bytes_get_size (packed);

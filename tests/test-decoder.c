@@ -160,7 +160,7 @@ START_TEST (wrong_parameters)
     { "scale=rows", "scale=rows" },
     { "quantum=4294967296", "quantum" },
     { "bits=5,,quantum=1", "" },
-    
+
     { "=5", "" },
     { "bits=5)(", "" },
     { "quantum=-1", "quantum=-1" },

@@ -18,7 +18,9 @@ packed_codes (const char *what, guint bits, GBytes **plain)
 {
   g_autofree float *values = test_values (40 * 50, bits);
   for (guint i = 0; i < 40 * 50; i++)
-    values[i] = strcmp (what, "zero") == 0 ? 0 : strcmp (what, "narrow") == 0 ? rintf (values[i]) / 8 : ldexpf (values[i], (int) bits - 5);
+    values[i] = strcmp (what, "zero") == 0     ? 0
+                : strcmp (what, "narrow") == 0 ? rintf (values[i]) / 8
+                                               : ldexpf (values[i], (int) bits - 5);
   g_autoptr (AfpTensor) tensor = test_tensor_from ("t", "40x50", NULL, values);
   g_autofree char *coded = g_strdup_printf ("test-q scale=none force=true bits=%u", bits);
   g_autofree char *text = g_strconcat (coded, " ! entropy", NULL);
@@ -79,7 +81,8 @@ START_TEST (every_width)
     const gsize n = g_bytes_get_size (plain), size = g_bytes_get_size (packed_bytes (codes));
     ck_assert_uint_le (size, n + 1); /* never more than stored */
     if (k < 2 && bits > 3)
-      ck_assert_msg (size < n, "%s, %u bits: %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT, kinds[k], bits, size, n);
+      ck_assert_msg (size < n, "%s, %u bits: %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT, kinds[k],
+                     bits, size, n);
     if (mode_of (codes) == 0)
       ck_assert_uint_eq (size, n + 1);
     else
@@ -111,7 +114,8 @@ START_TEST (small_planes)
   for (guint s = 0; s < G_N_ELEMENTS (shapes); s++)
     for (guint bits = 1; bits <= 32; bits += 3) {
       g_autoptr (AfpTensor) tensor = test_tensor ("t", AFP_DTYPE_F32, shapes[s], NULL, bits);
-      g_autofree char *coded = g_strdup_printf ("test-q table=true force=true min-weights=0 bits=%u", bits);
+      g_autofree char *coded =
+          g_strdup_printf ("test-q table=true force=true min-weights=0 bits=%u", bits);
       g_autofree char *text = g_strconcat (coded, " ! entropy", NULL);
       g_autoptr (AfpTensor) a = chain (tensor, coded), b = chain (tensor, text);
       g_autofree float *x = test_decode (a), *y = test_decode (b);
@@ -126,7 +130,8 @@ START_TEST (levels)
   for (guint i = 0; i < 64 * 64; i++)
     values[i] = rintf (values[i]);
   g_autoptr (AfpTensor) tensor = test_tensor_from ("t", "64x64", NULL, values);
-  g_autoptr (AfpTensor) fast = chain (tensor, "test-q ! entropy level=1"), best = chain (tensor, "test-q ! entropy level=19");
+  g_autoptr (AfpTensor) fast = chain (tensor, "test-q ! entropy level=1"),
+                        best = chain (tensor, "test-q ! entropy level=19");
   g_autofree char *a = afp_tensor_get_recipe (fast), *b = afp_tensor_get_recipe (best);
   AfpSize x, y;
   ck_assert_str_eq (a, b); /* the level is no part of the format */
@@ -138,7 +143,8 @@ END_TEST
 
 START_TEST (wrong_levels)
 {
-  static const char *const wrong[] = { "entropy level=0", "entropy level=20", "entropy level=fast", "entropy levels=3" };
+  static const char *const wrong[] = { "entropy level=0", "entropy level=20", "entropy level=fast",
+                                       "entropy levels=3" };
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
     GError *error = NULL;
     ck_assert (!test_try (wrong[i], 1, &error));
@@ -204,7 +210,11 @@ START_TEST (wrong_modes)
   for (guint mode = 0; mode < 256; mode += mode < 5 ? 1 : 50) {
     other[0] = (guint8) mode;
     if (mode != examples[_i].mode)
-      assert_damaged (codes, other, n, mode > 2 ? "unknown mode" : mode == 0 ? "stored bytes where" : examples[_i].bits % 8 ? "zstd frame" : "symbols of 16 bits");
+      assert_damaged (codes, other, n,
+                      mode > 2                ? "unknown mode"
+                      : mode == 0             ? "stored bytes where"
+                      : examples[_i].bits % 8 ? "zstd frame"
+                                              : "symbols of 16 bits");
   }
 }
 END_TEST
@@ -232,7 +242,8 @@ END_TEST
 START_TEST (frames_of_others)
 {
   g_autoptr (GBytes) plain = NULL, other_plain = NULL;
-  g_autoptr (AfpPlane) codes = packed_codes ("narrow", 11, &plain), other = packed_codes ("narrow", 13, &other_plain);
+  g_autoptr (AfpPlane) codes = packed_codes ("narrow", 11, &plain),
+                       other = packed_codes ("narrow", 13, &other_plain);
   gsize n;
   const guint8 *data = g_bytes_get_data (packed_bytes (other), &n);
   g_autofree guint8 *wrong = g_memdup2 (data, n);
@@ -249,9 +260,11 @@ START_TEST (newer_version)
   g_autoptr (GBytes) plain = NULL;
   g_autoptr (AfpPlane) codes = packed_codes ("narrow", 11, &plain);
   AfpPlane *child = afp_plane_get_child (codes, 0);
-  g_autoptr (AfpPlane) newer = afp_plane_new_coded (afp_plane_get_desc (codes), "entropy", 2, "", 1, &child);
+  g_autoptr (AfpPlane) newer =
+      afp_plane_new_coded (afp_plane_get_desc (codes), "entropy", 2, "", 1, &child);
   ck_assert_ptr_null (afp_plane_get_codes (newer, &error));
-  assert_error (error, AFP_ERROR_PLUGIN, "'entropy' version 2 is needed, but version 1 is installed");
+  assert_error (error, AFP_ERROR_PLUGIN,
+                "'entropy' version 2 is needed, but version 1 is installed");
 }
 END_TEST
 

@@ -29,7 +29,8 @@ in_json (JsonNode *root, const char *path)
   g_auto (GStrv) parts = g_strsplit (path, ".", -1);
   for (guint i = 0; parts[i]; i++)
     if (JSON_NODE_HOLDS_ARRAY (node))
-      node = json_array_get_element (json_node_get_array (node), (guint) g_ascii_strtoull (parts[i], NULL, 10));
+      node = json_array_get_element (json_node_get_array (node),
+                                     (guint) g_ascii_strtoull (parts[i], NULL, 10));
     else
       node = json_object_get_member (json_node_get_object (node), parts[i]);
   ck_assert_msg (node != NULL, "no %s", path);
@@ -51,7 +52,9 @@ START_TEST (sums_over_tensors)
   ck_assert_double_eq_tol (get (totals, "cosine"), 388 / sqrt (400.0 * 380), 1e-12);
   ck_assert_double_eq (get (totals, "max_abs_error"), 0.5);
   ck_assert_double_eq (get (totals, "weights"), 1200);
-  ck_assert_double_eq (get (totals, "bytes"), (double) (2 * size.total + afp_size_recipe_bytes (recipe))); /* the recipe once */
+  ck_assert_double_eq (
+      get (totals, "bytes"),
+      (double) (2 * size.total + afp_size_recipe_bytes (recipe))); /* the recipe once */
   ck_assert_double_eq (get (totals, "bits_per_weight"), get (totals, "bytes") * 8 / 1200);
   eval_totals_free (totals);
 }
@@ -73,7 +76,8 @@ START_TEST (nothing_yet)
 {
   EvalTotals *totals = eval_totals_new ();
   g_autoptr (JsonNode) json = eval_totals_to_json (totals);
-  static const char *const none[] = { "nmse", "sqnr_db", "cosine", "max_abs_error", "bits_per_weight" };
+  static const char *const none[] = { "nmse", "sqnr_db", "cosine", "max_abs_error",
+                                      "bits_per_weight" };
   for (guint i = 0; i < G_N_ELEMENTS (none); i++) {
     ck_assert (isnan (get (totals, none[i])));
     ck_assert (JSON_NODE_HOLDS_NULL (in_json (json, none[i])));
@@ -107,7 +111,8 @@ END_TEST
 /* Bytes belong to the codec that made the numbers, packed or not. */
 START_TEST (bytes_of_stages)
 {
-  g_autoptr (AfpTensor) a = coded ("a", "test-ask ! test-q planes=coeffs bits=4 ! test-pack", 1), b = coded ("b", "", 2);
+  g_autoptr (AfpTensor) a = coded ("a", "test-ask ! test-q planes=coeffs bits=4 ! test-pack", 1),
+                        b = coded ("b", "", 2);
   EvalTotals *totals = eval_totals_new ();
   eval_totals_add (totals, a, NULL);
   eval_totals_add (totals, b, NULL);
@@ -115,10 +120,15 @@ START_TEST (bytes_of_stages)
   static const struct {
     const char *codec;
     gint64 bytes;
-  } expected[] = { { "f16", 4 + 2 }, { "raw", 20 * 30 * 4 }, { "test-ask", 20 * 4 * 2 / 8 + 2 }, { "test-q", 20 * 32 / 2 + 2 } };
-  ck_assert_uint_eq (json_array_get_length (json_node_get_array (in_json (json, "stages"))), G_N_ELEMENTS (expected));
+  } expected[] = { { "f16", 4 + 2 },
+                   { "raw", 20 * 30 * 4 },
+                   { "test-ask", 20 * 4 * 2 / 8 + 2 },
+                   { "test-q", 20 * 32 / 2 + 2 } };
+  ck_assert_uint_eq (json_array_get_length (json_node_get_array (in_json (json, "stages"))),
+                     G_N_ELEMENTS (expected));
   for (guint i = 0; i < G_N_ELEMENTS (expected); i++) {
-    g_autofree char *name = g_strdup_printf ("stages.%u.codec", i), *bytes = g_strdup_printf ("stages.%u.bytes", i);
+    g_autofree char *name = g_strdup_printf ("stages.%u.codec", i),
+                    *bytes = g_strdup_printf ("stages.%u.bytes", i);
     ck_assert_str_eq (json_node_get_string (in_json (json, name)), expected[i].codec);
     ck_assert_int_eq (json_node_get_int (in_json (json, bytes)), expected[i].bytes);
   }
@@ -137,11 +147,13 @@ matrix_of (const float *values, guint64 rows, guint64 cols)
 
 START_TEST (compare)
 {
-  static const guint64 sizes[][2] = { { 1, 1 }, { 3, 5 }, { 1, 200003 }, { 70001, 3 }, { 5, 66000 }, { 300, 301 } };
+  static const guint64 sizes[][2] = { { 1, 1 },     { 3, 5 },     { 1, 200003 },
+                                      { 70001, 3 }, { 5, 66000 }, { 300, 301 } };
   for (guint s = 0; s < G_N_ELEMENTS (sizes); s++) {
     const guint64 n = sizes[s][0] * sizes[s][1];
     g_autofree float *x = test_values (n, s), *y = test_values (n, s + 50);
-    g_autoptr (AfpMatrix) a = matrix_of (x, sizes[s][0], sizes[s][1]), b = matrix_of (y, sizes[s][0], sizes[s][1]);
+    g_autoptr (AfpMatrix) a = matrix_of (x, sizes[s][0], sizes[s][1]),
+                          b = matrix_of (y, sizes[s][0], sizes[s][1]);
     EvalSums direct = { 0 }, first, sums;
     eval_add (&direct, x, y, n);
     for (guint threads = 0; threads <= 4; threads++) {
@@ -149,7 +161,8 @@ START_TEST (compare)
       ck_assert (eval_compare (a, b, pool, &sums, NULL));
       if (threads == 0)
         first = sums;
-      ck_assert (sums.xx == first.xx && sums.ee == first.ee && sums.xy == first.xy && sums.yy == first.yy && sums.peak == first.peak);
+      ck_assert (sums.xx == first.xx && sums.ee == first.ee && sums.xy == first.xy &&
+                 sums.yy == first.yy && sums.peak == first.peak);
     }
     ck_assert_double_eq_tol (sums.ee, direct.ee, 1e-10 * direct.ee);
     ck_assert_double_eq (sums.peak, direct.peak);
@@ -167,7 +180,8 @@ START_TEST (compare_nothing)
 END_TEST
 
 static gboolean
-damaged (gpointer user_data, guint64 row, guint64 rows, guint64 col, guint64 cols, float *out, GError **error)
+damaged (gpointer user_data, guint64 row, guint64 rows, guint64 col, guint64 cols, float *out,
+         GError **error)
 {
   g_set_error_literal (error, AFP_ERROR, AFP_ERROR_FORMAT, "no such row");
   return FALSE;
@@ -177,7 +191,8 @@ START_TEST (compare_damaged)
 {
   GError *error = NULL;
   g_autofree float *x = test_values (300 * 400, 1);
-  g_autoptr (AfpMatrix) a = matrix_of (x, 300, 400), b = afp_matrix_new (300, 400, damaged, NULL, NULL);
+  g_autoptr (AfpMatrix) a = matrix_of (x, 300, 400),
+                        b = afp_matrix_new (300, 400, damaged, NULL, NULL);
   g_autoptr (AfpPool) pool = afp_pool_new (3);
   EvalSums sums;
   ck_assert (!eval_compare (a, b, pool, &sums, &error));

@@ -9,8 +9,10 @@ totals_of (guint n)
   EvalTotals *totals = eval_totals_new ();
   for (guint i = 0; i < n; i++) {
     g_autofree char *name = g_strdup_printf ("t%u", i);
-    g_autoptr (AfpTensor) tensor = test_tensor (name, AFP_DTYPE_F32, i == 3 ? "4x4" : "20x30", NULL, i);
-    const EvalSums sums = { i == 6 ? 0 : 100, i == 6 ? 0 : 100, i == 6 ? 0 : 99, i < 6 ? i : 0, 0.125 * i };
+    g_autoptr (AfpTensor) tensor =
+        test_tensor (name, AFP_DTYPE_F32, i == 3 ? "4x4" : "20x30", NULL, i);
+    const EvalSums sums = { i == 6 ? 0 : 100, i == 6 ? 0 : 100, i == 6 ? 0 : 99, i < 6 ? i : 0,
+                            0.125 * i };
     eval_totals_add (totals, tensor, i == 5 ? NULL : &sums);
   }
   return totals;
@@ -41,12 +43,15 @@ START_TEST (all_rows)
   EvalTotals *totals = totals_of (7);
   g_autofree char *text = eval_text (totals, "judge", 40);
   ck_assert_ptr_nonnull (strstr (text, "judge: 7 tensors, 6 against their original\n"));
-  ck_assert (has (text, "tensor", "NMSE") && has (text, "tensor", "SQNR dB") && has (text, "tensor", "b/weight"));
-  ck_assert (has (text, "t1", " 0.01") && has (text, "t1", " 20.00") && has (text, "t1", " 0.125") && has (text, "t1", " 0.990000"));
+  ck_assert (has (text, "tensor", "NMSE") && has (text, "tensor", "SQNR dB") &&
+             has (text, "tensor", "b/weight"));
+  ck_assert (has (text, "t1", " 0.01") && has (text, "t1", " 20.00") &&
+             has (text, "t1", " 0.125") && has (text, "t1", " 0.990000"));
   ck_assert (has (text, "t0", " 600 ") && has (text, "t3", " 16 "));
   ck_assert (has (text, "total", " 3616 "));
   /* In the order of the stream. */
-  ck_assert (strstr (text, "t0") < strstr (text, "t1") && strstr (text, "t5") < strstr (text, "t6"));
+  ck_assert (strstr (text, "t0") < strstr (text, "t1") &&
+             strstr (text, "t5") < strstr (text, "t6"));
   ck_assert_ptr_null (strstr (text, "more"));
   eval_totals_free (totals);
 }
@@ -74,9 +79,12 @@ START_TEST (the_worst)
 {
   EvalTotals *totals = totals_of (7);
   g_autofree char *text = eval_text (totals, "e", 3), *none = eval_text (totals, "e", 0);
-  g_autofree char *first = line_of (text, "t4"), *second = line_of (text, "t3"), *third = line_of (text, "t2");
-  ck_assert (first && second && third && !has (text, "t1", "") && !has (text, "t5", "") && !has (text, "t6", ""));
-  ck_assert (strstr (text, "  t4") < strstr (text, "  t3") && strstr (text, "  t3") < strstr (text, "  t2"));
+  g_autofree char *first = line_of (text, "t4"), *second = line_of (text, "t3"),
+                  *third = line_of (text, "t2");
+  ck_assert (first && second && third && !has (text, "t1", "") && !has (text, "t5", "") &&
+             !has (text, "t6", ""));
+  ck_assert (strstr (text, "  t4") < strstr (text, "  t3") &&
+             strstr (text, "  t3") < strstr (text, "  t2"));
   ck_assert_ptr_nonnull (strstr (text, "(4 more"));
   ck_assert (has (text, "total", " 3616 ")); /* of all */
   ck_assert_ptr_nonnull (strstr (none, "(7 more"));

@@ -81,21 +81,25 @@ static void
 check_sums (const Sums *sums, const char *prefix)
 {
   static const char *const names[] = { "nmse", "sqnr_db", "cosine", "max_abs_error" };
-  const double values[] = { sums->ee / sums->xx, 10 * log10 (sums->xx / sums->ee), sums->xy / sqrt (sums->xx * sums->yy), sums->peak };
+  const double values[] = { sums->ee / sums->xx, 10 * log10 (sums->xx / sums->ee),
+                            sums->xy / sqrt (sums->xx * sums->yy), sums->peak };
   for (guint i = 0; i < 4; i++) {
     g_autofree char *path = g_strconcat (prefix, names[i], NULL);
     if (!isfinite (values[i])) /* no error: no value in dB */
       ck_assert (i == 1 && is_null (path));
     else
-      ck_assert_msg (close_to (number (path), values[i]), "%s: %.12g, not %.12g", path, number (path), values[i]);
+      ck_assert_msg (close_to (number (path), values[i]), "%s: %.12g, not %.12g", path,
+                     number (path), values[i]);
   }
 }
 
 /* Against what the sink's planes decode to: eval speaks of the tensor as it would be written. */
 START_TEST (numbers)
 {
-  static const char *const chains[] = { CHAIN " ! eval", "test-q bits=3 residual=true ! eval", "test-flip ! eval ! identity",
-                                        "test-q bits=2 ! test-pack ! eval", "test-ask open-loop=true metric=matrix ! eval" };
+  static const char *const chains[] = { CHAIN " ! eval", "test-q bits=3 residual=true ! eval",
+                                        "test-flip ! eval ! identity",
+                                        "test-q bits=2 ! test-pack ! eval",
+                                        "test-ask open-loop=true metric=matrix ! eval" };
   for (guint c = 0; c < G_N_ELEMENTS (chains); c++) {
     Sums total = { 0 };
     run (chains[c]);
@@ -119,18 +123,21 @@ START_TEST (sizes)
   guint64 total = 0;
   g_autoptr (GHashTable) recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   for (guint i = 0; i < 3; i++) {
-    g_autofree char *path = g_strdup_printf ("tensors.%u.bytes", i), *recipe_path = g_strdup_printf ("tensors.%u.recipe", i);
+    g_autofree char *path = g_strdup_printf ("tensors.%u.bytes", i),
+                    *recipe_path = g_strdup_printf ("tensors.%u.recipe", i);
     char *recipe = afp_tensor_get_recipe (test_output ()->pdata[i]);
     AfpSize size;
     afp_tensor_get_size (test_output ()->pdata[i], &size);
     ck_assert_int_eq (json_node_get_int (member (path)), (gint64) size.total);
     ck_assert_str_eq (json_node_get_string (member (recipe_path)), recipe);
-    total += size.total + (g_hash_table_contains (recipes, recipe) ? 0 : afp_size_recipe_bytes (recipe));
+    total +=
+        size.total + (g_hash_table_contains (recipes, recipe) ? 0 : afp_size_recipe_bytes (recipe));
     g_hash_table_add (recipes, recipe);
   }
   ck_assert_int_eq (json_node_get_int (member ("bytes")), (gint64) total);
   ck_assert_int_eq (json_node_get_int (member ("weights")), 40 * 64 + 9 * 8 * 16 + 64);
-  ck_assert (close_to (number ("bits_per_weight"), (double) total * 8 / (40 * 64 + 9 * 8 * 16 + 64)));
+  ck_assert (
+      close_to (number ("bits_per_weight"), (double) total * 8 / (40 * 64 + 9 * 8 * 16 + 64)));
   ck_assert_int_eq (json_node_get_int (test_report_get ("total.bytes")), (gint64) total);
   ck_assert (close_to (json_node_get_double (test_report_get ("total.nmse")), number ("nmse")));
 }
@@ -139,7 +146,8 @@ END_TEST
 /* Each eval speaks of what comes to it. */
 START_TEST (between_stages)
 {
-  run ("test-q bits=3 residual=true ! eval name=one ! test-q planes=residual bits=3 ! eval name=two");
+  run (
+      "test-q bits=3 residual=true ! eval name=one ! test-q planes=residual bits=3 ! eval name=two");
   ck_assert_str_eq (json_node_get_string (test_report_get ("evals.0.name")), "one");
   ck_assert_str_eq (json_node_get_string (test_report_get ("evals.1.name")), "two");
   const double first = json_node_get_double (test_report_get ("evals.0.metrics.nmse"));
@@ -182,14 +190,15 @@ START_TEST (not_judged)
   g_autoptr (AfpTensor) ints = test_tensor ("i", AFP_DTYPE_I32, "40x64", NULL, 1);
   g_autoptr (AfpTensor) masked = test_tensor_from ("m", "300", NULL, mask);
   run ("test-q");
-  g_autoptr (AfpTensor) loaded =
-    afp_tensor_new (afp_tensor_get_spec (model[0]), afp_tensor_get_root (test_output ()->pdata[0]));
+  g_autoptr (AfpTensor) loaded = afp_tensor_new (afp_tensor_get_spec (model[0]),
+                                                 afp_tensor_get_root (test_output ()->pdata[0]));
   test_set_tensors (model[1], ints, masked, loaded, NULL);
   run ("test-q ! eval");
   ck_assert_int_eq (json_node_get_int (member ("tensors_judged")), 1);
   ck_assert (number ("nmse") > 0 && number ("tensors.0.nmse") == number ("nmse"));
   for (guint i = 1; i < 4; i++) {
-    g_autofree char *path = g_strdup_printf ("tensors.%u.nmse", i), *bytes = g_strdup_printf ("tensors.%u.bytes", i);
+    g_autofree char *path = g_strdup_printf ("tensors.%u.nmse", i),
+                    *bytes = g_strdup_printf ("tensors.%u.bytes", i);
     ck_assert (is_null (path));
     ck_assert_int_gt (json_node_get_int (member (bytes)), 0);
   }
@@ -205,7 +214,8 @@ START_TEST (neutral)
   } pairs[] = {
     { CHAIN, "eval ! test-ask ! eval ! test-q planes=coeffs bits=4 ! eval" },
     { "test-ask", "test-ask ! eval" },
-    { "test-q residual=true bits=2 ! test-q planes=residual", "test-q residual=true bits=2 ! eval ! eval ! test-q planes=residual" },
+    { "test-q residual=true bits=2 ! test-q planes=residual",
+      "test-q residual=true bits=2 ! eval ! eval ! test-q planes=residual" },
     { "test-flip ! test-pack", "test-flip ! eval ! test-pack" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (pairs); i++) {
@@ -253,10 +263,13 @@ START_TEST (requirements)
 {
   run ("test-q ! eval require='sqnr_db>10, bits_per_weight<40'");
   run ("eval require=sqnr_db>1000"); /* no error at all */
-  assert_run_fails ("test-q bits=2 ! eval require=sqnr_db>30", AFP_ERROR_METRIC, 7, "eval0 requires sqnr_db>30", "nothing was published");
+  assert_run_fails ("test-q bits=2 ! eval require=sqnr_db>30", AFP_ERROR_METRIC, 7,
+                    "eval0 requires sqnr_db>30", "nothing was published");
   ck_assert_int_eq (json_node_get_int (test_report_get ("exit")), 7);
-  assert_run_fails ("test-q ! eval name=judge require=bits_per_weight<1", AFP_ERROR_METRIC, 7, "judge requires bits_per_weight<1", "but");
-  assert_run_fails ("test-q ! eval require='nmse<1,max_abs_error<=1e-9'", AFP_ERROR_METRIC, 7, "max_abs_error<=1e-09", "max_abs_error is");
+  assert_run_fails ("test-q ! eval name=judge require=bits_per_weight<1", AFP_ERROR_METRIC, 7,
+                    "judge requires bits_per_weight<1", "but");
+  assert_run_fails ("test-q ! eval require='nmse<1,max_abs_error<=1e-9'", AFP_ERROR_METRIC, 7,
+                    "max_abs_error<=1e-09", "max_abs_error is");
 }
 END_TEST
 
@@ -266,14 +279,17 @@ START_TEST (requirements_without_a_value)
   g_autofree float *values = g_new0 (float, 400);
   g_autoptr (AfpTensor) zeros = test_tensor_from ("z", "20x20", NULL, values);
   test_set_tensors (zeros, NULL);
-  assert_run_fails ("test-q ! eval require=nmse<1", AFP_ERROR_METRIC, 7, "eval0 requires nmse<1", "nmse has no value");
+  assert_run_fails ("test-q ! eval require=nmse<1", AFP_ERROR_METRIC, 7, "eval0 requires nmse<1",
+                    "nmse has no value");
 }
 END_TEST
 
 START_TEST (wrong_requirements)
 {
-  assert_run_fails ("eval require=sqnr>1", AFP_ERROR_PROPERTY, 2, "no metric 'sqnr'", "did you mean 'sqnr_db'");
-  assert_run_fails ("eval require=sqnr_db", AFP_ERROR_PROPERTY, 2, "'sqnr_db' is no condition", "METRIC>NUMBER");
+  assert_run_fails ("eval require=sqnr>1", AFP_ERROR_PROPERTY, 2, "no metric 'sqnr'",
+                    "did you mean 'sqnr_db'");
+  assert_run_fails ("eval require=sqnr_db", AFP_ERROR_PROPERTY, 2, "'sqnr_db' is no condition",
+                    "METRIC>NUMBER");
   assert_run_fails ("eval require=sqnr_db>ten", AFP_ERROR_PROPERTY, 2, "'ten'", "not a number");
   assert_run_fails ("eval requires=sqnr_db>1", AFP_ERROR_PROPERTY, 2, "'requires'", "'require'");
 }
@@ -285,8 +301,9 @@ END_TEST
 static char *
 write_original (const char *tensor, guint64 rows, guint64 cols, const float *values)
 {
-  g_autofree char *header = g_strdup_printf ("{\"%s\":{\"dtype\":\"F32\",\"shape\":[%u,%u],\"data_offsets\":[0,%u]}}", tensor,
-                                             (guint) rows, (guint) cols, (guint) (rows * cols * 4));
+  g_autofree char *header =
+      g_strdup_printf ("{\"%s\":{\"dtype\":\"F32\",\"shape\":[%u,%u],\"data_offsets\":[0,%u]}}",
+                       tensor, (guint) rows, (guint) cols, (guint) (rows * cols * 4));
   const guint64 n = strlen (header), n_values = rows * cols * 4;
   g_autoptr (GByteArray) file = g_byte_array_new ();
   char *path = test_write_file ("original.safetensors", "");
@@ -301,11 +318,13 @@ START_TEST (originals_from_a_file)
 {
   g_autofree float *x = test_values (20 * 30, 5);
   g_autoptr (AfpTensor) tensor = test_tensor_from ("w", "20x30", NULL, x);
-  g_autofree char *path = write_original ("w", 20, 30, x), *text = g_strdup_printf ("test-q ! eval original=%s", path);
+  g_autofree char *path = write_original ("w", 20, 30, x),
+                  *text = g_strdup_printf ("test-q ! eval original=%s", path);
   test_set_tensors (tensor, NULL);
   run ("test-q ! eval");
   const double nmse = number ("nmse");
-  g_autoptr (AfpTensor) loaded = afp_tensor_new (afp_tensor_get_spec (tensor), afp_tensor_get_root (test_output ()->pdata[0]));
+  g_autoptr (AfpTensor) loaded =
+      afp_tensor_new (afp_tensor_get_spec (tensor), afp_tensor_get_root (test_output ()->pdata[0]));
   test_set_tensors (loaded, model[0], NULL); /* the file does not know the second */
   run (text);
   ck_assert (number ("nmse") == nmse);
@@ -318,11 +337,13 @@ START_TEST (wrong_originals)
 {
   g_autofree float *x = test_values (20 * 30, 5);
   g_autoptr (AfpTensor) tensor = test_tensor_from ("w", "20x30", NULL, x);
-  g_autofree char *path = write_original ("w", 30, 20, x), *text = g_strdup_printf ("test-q ! eval original=%s", path);
+  g_autofree char *path = write_original ("w", 30, 20, x),
+                  *text = g_strdup_printf ("test-q ! eval original=%s", path);
   test_set_tensors (tensor, NULL);
   assert_run_fails (text, AFP_ERROR_PLAN, 4, "tensor 'w'", "another shape");
   assert_run_fails ("eval original=/no/such/file", AFP_ERROR_IO, 5, "/no/such/file", "eval");
-  g_autofree char *garbage = test_write_file ("garbage", "this is no model"), *other = g_strdup_printf ("eval original=%s", garbage);
+  g_autofree char *garbage = test_write_file ("garbage", "this is no model"),
+                  *other = g_strdup_printf ("eval original=%s", garbage);
   assert_run_fails (other, AFP_ERROR_FORMAT, 5, garbage, "eval");
 }
 END_TEST
@@ -330,7 +351,8 @@ END_TEST
 /* Planes that cannot be decoded are an error of the tensor. */
 START_TEST (damaged_planes)
 {
-  assert_run_fails ("test-fail in=decode ! eval", AFP_ERROR_FORMAT, 5, "eval, tensor 'a'", "test-fail fails in decode");
+  assert_run_fails ("test-fail in=decode ! eval", AFP_ERROR_FORMAT, 5, "eval, tensor 'a'",
+                    "test-fail fails in decode");
 }
 END_TEST
 

@@ -27,7 +27,8 @@ typedef struct {
 } Coder;
 
 static void
-coder_init (Coder *c, HyperTrajectory trajectory, unsigned d, unsigned points, unsigned classes, const float *params)
+coder_init (Coder *c, HyperTrajectory trajectory, unsigned d, unsigned points, unsigned classes,
+            const float *params)
 {
   c->storage = malloc (hyper_code_bytes (trajectory, d, points, true));
   hyper_code_init (&c->code, c->storage, trajectory, d, points, classes, true);
@@ -223,7 +224,9 @@ END_TEST
 
 START_TEST (bad_frames)
 {
-  static const float bad[][4] = { { NAN, 0, 1, 1 }, { 0, INFINITY, 1, 1 }, { 0, 0, NAN, 1 }, { 0, 0, 1, -INFINITY } };
+  static const float bad[][4] = {
+    { NAN, 0, 1, 1 }, { 0, INFINITY, 1, 1 }, { 0, 0, NAN, 1 }, { 0, 0, 1, -INFINITY }
+  };
   HyperFrame frame;
   HyperCode code;
   void *storage = malloc (hyper_code_bytes (HYPER_GRID, 2, 9, true));
