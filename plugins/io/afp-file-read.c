@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <string.h>
 
 /* --- attributes --------------------------------------------------------------------------------------------------- */
 
@@ -184,8 +185,8 @@ read_payload (AfpFile *file, hid_t h5, GError **error)
 }
 
 /* In the child: all but the payload, packed. */
-static GBytes *
-read_all (gpointer user_data, GError **error)
+GBytes *
+afp_file_serve_tables (GBytes *request, GBytes *data, GError **error)
 {
   g_autoptr (AfpFile) file = afp_file_new ();
   g_auto (AfpHid) access = H5Pcreate (H5P_FILE_ACCESS);
@@ -194,7 +195,7 @@ read_all (gpointer user_data, GError **error)
 #if H5_VERSION_GE(1, 10, 7)
   H5Pset_file_locking (access, FALSE, TRUE);
 #endif
-  g_auto (AfpHid) h5 = H5Fopen (user_data, H5F_ACC_RDONLY, access);
+  g_auto (AfpHid) h5 = H5Fopen (g_bytes_get_data (request, NULL), H5F_ACC_RDONLY, access);
   if (h5 < 0) {
     g_autofree char *why = afp_h5_last_error ();
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s", why);
@@ -216,7 +217,7 @@ read_all (gpointer user_data, GError **error)
  * @path: a file
  * @error: return location
  *
- * Reads, in a child process, and checks all but the payload.
+ * Reads, by the helper, and checks all but the payload.
  *
  * Returns: (transfer full): the tables; %NULL with %AFP_ERROR_IO or %AFP_ERROR_FORMAT
  */
@@ -234,7 +235,8 @@ afp_file_read (const char *path, GError **error)
     return NULL;
   }
   GError *local = NULL;
-  g_autoptr (GBytes) packed = afp_h5_child_run (path, read_all, (gpointer) path, NULL, &local);
+  g_autoptr (GBytes) request = g_bytes_new (path, strlen (path) + 1);
+  g_autoptr (GBytes) packed = afp_h5_child_run (path, "afp-tables", request, NULL, NULL, &local);
   if (!packed) {
     if (!g_str_has_prefix (local->message, "cannot read '"))
       g_prefix_error (&local, "cannot read '%s': ", path);

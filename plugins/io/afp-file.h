@@ -83,6 +83,8 @@ guint32 afp_file_crc32 (gconstpointer data, gsize size);
 gboolean afp_file_write (AfpFile *file, const char *path, GError **error);
 /* Reads and checks all but the payload. */
 AfpFile *afp_file_read (const char *path, GError **error);
+/* An AfpH5OpFunc (h5-child.h): packed tables. @request: the path, ended by a zero. */
+GBytes *afp_file_serve_tables (GBytes *request, GBytes *data, GError **error);
 
 /* The payload of a run that goes on: LOCATION.part and its journal, which has a line for each finished tensor. */
 typedef struct _AfpPart AfpPart;

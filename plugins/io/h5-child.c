@@ -1,125 +1,47 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1 /* pipe2 */
-#endif
-
 #include "h5-child.h"
 
+#include "afp-helper.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static const AfpH5ChildLimits default_limits = { 120, G_GUINT64_CONSTANT (4) << 30,
                                                  G_GUINT64_CONSTANT (3) << 30 };
 
-/* What goes through the pipe first; then the result, or the text of the error. */
-typedef struct {
-  guint32 ok;
-  guint32 code;
-  guint64 size;
-} Head;
-
-/* --- in the child --- */
-
-static void
-limit (int resource, guint64 value)
-{
-  const struct rlimit both = { value, value };
-
-  setrlimit (resource, &both);
-}
-
-/* Bytes of private memory of this process: what RLIMIT_DATA speaks of. */
-static guint64
-used_memory (void)
-{
-  char text[256] = { 0 };
-  guint64 fields[6] = { 0 };
-  const int fd = open ("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-  if (fd < 0)
-    return 0;
-  char *at = read (fd, text, sizeof text - 1) > 0 ? text : NULL;
-  close (fd);
-  for (guint i = 0; at && i < G_N_ELEMENTS (fields); i++)
-    fields[i] = g_ascii_strtoull (at, &at, 10);
-  return fields[5] * (guint64) sysconf (_SC_PAGESIZE);
-}
-
+/* FALSE: the helper has died, or time is up. */
 static gboolean
-send_all (int fd, gconstpointer data, gsize n)
+wait_for (int fd, short what, gint64 deadline)
 {
-  const guint8 *at = data;
+  struct pollfd ready = { .fd = fd, .events = what };
 
-  while (n > 0) {
-    const gssize done = write (fd, at, n);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done <= 0)
+  for (;;) {
+    const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
+    if (left <= 0)
       return FALSE;
-    at += done;
-    n -= (gsize) done;
+    const int count = poll (&ready, 1, (int) MIN (left, G_MAXINT));
+    if (count > 0)
+      return TRUE;
+    if (count < 0 && errno != EINTR)
+      return FALSE;
   }
-  return TRUE;
 }
 
-static void
-work (int fd, AfpH5ChildFunc func, gpointer user_data, const AfpH5ChildLimits *limits)
-{
-  static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGINT, SIGALRM };
-  const int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
-  const guint64 used = used_memory ();
-  GError *error = NULL;
-
-  for (guint i = 0; i < G_N_ELEMENTS (fatal); i++)
-    signal (fatal[i], SIG_DFL);
-  signal (SIGPIPE, SIG_IGN);
-  if (null >= 0) {
-    dup2 (null, STDOUT_FILENO);
-    dup2 (null, STDERR_FILENO);
-  }
-  limit (RLIMIT_CORE, 0);
-  limit (RLIMIT_CPU, limits->seconds);
-  if (used)
-    limit (RLIMIT_DATA, used + limits->memory);
-  alarm (limits->seconds);
-
-  GBytes *result = func (user_data, &error);
-  gsize size = 0;
-  gconstpointer data = result ? g_bytes_get_data (result, &size) : error->message;
-  if (!result)
-    size = strlen (error->message);
-  const Head head = { result != NULL, result ? 0 : (guint32) error->code, size };
-  if (send_all (fd, &head, sizeof head))
-    send_all (fd, data, size);
-}
-
-/* --- in the parent --- */
-
-/* FALSE: the child has died, or time is up. */
 static gboolean
 receive (int fd, gpointer data, gsize n, gint64 deadline)
 {
   guint8 *at = data;
 
   while (n > 0) {
-    struct pollfd ready = { .fd = fd, .events = POLLIN };
-    const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
-    if (left <= 0)
+    if (!wait_for (fd, POLLIN, deadline))
       return FALSE;
-    const int count = poll (&ready, 1, (int) MIN (left, G_MAXINT));
-    if (count < 0 && errno != EINTR)
-      return FALSE;
-    if (count <= 0)
-      continue;
-    const gssize done = read (fd, at, n);
-    if (done < 0 && errno == EINTR)
+    const gssize done = recv (fd, at, n, MSG_DONTWAIT);
+    if (done < 0 && (errno == EINTR || errno == EAGAIN))
       continue;
     if (done <= 0)
       return FALSE;
@@ -127,6 +49,48 @@ receive (int fd, gpointer data, gsize n, gint64 deadline)
     n -= (gsize) done;
   }
   return TRUE;
+}
+
+static gboolean
+send_all (int fd, gconstpointer data, gsize n, gint64 deadline)
+{
+  const guint8 *at = data;
+
+  while (n > 0) {
+    if (!wait_for (fd, POLLOUT, deadline))
+      return FALSE;
+    const gssize done = send (fd, at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (done < 0 && (errno == EINTR || errno == EAGAIN))
+      continue;
+    if (done <= 0)
+      return FALSE;
+    at += done;
+    n -= (gsize) done;
+  }
+  return TRUE;
+}
+
+static gboolean
+send_bytes (int fd, GBytes *bytes, gint64 deadline)
+{
+  gsize n = 0;
+  gconstpointer data = bytes ? g_bytes_get_data (bytes, &n) : NULL;
+
+  return send_all (fd, data, n, deadline);
+}
+
+static gboolean
+ask (int fd, const char *op, GBytes *request, GBytes *data, const AfpH5ChildLimits *limits,
+     gint64 deadline)
+{
+  AfpH5Question question = { .seconds = limits->seconds,
+                             .memory = limits->memory,
+                             .request_bytes = g_bytes_get_size (request),
+                             .data_bytes = data ? g_bytes_get_size (data) : 0 };
+
+  g_strlcpy (question.op, op, sizeof question.op);
+  return send_all (fd, &question, sizeof question, deadline) &&
+         send_bytes (fd, request, deadline) && send_bytes (fd, data, deadline);
 }
 
 static char *
@@ -144,7 +108,7 @@ static GBytes *
 collect (int fd, const AfpH5ChildLimits *limits, gint64 deadline, gboolean *answered,
          GError **error)
 {
-  Head head;
+  AfpH5Answer head;
 
   *answered = FALSE;
   if (!receive (fd, &head, sizeof head, deadline) || head.size > limits->max_result)
@@ -162,52 +126,56 @@ collect (int fd, const AfpH5ChildLimits *limits, gint64 deadline, gboolean *answ
   return NULL;
 }
 
+/* Starts the helper. @fd: (out): the socket to it. -1 on error */
+static pid_t
+start (const char *path, int *fd, GError **error)
+{
+  int ends[2];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "no socket to a helper: %s", g_strerror (errno));
+    g_prefix_error (error, "cannot read '%s': ", path);
+    return -1;
+  }
+  const pid_t child = afp_helper_start (AFP_H5_HELPER, ends[1], error);
+  close (ends[1]);
+  *fd = ends[0];
+  if (child < 0) {
+    g_prefix_error (error, "cannot read '%s': ", path);
+    close (ends[0]);
+  }
+  return child;
+}
+
 /**
  * afp_h5_child_run:
  * @path: the file, for messages
- * @func: what to do in the child
- * @user_data: for @func
+ * @op: what to do: a name of afp_h5_ops[]
+ * @request: its arguments, as the function behind @op wants them
+ * @data: (nullable): more of them, of any size
  * @limits: (nullable): other limits than the usual ones
  * @error: return location
  *
- * Returns: (transfer full): what @func returned; %NULL with its error, or with %AFP_ERROR_FORMAT if it crashed or took too long
+ * Returns: (transfer full): the answer; %NULL with its error, or with %AFP_ERROR_FORMAT if the helper crashed or took too long
  */
 GBytes *
-afp_h5_child_run (const char *path, AfpH5ChildFunc func, gpointer user_data,
+afp_h5_child_run (const char *path, const char *op, GBytes *request, GBytes *data,
                   const AfpH5ChildLimits *limits, GError **error)
 {
-  int ends[2], status = 0;
-  gboolean answered;
+  int fd, status = 0;
+  gboolean answered = FALSE;
+  GBytes *result = NULL;
 
   if (!limits)
     limits = &default_limits;
-  const GQuark domain = AFP_ERROR; /* made before the fork: it takes a lock */
-  (void) domain;
-  if (pipe2 (ends, O_CLOEXEC) != 0) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read '%s': no pipe to a child process: %s",
-                 path, g_strerror (errno));
+  const pid_t child = start (path, &fd, error);
+  if (child < 0)
     return NULL;
-  }
-  afp_h5_lock (); /* HDF5 is at rest in both processes */
-  const pid_t child = fork ();
-  if (child == 0) {
-    close (ends[0]);
-    work (ends[1], func, user_data, limits);
-    _exit (EXIT_SUCCESS);
-  }
-  const int failure = errno;
-  afp_h5_unlock ();
-  close (ends[1]);
-  if (child < 0) {
-    close (ends[0]);
-    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read '%s': no child process: %s", path,
-                 g_strerror (failure));
-    return NULL;
-  }
   const gint64 deadline = g_get_monotonic_time () + (gint64) limits->seconds * G_USEC_PER_SEC;
-  GBytes *result = collect (ends[0], limits, deadline, &answered, error);
+  if (ask (fd, op, request, data, limits, deadline))
+    result = collect (fd, limits, deadline, &answered, error);
   const gboolean in_time = g_get_monotonic_time () < deadline;
-  close (ends[0]);
+  close (fd);
   if (!answered)
     kill (child, in_time ? SIGTERM : SIGKILL);
   while (waitpid (child, &status, 0) < 0 && errno == EINTR)

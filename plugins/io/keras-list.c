@@ -252,9 +252,9 @@ list_file (Lister *self, AfpKerasLayout *layout, char **config, GError **error)
 }
 
 GBytes *
-afp_keras_list (gpointer user_data, GError **error)
+afp_keras_list (GBytes *request, GBytes *data, GError **error)
 {
-  const char *path = user_data;
+  const char *path = g_bytes_get_data (request, NULL);
   g_autofree char *config = NULL;
   AfpKerasLayout layout;
   GStatBuf stat_info;

@@ -21,5 +21,5 @@ typedef enum {
  */
 #define AFP_KERAS_LISTING "(yayaaya(ayayayyatttt))"
 
-/* An AfpH5ChildFunc. @user_data: the path (a char*). The bytes of an AFP_KERAS_LISTING. */
-GBytes *afp_keras_list (gpointer user_data, GError **error);
+/* An AfpH5OpFunc. @request: the path, ended by a zero. The bytes of an AFP_KERAS_LISTING. */
+GBytes *afp_keras_list (GBytes *request, GBytes *data, GError **error);

@@ -180,8 +180,8 @@ unpack (AfpKerasScan *scan, GBytes *bytes, const char *path, guint64 file_bytes,
 AfpKerasScan *
 afp_keras_scan (const char *path, guint64 file_bytes, GError **error)
 {
-  g_autoptr (GBytes) listing =
-      afp_h5_child_run (path, afp_keras_list, (gpointer) path, NULL, error);
+  g_autoptr (GBytes) request = g_bytes_new (path, strlen (path) + 1);
+  g_autoptr (GBytes) listing = afp_h5_child_run (path, "keras-list", request, NULL, NULL, error);
 
   if (listing == NULL)
     return NULL;
@@ -194,25 +194,40 @@ afp_keras_scan (const char *path, guint64 file_bytes, GError **error)
 
 /* --- one dataset ------------------------------------------------------------------------------------------------- */
 
+/* What the helper is told: path, path of the dataset, dtype, bytes of the array, bytes of the file. */
+#define ACCESS "(^&ay^&ayytt)"
+#define ACCESS_TYPE "(ayayytt)"
+
 typedef struct {
   const char *path;
-  const AfpKerasEntry *entry;
-  GBytes *bytes; /* to be written */
+  const char *dataset;
+  guchar dtype;
+  guint64 n_bytes;
   guint64 file_bytes;
 } Access;
 
+/* Returns what holds the texts. */
+static GVariant *
+read_access (GBytes *request, Access *access)
+{
+  GVariant *variant =
+      g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (ACCESS_TYPE), request, FALSE));
+
+  g_variant_get (variant, ACCESS, &access->path, &access->dataset, &access->dtype, &access->n_bytes,
+                 &access->file_bytes);
+  return variant;
+}
+
 /* Opens the dataset, which must be what it was. */
 static hid_t
-open_again (hid_t file, const Access *access, GError **error)
+open_again (hid_t file, const Access *access, AfpH5Dataset *info, GError **error)
 {
-  g_auto (AfpHid) dataset = afp_h5_open_dataset (file, access->entry->path, error);
-  AfpH5Dataset info;
+  g_auto (AfpHid) dataset = afp_h5_open_dataset (file, access->dataset, error);
 
   if (dataset < 0)
     return H5I_INVALID_HID;
-  g_autofree char *why = afp_h5_describe (dataset, access->file_bytes, &info);
-  if (why != NULL || info.n_bytes != access->entry->dataset.n_bytes ||
-      info.dtype != access->entry->dataset.dtype) {
+  g_autofree char *why = afp_h5_describe (dataset, access->file_bytes, info);
+  if (why != NULL || info->n_bytes != access->n_bytes || info->dtype != access->dtype) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "it was changed while it was in use");
     return H5I_INVALID_HID;
   }
@@ -221,31 +236,37 @@ open_again (hid_t file, const Access *access, GError **error)
   return open;
 }
 
-static GBytes *
-read_in_child (gpointer user_data, GError **error)
+/* An AfpH5OpFunc: the array of a dataset. */
+GBytes *
+afp_keras_serve_read (GBytes *request, GBytes *data, GError **error)
 {
-  const Access *access = user_data;
-  g_auto (AfpHid) file = afp_h5_open_file (access->path, FALSE, error);
+  Access access;
+  AfpH5Dataset info;
+  g_autoptr (GVariant) texts = read_access (request, &access);
 
+  g_auto (AfpHid) file = afp_h5_open_file (access.path, FALSE, error);
   if (file < 0)
     return NULL;
-  g_auto (AfpHid) dataset = open_again (file, access, error);
-  return dataset >= 0 ? afp_h5_read (dataset, &access->entry->dataset, error) : NULL;
+  g_auto (AfpHid) dataset = open_again (file, &access, &info, error);
+  return dataset >= 0 ? afp_h5_read (dataset, &info, error) : NULL;
 }
 
-static GBytes *
-write_in_child (gpointer user_data, GError **error)
+/* An AfpH5OpFunc: @data becomes the array of a dataset. */
+GBytes *
+afp_keras_serve_write (GBytes *request, GBytes *data, GError **error)
 {
-  const Access *access = user_data;
-  const hid_t file = afp_h5_open_file (access->path, TRUE, error);
+  Access access;
+  AfpH5Dataset info;
+  g_autoptr (GVariant) texts = read_access (request, &access);
   gboolean ok = FALSE;
 
+  const hid_t file = afp_h5_open_file (access.path, TRUE, error);
   if (file < 0)
     return NULL;
   {
-    g_auto (AfpHid) dataset = open_again (file, access, error);
-    if (dataset >= 0)
-      ok = afp_h5_write (dataset, access->bytes, error);
+    g_auto (AfpHid) dataset = open_again (file, &access, &info, error);
+    if (dataset >= 0 && g_bytes_get_size (data) == info.n_bytes)
+      ok = afp_h5_write (dataset, data, error);
   }
   if (H5Fclose (file) < 0 && ok) {
     g_autofree char *why = afp_h5_last_error ();
@@ -256,25 +277,28 @@ write_in_child (gpointer user_data, GError **error)
 }
 
 static GBytes *
-run (AfpH5ChildFunc func, Access *access, GError **error)
+run (const char *op, const char *path, guint64 file_bytes, const AfpKerasEntry *entry, GBytes *data,
+     GError **error)
 {
-  const guint64 n = access->entry->dataset.n_bytes;
+  const guint64 n = entry->dataset.n_bytes;
   /* A chunk and its filters need room beside the array; the slowest filters do 10 MB in a second. */
   const AfpH5ChildLimits limits = { .seconds = 120 + (guint) MIN (n / (10 * MEGABYTE), 1 << 20),
                                     .memory = 2 * n + 1024 * MEGABYTE,
                                     .max_result = n + MEGABYTE };
-  GBytes *result = afp_h5_child_run (access->path, func, access, &limits, error);
+  g_autoptr (GVariant) access = g_variant_ref_sink (g_variant_new (
+      "(^ay^ayytt)", path, entry->path, (guchar) entry->dataset.dtype, n, file_bytes));
+  g_autoptr (GBytes) request = g_variant_get_data_as_bytes (access);
+  GBytes *result = afp_h5_child_run (path, op, request, data, &limits, error);
 
   if (result == NULL)
-    g_prefix_error (error, "'%s', dataset '%s': ", access->path, access->entry->path);
+    g_prefix_error (error, "'%s', dataset '%s': ", path, entry->path);
   return result;
 }
 
 GBytes *
 afp_keras_read (const char *path, guint64 file_bytes, const AfpKerasEntry *entry, GError **error)
 {
-  Access access = { path, entry, NULL, file_bytes };
-  g_autoptr (GBytes) bytes = run (read_in_child, &access, error);
+  g_autoptr (GBytes) bytes = run ("keras-read", path, file_bytes, entry, NULL, error);
 
   if (bytes != NULL && g_bytes_get_size (bytes) != entry->dataset.n_bytes) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
@@ -289,8 +313,7 @@ gboolean
 afp_keras_write (const char *path, guint64 file_bytes, const AfpKerasEntry *entry, GBytes *bytes,
                  GError **error)
 {
-  Access access = { path, entry, bytes, file_bytes };
-  g_autoptr (GBytes) done = run (write_in_child, &access, error);
+  g_autoptr (GBytes) done = run ("keras-write", path, file_bytes, entry, bytes, error);
 
   return done != NULL;
 }

@@ -5,7 +5,7 @@
 
 #include <json-glib/json-glib.h>
 
-/* What a Keras file, or any other HDF5 file, has in tensors. All calls of HDF5 are made in child processes. */
+/* What a Keras file, or any other HDF5 file, has in tensors. All calls of HDF5 are made by the helper. */
 typedef struct {
   AfpSpec *spec;
   char *path; /* of the dataset in the file */
@@ -24,6 +24,10 @@ typedef struct {
 AfpKerasScan *afp_keras_scan (const char *path, guint64 file_bytes, GError **error);
 void afp_keras_scan_free (AfpKerasScan *scan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpKerasScan, afp_keras_scan_free)
+
+/* In the helper (h5-child.h): what afp_keras_read() and afp_keras_write() ask for. */
+GBytes *afp_keras_serve_read (GBytes *request, GBytes *data, GError **error);
+GBytes *afp_keras_serve_write (GBytes *request, GBytes *data, GError **error);
 
 /* One array, little-endian. @file_bytes: of the file as it is now. */
 GBytes *

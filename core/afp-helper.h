@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afp-error.h"
+
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/* Not installed, but our plugins and tools call it. */
+#pragma GCC visibility push(default)
+
+/*
+ * Helper programs: work that may crash or hang is done in a process of its own. A program is started anew instead of forking
+ * ours: in a process with threads a fork may inherit locks that nobody will ever open.
+ */
+
+/* The path of the helper @name: in the folder AFPIPE_HELPER_DIR, else where helpers are installed. */
+char *afp_helper_find (const char *name, GError **error);
+/* Starts it with @fd as standard input; the other standard streams lead nowhere. Returns the process, or -1. */
+pid_t afp_helper_start (const char *name, int fd, GError **error);
+
+#pragma GCC visibility pop
+
+G_END_DECLS
