@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-bits.h"
 #include "afp-codec-private.h"
+#include "afp-crash.h"
 #include "afp-error.h"
 #include "afp-registry.h"
 
@@ -129,12 +130,15 @@ decode_tile (Decoder *self, const AfpTile *tile, guint64 col, guint64 n_cols, fl
 {
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (self->codec);
   AfpBlockBuffer buffer;
+  AfpCrashNote note;
   gboolean ok;
 
   afp_block_buffer_init (&buffer, self->ctx, tile, FALSE);
+  afp_crash_enter (&note, AFP_ELEMENT (self->codec));
   ok = fill_children (self, tile, &buffer, error) &&
        (!klass->decode_block ||
         klass->decode_block (self->codec, self->state, &buffer.block, error));
+  afp_crash_leave (&note);
   if (!ok)
     g_prefix_error (error, "plane '%s' (%s/%u): ", self->ctx->name,
                     afp_element_get_factory_name (AFP_ELEMENT (self->codec)), klass->version);

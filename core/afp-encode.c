@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-bits.h"
 #include "afp-codec-private.h"
+#include "afp-crash.h"
 #include "afp-error.h"
 #include "afp-pool.h"
 
@@ -120,8 +121,11 @@ encoder_freeze (AfpEncoder *encoder, GError **error)
   encoder_close (encoder);
   encoder->state = ctx;
   if (klass->open) {
+    AfpCrashNote note;
     GError *local = NULL;
+    afp_crash_enter (&note, AFP_ELEMENT (encoder->claim->codec));
     encoder->state = klass->open (encoder->claim->codec, ctx, &local);
+    afp_crash_leave (&note);
     if (local) {
       g_propagate_error (error, local);
       return FALSE;
@@ -141,7 +145,11 @@ afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, gui
   encoder_close (encoder);
   if (matrix) {
     afp_context_set_data (encoder->ctx, matrix, kind, length, metric_data);
-    if (klass->fit && !klass->fit (codec, encoder->ctx, error))
+    AfpCrashNote note;
+    afp_crash_enter (&note, AFP_ELEMENT (codec));
+    gboolean ok = !klass->fit || klass->fit (codec, encoder->ctx, error);
+    afp_crash_leave (&note);
+    if (!ok)
       return FALSE;
     encoder->ctx->fitted = TRUE;
   }
@@ -276,14 +284,17 @@ encode_tile (gsize index, gpointer user_data, GError **error)
   AfpCodec *codec = ctx->codec;
   const AfpTile tile = afp_tiles_get (&job->tiles, index);
   AfpBlockBuffer buffer;
+  AfpCrashNote note;
   gboolean ok;
 
   afp_block_buffer_init (&buffer, ctx, &tile, TRUE);
+  afp_crash_enter (&note, AFP_ELEMENT (codec));
   ok = afp_matrix_read (ctx->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols,
                         buffer.block.values, error) &&
        (!AFP_CODEC_GET_CLASS (codec)->encode_block ||
         AFP_CODEC_GET_CLASS (codec)->encode_block (codec, job->encoder->state, &buffer.block,
                                                    error));
+  afp_crash_leave (&note);
   if (ok)
     store_tile (job, &buffer, &tile);
   else

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-codec-private.h"
+#include "afp-crash.h"
 #include "afp-error.h"
 
 #include <string.h>
@@ -403,11 +404,15 @@ afp_codec_describe (AfpCodec *self, const AfpPlaneDesc *desc, GError **error)
 {
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (self);
   g_autoptr (AfpLayout) layout = afp_layout_new (self, desc);
+  AfpCrashNote note;
 
   g_return_val_if_fail (klass->describe != NULL, NULL);
   if (!check_size (self, desc->name, desc->rows, desc->cols, error))
     return NULL;
-  if (!klass->describe (self, layout, error)) {
+  afp_crash_enter (&note, AFP_ELEMENT (self));
+  gboolean ok = klass->describe (self, layout, error);
+  afp_crash_leave (&note);
+  if (!ok) {
     if (error && !*error)
       g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "%s cannot take this plane",
                    afp_element_get_factory_name (AFP_ELEMENT (self)));

@@ -21,9 +21,11 @@ afp_run_stage_charge (void)
 }
 
 void
-afp_run_stage_begin (AfpStageFrame *frame, AfpStage *stage)
+afp_run_stage_begin (AfpStageFrame *frame, AfpStage *stage, AfpTensor *tensor)
 {
   afp_run_stage_charge ();
+  afp_crash_enter_stage (&frame->note, stage ? stage->element : NULL,
+                         tensor ? afp_spec_get_name (afp_tensor_get_spec (tensor)) : NULL);
   frame->stage = stage;
   frame->outer = afp_stage_top;
   afp_stage_top = frame;
@@ -34,6 +36,7 @@ afp_run_stage_end (AfpStageFrame *frame)
 {
   afp_run_stage_charge ();
   afp_stage_top = frame->outer;
+  afp_crash_leave (&frame->note);
 }
 
 /* --- errors --- */
@@ -96,7 +99,7 @@ afp_link_deliver (AfpLink *self, AfpTensor *tensor, GError **error)
   self->to->n_in++;
   self->to->bytes_in += size.total;
   self->to->root = afp_tensor_get_root (tensor);
-  afp_run_stage_begin (&frame, self->to);
+  afp_run_stage_begin (&frame, self->to, tensor);
   ok = afp_pad_push (self->src, tensor, &local);
   afp_run_stage_end (&frame);
   if (ok)
@@ -114,7 +117,7 @@ afp_link_deliver_finish (AfpLink *self, GError **error)
   gboolean ok;
 
   self->to->root = NULL;
-  afp_run_stage_begin (&frame, self->to);
+  afp_run_stage_begin (&frame, self->to, NULL);
   ok = afp_pad_push_finish (self->src, &local);
   afp_run_stage_end (&frame);
   if (ok)
@@ -133,7 +136,7 @@ afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
   AfpSize size;
   gboolean ok;
 
-  afp_run_stage_begin (&frame, NULL);
+  afp_run_stage_begin (&frame, NULL, NULL);
   afp_tensor_get_size (tensor, &size);
   if (self->first) {
     from->n_out++;
@@ -162,10 +165,15 @@ static gboolean
 afp_link_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
   AfpLink *self = AFP_LINK (afp_pad_get_element (pad));
+  AfpCrashNote note;
   GError *local = NULL;
 
   self->to->planned_in++;
-  if (afp_pad_push_plan (self->src, tensor, plan, &local))
+  afp_crash_enter_stage (&note, self->to->element,
+                         afp_spec_get_name (afp_tensor_get_spec (tensor)));
+  gboolean ok = afp_pad_push_plan (self->src, tensor, plan, &local);
+  afp_crash_leave (&note);
+  if (ok)
     return TRUE;
   afp_stage_place_error (self->to, tensor, &local);
   g_propagate_error (error, local);

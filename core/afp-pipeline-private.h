@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "afp-crash.h"
 #include "afp-pipeline.h"
 #include "afp-queue.h"
 #include "afp-sink.h"
@@ -41,8 +42,9 @@ typedef struct _AfpStageFrame AfpStageFrame;
 struct _AfpStageFrame {
   AfpStage *stage; /* NULL: counts nowhere (waiting) */
   AfpStageFrame *outer;
+  AfpCrashNote note;
 };
-void afp_run_stage_begin (AfpStageFrame *frame, AfpStage *stage);
+void afp_run_stage_begin (AfpStageFrame *frame, AfpStage *stage, AfpTensor *tensor);
 void afp_run_stage_end (AfpStageFrame *frame);
 
 /* --- AfpLink: an invisible element between a source pad and a sink pad: counts, clocks, and holds the queue before a sink --- */

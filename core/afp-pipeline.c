@@ -333,8 +333,10 @@ afp_pipeline_check_elements (AfpPipeline *self)
   for (guint i = 0; i < self->sorted->len; i++) {
     AfpStage *stage = g_ptr_array_index (self->sorted, i);
     AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (stage->element);
+    AfpCrashNote note;
     GError *error = NULL;
 
+    afp_crash_enter_stage (&note, stage->element, NULL);
     afp_element_freeze (stage->element);
     afp_plan_add_stage (self->plan, stage->element);
     afp_pipeline_check_required (self, stage);
@@ -343,6 +345,7 @@ afp_pipeline_check_elements (AfpPipeline *self)
       afp_stage_forget_error ();
       afp_pipeline_add_error (self, stage, error);
     }
+    afp_crash_leave (&note);
   }
 }
 
@@ -467,9 +470,12 @@ afp_pipeline_plan_sources (AfpPipeline *self)
 {
   for (guint i = 0; i < self->sorted->len; i++) {
     AfpStage *stage = g_ptr_array_index (self->sorted, i);
+    AfpCrashNote note;
 
+    afp_crash_enter_stage (&note, stage->element, NULL);
     if (AFP_IS_SOURCE (stage->element))
       afp_pipeline_plan_source (self, stage);
+    afp_crash_leave (&note);
   }
 }
 

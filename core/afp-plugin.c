@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-plugin-private.h"
 
+#include "afp-crash.h"
 #include "afp-error.h"
 #include "afp-parse-private.h"
 
@@ -205,6 +206,11 @@ afp_element_factory_new (AfpPlugin *plugin, const char *name, GType type)
   self->plugin = g_object_ref (plugin);
   self->name = g_strdup (name);
   self->type = type;
+  if (plugin->filename) {
+    g_autofree char *provider = g_strdup_printf ("%s %s (%s, from %s)", plugin->name,
+                                                 plugin->version, plugin->filename, plugin->origin);
+    afp_crash_set_provider (type, provider);
+  }
   return self;
 }
 

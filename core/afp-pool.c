@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-pool.h"
 
+#include "afp-crash.h"
 #include "afp-error.h"
 
 #include <stdatomic.h>
@@ -15,7 +16,8 @@ typedef struct {
   _Atomic gsize next;  /* the next index to be claimed */
   _Atomic gsize limit; /* indices from here on are not started any more */
   GCancellable *cancellable;
-  GMutex lock; /* of the fields below */
+  const AfpCrashNote *note; /* of the thread that asked: what its workers do, too */
+  GMutex lock;              /* of the fields below */
   gsize failed;
   GError *error; /* of the index @failed, the lowest one that failed */
   guint inside;  /* workers that are in the loop; under the pool's lock */
@@ -100,7 +102,9 @@ afp_pool_worker (gpointer data)
     }
     job->inside++;
     g_mutex_unlock (&pool->lock);
+    afp_crash_set_note (job->note);
     afp_job_work (job);
+    afp_crash_set_note (NULL);
     g_mutex_lock (&pool->lock);
     /* Nothing is left to be claimed: the other workers need not look at it. */
     g_queue_remove (&pool->jobs, job);
@@ -213,7 +217,7 @@ afp_job_share (AfpJob *job, AfpPool *pool)
 gboolean
 afp_parallel_for (AfpPool *pool, gsize n, AfpPoolFunc func, gpointer user_data, GError **error)
 {
-  AfpJob job = { .func = func, .user_data = user_data };
+  AfpJob job = { .func = func, .user_data = user_data, .note = afp_crash_get_note () };
   gboolean cancelled;
 
   g_return_val_if_fail (func, FALSE);

@@ -2,6 +2,7 @@
 #include "afp-quantizer.h"
 
 #include "afp-codec-private.h"
+#include "afp-crash.h"
 #include "afp-error.h"
 
 #include <string.h>
@@ -235,14 +236,21 @@ afp_quantizer_quantize (AfpQuantizer *self, const float *vectors, gsize n, const
   AfpBlock block = {
     0, n, 0, length, (float *) vectors, regroup_metric (metric, quantum, n, &regrouped), planes
   };
-  if (!klass->encode_block (codec, self->encoder->state, &block, error))
+  AfpCrashNote note;
+  afp_crash_enter (&note, AFP_ELEMENT (codec));
+  gboolean ok = klass->encode_block (codec, self->encoder->state, &block, error);
+  afp_crash_leave (&note);
+  if (!ok)
     return FALSE;
   if (codes && !direct)
     interleave (self, n, children, codes);
   if (!reconstruction && !errors)
     return TRUE;
   block.values = reconstruction ? reconstruction : (own = g_new (float, MAX (n * length, 1)));
-  if (!klass->decode_block (codec, self->encoder->state, &block, error))
+  afp_crash_enter (&note, AFP_ELEMENT (codec));
+  ok = klass->decode_block (codec, self->encoder->state, &block, error);
+  afp_crash_leave (&note);
+  if (!ok)
     return FALSE;
   for (gsize v = 0; errors && v < n; v++)
     errors[v] = metric

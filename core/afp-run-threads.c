@@ -36,7 +36,7 @@ afp_run_read_tensor (AfpStage *stage, gsize index, GError **error)
   AfpStageFrame frame;
   AfpTensor *tensor;
 
-  afp_run_stage_begin (&frame, stage);
+  afp_run_stage_begin (&frame, stage, NULL);
   tensor = afp_source_read_tensor (AFP_SOURCE (stage->element), index, error);
   if (tensor)
     afp_plane_foreach (afp_tensor_get_root (tensor), afp_run_read_ahead, NULL);

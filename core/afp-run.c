@@ -125,9 +125,13 @@ afp_run_start_elements (AfpRun *run, GError **error)
   for (guint i = 0; i < stages->len; i++) {
     AfpStage *stage = g_ptr_array_index (stages, i);
     AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (stage->element);
+    AfpCrashNote note;
 
     afp_element_set_run (stage->element, run);
-    if (klass->start && !klass->start (stage->element, run, error)) {
+    afp_crash_enter_stage (&note, stage->element, NULL);
+    gboolean ok = !klass->start || klass->start (stage->element, run, error);
+    afp_crash_leave (&note);
+    if (!ok) {
       afp_stage_place_error (stage, NULL, error);
       afp_element_set_run (stage->element, NULL);
       return FALSE;
@@ -146,9 +150,13 @@ afp_run_publish (AfpRun *run)
   for (guint i = 0; i < stages->len && !error; i++) {
     AfpStage *stage = g_ptr_array_index (stages, i);
 
+    AfpCrashNote note;
+
     if (!AFP_IS_SINK (stage->element))
       continue;
+    afp_crash_enter_stage (&note, stage->element, NULL);
     stage->published = afp_sink_publish (AFP_SINK (stage->element), &error);
+    afp_crash_leave (&note);
     if (error)
       afp_stage_place_error (stage, NULL, &error);
   }
@@ -164,13 +172,16 @@ afp_run_stop_elements (AfpRun *run, gboolean ok)
   for (guint i = 0; i < stages->len; i++) {
     AfpStage *stage = g_ptr_array_index (stages, i);
     AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (stage->element);
+    AfpCrashNote note;
 
     if (!stage->started)
       continue;
+    afp_crash_enter_stage (&note, stage->element, NULL);
     stage->metrics = klass->get_metrics ? klass->get_metrics (stage->element) : NULL;
     stage->output = klass->get_output ? klass->get_output (stage->element) : NULL;
     if (klass->stop)
       klass->stop (stage->element, ok || stage->published);
+    afp_crash_leave (&note);
     afp_element_set_run (stage->element, NULL);
   }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-source.h"
 
+#include "afp-crash.h"
 #include "afp-error.h"
 
 typedef struct {
@@ -21,9 +22,12 @@ afp_source_open (AfpSource *self, GError **error)
 {
   AfpSourcePrivate *priv = afp_source_get_instance_private (self);
   AfpSourceClass *klass = AFP_SOURCE_GET_CLASS (self);
+  AfpCrashNote note;
 
+  afp_crash_enter (&note, AFP_ELEMENT (self));
   if (!priv->opened)
     priv->opened = klass->open ? klass->open (self, error) : TRUE;
+  afp_crash_leave (&note);
   return priv->opened;
 }
 
@@ -70,10 +74,13 @@ check_result (AfpSource *self, gsize index, AfpTensor *tensor, GError *local, GE
 AfpTensor *
 afp_source_plan_tensor (AfpSource *self, gsize index, GError **error)
 {
+  AfpCrashNote note;
   GError *local = NULL;
   if (!check_index (self, index, error))
     return NULL;
+  afp_crash_enter (&note, AFP_ELEMENT (self));
   AfpTensor *tensor = AFP_SOURCE_GET_CLASS (self)->plan_tensor (self, index, &local);
+  afp_crash_leave (&note);
   return check_result (self, index, tensor, local, error);
 }
 
@@ -81,10 +88,13 @@ afp_source_plan_tensor (AfpSource *self, gsize index, GError **error)
 AfpTensor *
 afp_source_read_tensor (AfpSource *self, gsize index, GError **error)
 {
+  AfpCrashNote note;
   GError *local = NULL;
   if (!check_index (self, index, error))
     return NULL;
+  afp_crash_enter (&note, AFP_ELEMENT (self));
   AfpTensor *tensor = AFP_SOURCE_GET_CLASS (self)->read_tensor (self, index, &local);
+  afp_crash_leave (&note);
   return check_result (self, index, tensor, local, error);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tool-util.h"
 
+#include "afp-crash.h"
+
 #include <locale.h>
 #include <math.h>
 #include <string.h>
@@ -365,6 +367,7 @@ main (int argc, char **argv)
   int code = 0;
 
   setlocale (LC_CTYPE, "");
+  afp_crash_install (TOOL);
   if (!tool_parse_options (
           TOOL, "FILE", "Tells what is in a model file: tensors, planes, recipes, bytes, metrics.",
           "With --compare: " TOOL " --compare ORIGINAL FILE\n", entries, &arguments, &code))

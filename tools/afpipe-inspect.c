@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tool-util.h"
 
+#include "afp-crash.h"
+
 #include <locale.h>
 #include <string.h>
 
@@ -344,6 +346,7 @@ main (int argc, char **argv)
   int code = 0;
 
   setlocale (LC_CTYPE, "");
+  afp_crash_install (TOOL);
   if (!tool_parse_options (TOOL, "[ELEMENT|PLUGIN ...]",
                            "Lists elements, or describes them: properties, ranges, defaults.", NULL,
                            entries, &arguments, &code))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tool-util.h"
 
+#include "afp-crash.h"
 #include "afp-report-private.h"
 
 #include <glib-unix.h>
@@ -441,6 +442,7 @@ main (int argc, char **argv)
   int code = 0;
 
   setlocale (LC_CTYPE, "");
+  afp_crash_install (TOOL);
   if (tool_parse_options (
           TOOL, "PIPELINE", "Plans or runs a pipeline that compresses the weights of a model.",
           "Exit status: 0 done, 2 usage or property, 3 element or plugin missing, 4 plan failed, 5 input\n"
