@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keras-test.h"
+#include "numpy-test.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -88,6 +89,19 @@ START_TEST (llama2c)
 }
 END_TEST
 
+START_TEST (numpy)
+{
+  g_autofree char *path = golden_path ("numpy-v1.npy");
+  g_autofree char *archive = golden_path ("numpy-deflated.npz");
+  g_autoptr (AfpSource) one = open_load (path);
+  ck_assert_uint_eq (afp_source_get_n_tensors (one), 1);
+  assert_info (one, "numpy", path);
+  g_autoptr (AfpSource) many = open_load (archive);
+  ck_assert_uint_eq (afp_source_get_n_tensors (many), 11);
+  assert_info (many, "numpy", archive);
+}
+END_TEST
+
 START_TEST (folders)
 {
   assert_no_load (test_folder, AFP_ERROR_IO, "is a folder without", "model.safetensors.index.json");
@@ -107,7 +121,7 @@ END_TEST
 START_TEST (format_that_is_said)
 {
   g_autofree char *path = put_safetensors ("m", "{" A "}", 16);
-  static const char *const wrong[] = { "keras", "afpipe", "llama2c" };
+  static const char *const wrong[] = { "keras", "afpipe", "llama2c", "numpy" };
   for (gsize i = 0; i < G_N_ELEMENTS (wrong); i++) {
     GError *error = NULL;
     g_autoptr (AfpSource) source = make_load (path);
@@ -161,7 +175,6 @@ START_TEST (unknown_formats)
     gsize n;
     const char *word;
   } cases[] = { { "GGUF\3\0\0\0", 8, "GGUF: convert" },
-                { "PK\3\4abcd", 8, "zip archive" },
                 { "\x80\2}q\1", 5, "pickle" },
                 { "version https://git-lfs.github.com/spec/v1\n", 43, "git lfs pull" },
                 { "{\"a\":1}", 7, "known are safetensors" },
@@ -177,6 +190,8 @@ START_TEST (damaged_files)
 {
   g_autofree char *path = put_safetensors ("m", "{" A "}", 15);
   assert_no_load (path, AFP_ERROR_FORMAT, "tensor 'a'", "/m'", "cut off");
+  g_autofree char *zip = put_file ("zip", "PK\3\4abcd", 8);
+  assert_no_load (zip, AFP_ERROR_FORMAT, "the zip archive", "/zip'", "cut off");
 }
 END_TEST
 
@@ -218,6 +233,7 @@ all (void)
   tcase_add_test (tcase, safetensors);
   tcase_add_test (tcase, keras);
   tcase_add_test (tcase, llama2c);
+  tcase_add_test (tcase, numpy);
   tcase_add_test (tcase, folders);
   tcase_add_test (tcase, format_that_is_said);
   tcase_add_test (tcase, file_that_comes_later);

@@ -17,6 +17,17 @@ afp_input_map (const char *path, GError **error)
 }
 
 gboolean
+afp_input_refuse (GError **error, const char *what, const char *format, ...)
+{
+  va_list args;
+  va_start (args, format);
+  g_autofree char *why = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s %s", what, why);
+  return FALSE;
+}
+
+gboolean
 afp_input_check_name (const char *name, const char *path, GError **error)
 {
   const gsize n = strlen (name);

@@ -10,6 +10,10 @@
 /* The whole file, mapped. AFP_ERROR_IO names the path and the system's reason. */
 GBytes *afp_input_map (const char *path, GError **error);
 
+/* Sets AFP_ERROR_FORMAT, "WHAT FORMAT...", and returns FALSE. */
+gboolean
+afp_input_refuse (GError **error, const char *what, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
 /* A tensor's name from a file: UTF-8, not empty, not too long, no control characters. */
 gboolean afp_input_check_name (const char *name, const char *path, GError **error);
 
