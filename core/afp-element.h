@@ -21,6 +21,9 @@ G_DECLARE_DERIVABLE_TYPE (AfpElement, afp_element, AFP, ELEMENT, GObject)
  * @get_metrics: (nullable): what the element found out, for the report ("evals"); (transfer full)
  * @get_output: (nullable): for sinks: bytes of the file that was written, "location"...; (transfer full)
  * @request_pad: (nullable): one more pad, when all of that direction are linked (tee); (transfer none), or NULL: no more
+ * @save_found: (nullable): what get_metrics() will need to know of the tensor called @tensor, which has passed; (transfer full) (nullable)
+ * @restore_found: (nullable): takes over what save_found() gave in an earlier run for a tensor that does not pass again. Without
+ *   these two an element with get_metrics() cannot go on with an interrupted run
  *
  * A stage of a pipeline. Authors subclass AfpSource, AfpSink, AfpTransform or AfpCodec.
  */
@@ -38,7 +41,9 @@ struct _AfpElementClass {
   JsonNode *(*get_metrics) (AfpElement *self);
   JsonNode *(*get_output) (AfpElement *self);
   AfpPad *(*request_pad) (AfpElement *self, AfpPadDirection direction);
-  gpointer padding[7];
+  JsonNode *(*save_found) (AfpElement *self, const char *tensor);
+  gboolean (*restore_found) (AfpElement *self, AfpSpec *spec, JsonNode *found, GError **error);
+  gpointer padding[5];
 };
 
 /* Class setup. @base_offset: 0, or the private offset of a base class. */

@@ -136,6 +136,8 @@ afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
   AfpSize size;
   gboolean ok;
 
+  if (afp_link_holds (self, afp_spec_get_name (afp_tensor_get_spec (tensor))))
+    return afp_link_take_over (self, afp_tensor_get_spec (tensor), error);
   afp_run_stage_begin (&frame, NULL, NULL);
   afp_tensor_get_size (tensor, &size);
   if (self->first) {
@@ -169,6 +171,9 @@ afp_link_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
   GError *local = NULL;
 
   self->to->planned_in++;
+  self->to->root = afp_tensor_get_root (tensor);
+  if (!AFP_IS_SOURCE (self->from->element) && self->from->root != (gconstpointer) self->to->root)
+    self->from->plan_changed = TRUE;
   afp_crash_enter_stage (&note, self->to->element,
                          afp_spec_get_name (afp_tensor_get_spec (tensor)));
   gboolean ok = afp_pad_push_plan (self->src, tensor, plan, &local);
@@ -211,6 +216,7 @@ afp_link_finalize (GObject *object)
   AfpLink *self = AFP_LINK (object);
 
   g_clear_pointer (&self->queue, afp_queue_free);
+  g_clear_pointer (&self->sinks, g_ptr_array_unref);
   G_OBJECT_CLASS (afp_link_parent_class)->finalize (object);
 }
 

@@ -27,7 +27,8 @@ AFP_API AfpMessageType afp_message_get_message_type (const AfpMessage *message);
 AFP_API const char *afp_message_get_source (const AfpMessage *message);
 AFP_API const char *afp_message_get_text (const AfpMessage *message);
 AFP_API JsonNode *afp_message_get_json (
-    const AfpMessage *message); /* PROGRESS: done, tensors, bytes_done, bytes_total, tensor */
+    const AfpMessage *
+        message); /* PROGRESS: done, tensors, bytes_done, bytes_total, bytes_held (of bytes_done: by an earlier run), tensor */
 
 /* Called from any thread, never from two at once. */
 typedef void (*AfpMessageFunc) (AfpMessage *message, gpointer user_data);

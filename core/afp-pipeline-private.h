@@ -15,6 +15,7 @@
  * What the files of the pipeline share. Internal.
  *   afp-build.c   tree -> elements, links      afp-pipeline.c  the object, planning
  *   afp-link.c    what sits between two pads   afp-run.c       threads, errors, publishing
+ *   afp-held.c    tensors of an earlier run
  *   afp-assert.c  assertions                   afp-report.c    the report
  */
 
@@ -28,9 +29,10 @@ typedef struct {
   guint64 bytes_in, bytes_out;
   gsize n_in, n_out;
   gsize planned_in;
-  gconstpointer root; /* of the tensor that it works on; only compared */
-  gboolean changed;   /* it handed on other planes than it got */
-  gboolean counted;   /* a sink whose tensors are the progress of the run */
+  gconstpointer root;    /* of the tensor that it works on; only compared */
+  gboolean changed;      /* it handed on other planes than it got */
+  gboolean plan_changed; /* likewise, in the plan */
+  gboolean counted;      /* a sink whose tensors are the progress of the run */
   gboolean started;
   gboolean published;
   gboolean complete;          /* a sink that got all that was planned */
@@ -56,12 +58,17 @@ struct _AfpLink {
   AfpStage *from, *to;
   AfpQueue *queue; /* while running, before sinks */
   gboolean first;  /* of the branches of @from: counts what leaves it */
+  GPtrArray *
+      sinks; /* AfpSink: all behind it, if one of them holds tensors of an earlier run; else NULL */
 };
 AfpLink *
 afp_link_new (AfpStage *from, AfpPad *from_pad, AfpStage *to, AfpPad *to_pad, GError **error);
 /* With the queue passed: by the thread of the sink. */
 gboolean afp_link_deliver (AfpLink *self, AfpTensor *tensor, GError **error);
 gboolean afp_link_deliver_finish (AfpLink *self, GError **error);
+/* Do all sinks behind it hold the tensor? Then it is taken over instead of delivered (afp-held.c). */
+gboolean afp_link_holds (AfpLink *self, const char *tensor);
+gboolean afp_link_take_over (AfpLink *self, AfpSpec *spec, GError **error);
 /* Adds stage and tensor to the message where they are not in it. Called again for the same error it does nothing. */
 void afp_stage_place_error (AfpStage *stage, AfpTensor *tensor, GError **error);
 void afp_stage_forget_error (void); /* the last error is done with */
@@ -94,6 +101,7 @@ struct _AfpPipeline {
   AfpPlan *plan;
   GError *plan_error; /* planning failed */
   GPtrArray *notes;   /* char *: what the sources said */
+  guint64 n_resumed;  /* tensors that were not even read: all sinks held them */
   GMutex run_lock;    /* of run */
   AfpRun *run;        /* while it lasts */
   GCancellable *cancellable;
@@ -112,5 +120,6 @@ void afp_pipeline_post (AfpPipeline *self, AfpMessage *message); /* (transfer fu
 guint64 afp_pipeline_get_budget (AfpPipeline *self);
 gboolean afp_pipeline_is_cancelled (AfpPipeline *self);
 void afp_run_cancel (AfpRun *run);
+gboolean afp_run_interrupt (AfpRun *run);
 
 #pragma GCC visibility pop

@@ -535,3 +535,28 @@ afp_pipeline_cancel (AfpPipeline *self)
     afp_run_cancel (self->run);
   g_mutex_unlock (&self->run_lock);
 }
+
+/**
+ * afp_pipeline_interrupt:
+ * @self: a pipeline
+ *
+ * Like afp_pipeline_cancel(), but if a sink keeps what it got so that a later run can go on (write resume=true), the tensor that is at work
+ * is finished first.
+ *
+ * Returns: whether the tensor at work is being finished
+ */
+gboolean
+afp_pipeline_interrupt (AfpPipeline *self)
+{
+  gboolean running, soft = FALSE;
+
+  g_return_val_if_fail (AFP_IS_PIPELINE (self), FALSE);
+  g_mutex_lock (&self->run_lock);
+  running = self->run != NULL;
+  if (running)
+    soft = afp_run_interrupt (self->run);
+  g_mutex_unlock (&self->run_lock);
+  if (!running)
+    afp_pipeline_cancel (self);
+  return soft;
+}

@@ -35,6 +35,9 @@ AFP_API AfpPlan *afp_pipeline_plan (AfpPipeline *self, GError **error); /* (tran
 AFP_API gboolean afp_pipeline_run (AfpPipeline *self, GError **error);
 AFP_API void
 afp_pipeline_cancel (AfpPipeline *self); /* from any thread or a signal handler's main loop */
+AFP_API gboolean afp_pipeline_interrupt (
+    AfpPipeline
+        *self); /* likewise; the tensor at work ends well where a sink keeps it for a later run */
 /* The report as a JSON object; after a run, or after a failure (then with "error"). (transfer full). @error: (nullable): how the run ended */
 AFP_API JsonNode *afp_pipeline_get_report (AfpPipeline *self, const GError *error);
 

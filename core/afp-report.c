@@ -194,6 +194,8 @@ afp_report_add_outputs (AfpPipeline *self, JsonObject *report)
     afp_report_set_text (object, "format", afp_json_get_text (output, "format"));
     json_object_set_boolean_member (object, "published", stage->published);
     afp_report_set_count (object, "tensors", afp_sink_get_n_records (AFP_SINK (stage->element)));
+    afp_report_set_count (object, "tensors_resumed",
+                          afp_sink_get_n_held (AFP_SINK (stage->element)));
     afp_report_add_output (self, object, stage);
     json_array_add_object_element (outputs, object);
   }
@@ -460,6 +462,7 @@ afp_pipeline_get_report (AfpPipeline *self, const GError *error)
   afp_report_add_tensors (self, report, main_sink);
   afp_report_add_evals (self, report);
   afp_report_add_notes (self, report);
+  afp_report_set_count (report, "tensors_resumed", self->n_resumed);
   json_object_set_double_member (report, "seconds", self->seconds);
   json_object_set_int_member (report, "threads",
                               self->n_threads ? self->n_threads : g_get_num_processors ());

@@ -26,13 +26,17 @@ struct _AfpRun {
   GMutex lock;        /* of all fields below */
   GPtrArray *errors;  /* GError: the first is the cause */
   gboolean stopping;
-  AfpQueue *load_queue; /* of the source at work */
+  gboolean winding_down; /* no tensor begins any more; those that did go on to the sinks */
+  AfpQueue *load_queue;  /* of the source at work */
   guint64 done, tensors, bytes_done, bytes_total;
+  guint64 bytes_held; /* of bytes_done: from an earlier run */
 };
 
 void afp_run_fail (AfpRun *run, GError *error); /* (transfer full) */
 gboolean afp_run_has_failed (AfpRun *run);
 gboolean afp_run_is_stopping (AfpRun *run);
+/* After the sinks have started: what they hold is found out about, and not sent through the graph again. */
+gboolean afp_run_find_held (AfpRun *run, GError **error);
 
 /* All tensors of a source, through the graph, and the end of its stream. */
 void afp_run_source (AfpRun *run, AfpStage *stage);

@@ -30,14 +30,32 @@ typedef struct {
   AfpQueue *queue;
 } AfpRunLoader;
 
+/* Does no sink need it? Then it goes through without data, and the link behind the source takes it over. (transfer full) */
 static AfpTensor *
-afp_run_read_tensor (AfpStage *stage, gsize index, GError **error)
+afp_run_plan_held (AfpRunLoader *loader, gsize index)
 {
+  AfpSource *source = AFP_SOURCE (loader->stage->element);
+  AfpPad *peer = afp_pad_get_peer (afp_element_get_pad (AFP_ELEMENT (source), AFP_PAD_SRC, 0));
+  AfpLink *link = AFP_LINK (afp_pad_get_element (peer));
+  g_autoptr (AfpTensor) tensor = link->sinks ? afp_source_plan_tensor (source, index, NULL) : NULL;
+
+  if (!tensor || !afp_link_holds (link, afp_spec_get_name (afp_tensor_get_spec (tensor))))
+    return NULL;
+  loader->run->pipeline->n_resumed++;
+  return g_steal_pointer (&tensor);
+}
+
+static AfpTensor *
+afp_run_read_tensor (AfpRunLoader *loader, gsize index, GError **error)
+{
+  AfpStage *stage = loader->stage;
   AfpStageFrame frame;
   AfpTensor *tensor;
 
   afp_run_stage_begin (&frame, stage, NULL);
-  tensor = afp_source_read_tensor (AFP_SOURCE (stage->element), index, error);
+  tensor = afp_run_plan_held (loader, index);
+  if (!tensor)
+    tensor = afp_source_read_tensor (AFP_SOURCE (stage->element), index, error);
   if (tensor)
     afp_plane_foreach (afp_tensor_get_root (tensor), afp_run_read_ahead, NULL);
   afp_run_stage_end (&frame);
@@ -54,7 +72,7 @@ afp_run_load (gpointer data)
   GError *error = NULL;
 
   for (gsize i = 0; i < n && !error && !afp_run_is_stopping (loader->run); i++) {
-    g_autoptr (AfpTensor) tensor = afp_run_read_tensor (loader->stage, i, &error);
+    g_autoptr (AfpTensor) tensor = afp_run_read_tensor (loader, i, &error);
 
     if (tensor)
       afp_queue_push (loader->queue, tensor, &error);
@@ -72,7 +90,7 @@ afp_run_set_load_queue (AfpRun *run, AfpQueue *queue)
 {
   g_mutex_lock (&run->lock);
   run->load_queue = queue;
-  if (queue && run->stopping)
+  if (queue && (run->stopping || run->winding_down))
     afp_queue_abort (queue);
   g_mutex_unlock (&run->lock);
 }
@@ -143,6 +161,7 @@ afp_run_post_progress (AfpRun *run, AfpStage *stage, AfpTensor *tensor)
   json_object_set_int_member (object, "tensors", (gint64) run->tensors);
   json_object_set_int_member (object, "bytes_done", (gint64) run->bytes_done);
   json_object_set_int_member (object, "bytes_total", (gint64) run->bytes_total);
+  json_object_set_int_member (object, "bytes_held", (gint64) run->bytes_held);
   g_mutex_unlock (&run->lock);
   json_node_take_object (node, object);
   afp_run_post (run, afp_message_new (AFP_MESSAGE_PROGRESS, afp_element_get_name (stage->element),

@@ -104,7 +104,7 @@ afp_run_is_stopping (AfpRun *run)
   gboolean stopping;
 
   g_mutex_lock (&run->lock);
-  stopping = run->stopping;
+  stopping = run->stopping || run->winding_down;
   g_mutex_unlock (&run->lock);
   return stopping;
 }
@@ -113,6 +113,41 @@ void
 afp_run_cancel (AfpRun *run)
 {
   afp_run_fail (run, g_error_new_literal (AFP_ERROR, AFP_ERROR_CANCELLED, "cancelled"));
+}
+
+/* --- interrupts --- */
+
+static gboolean
+afp_run_has_keeper (AfpRun *run)
+{
+  for (guint i = 0; i < run->writers->len; i++) {
+    AfpRunWriter *writer = g_ptr_array_index (run->writers, i);
+
+    if (afp_sink_get_keeps (AFP_SINK (writer->link->to->element)))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* Where a sink keeps what it gets, the tensors that are at work go on to the sinks: TRUE. */
+gboolean
+afp_run_interrupt (AfpRun *run)
+{
+  gboolean soft;
+
+  g_mutex_lock (&run->lock);
+  soft = run->load_queue && !run->stopping && afp_run_has_keeper (run);
+  if (soft) {
+    run->winding_down = TRUE;
+    afp_queue_abort (run->load_queue);
+    if (run->errors->len == 0)
+      g_ptr_array_add (run->errors,
+                       g_error_new_literal (AFP_ERROR, AFP_ERROR_CANCELLED, "cancelled"));
+  }
+  g_mutex_unlock (&run->lock);
+  if (!soft)
+    afp_run_cancel (run);
+  return soft;
 }
 
 /* --- start, publish, stop --- */
@@ -309,7 +344,8 @@ afp_run_work (AfpRun *run)
   GPtrArray *stages = run->pipeline->sorted;
   GError *error = NULL;
 
-  if (!afp_run_start_elements (run, &error) || !afp_run_start_writers (run, &error))
+  if (!afp_run_start_elements (run, &error) || !afp_run_find_held (run, &error) ||
+      !afp_run_start_writers (run, &error))
     afp_run_fail (run, error);
   for (guint i = 0; i < stages->len && !afp_run_is_stopping (run); i++) {
     AfpStage *stage = g_ptr_array_index (stages, i);
@@ -334,6 +370,22 @@ afp_run_take_error (AfpRun *run)
   return afp_errors_join (errors, AFP_RUN_MAX_ERRORS);
 }
 
+/* How to go on stands at the end of what went wrong. */
+static void
+afp_run_add_advice (AfpRun *run, GError *error)
+{
+  for (guint i = 0; error && i < run->writers->len; i++) {
+    AfpRunWriter *writer = g_ptr_array_index (run->writers, i);
+    const char *advice = afp_sink_get_advice (AFP_SINK (writer->link->to->element));
+    char *message = advice ? g_strconcat (error->message, "\nto go on: ", advice, NULL) : NULL;
+
+    if (!message)
+      continue;
+    g_free (error->message);
+    error->message = message;
+  }
+}
+
 static GError *
 afp_run_all (AfpPipeline *self, AfpPlan *plan)
 {
@@ -346,6 +398,7 @@ afp_run_all (AfpPipeline *self, AfpPlan *plan)
   afp_run_set_current (self, NULL);
   error = afp_run_take_error (run);
   afp_run_stop_elements (run, error == NULL);
+  afp_run_add_advice (run, error);
   afp_run_free (run);
   return error;
 }

@@ -8,6 +8,10 @@ typedef struct {
   GPtrArray *records;  /* of AfpSinkRecord */
   GHashTable *recipes; /* distinct ones; owns the records' texts */
   guint64 total_bytes;
+  GHashTable *
+      held; /* name -> JsonNode or NULL: what its tensors' elements found out; whole before the threads begin */
+  gboolean keeps;
+  char *advice;
 } AfpSinkPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpSink, afp_sink, AFP_TYPE_ELEMENT)
@@ -16,6 +20,13 @@ static AfpSinkPrivate *
 get_private (AfpSink *self)
 {
   return afp_sink_get_instance_private (self);
+}
+
+static void
+free_found (gpointer found)
+{
+  if (found)
+    json_node_unref (found);
 }
 
 static void
@@ -28,14 +39,13 @@ record_free (AfpSinkRecord *record)
 /* --- what was consumed --- */
 
 static void
-add_record (AfpSink *self, AfpTensor *tensor)
+insert_record (AfpSink *self, AfpSpec *spec, const AfpSize *size, char *recipe)
 {
   AfpSinkPrivate *priv = get_private (self);
   AfpSinkRecord *record = g_new0 (AfpSinkRecord, 1);
-  char *recipe = afp_tensor_get_recipe (tensor);
 
-  record->spec = afp_spec_ref (afp_tensor_get_spec (tensor));
-  afp_tensor_get_size (tensor, &record->size);
+  record->spec = afp_spec_ref (spec);
+  record->size = *size;
 
   g_mutex_lock (&priv->lock);
   priv->total_bytes += record->size.total;
@@ -48,6 +58,15 @@ add_record (AfpSink *self, AfpTensor *tensor)
   g_ptr_array_add (priv->records, record);
   g_mutex_unlock (&priv->lock);
   g_free (recipe);
+}
+
+static void
+add_record (AfpSink *self, AfpTensor *tensor)
+{
+  AfpSize size;
+
+  afp_tensor_get_size (tensor, &size);
+  insert_record (self, afp_tensor_get_spec (tensor), &size, afp_tensor_get_recipe (tensor));
 }
 
 gsize
@@ -79,6 +98,105 @@ afp_sink_get_total_bytes (AfpSink *self)
   guint64 bytes = priv->total_bytes;
   g_mutex_unlock (&priv->lock);
   return bytes;
+}
+
+/* --- what is held already --- */
+
+/**
+ * afp_sink_hold:
+ * @self: a sink, in its start function
+ * @spec: of a tensor that it has from an earlier run, in the order of the stream
+ * @size: its size then
+ * @recipe: its recipe then
+ * @found: (transfer full) (nullable): what afp_sink_collect_found() gave for it
+ *
+ * The tensor is not consumed again. If all sinks behind a stage hold it, the stage does not see it either, and is told what it found out then.
+ */
+void
+afp_sink_hold (AfpSink *self, AfpSpec *spec, const AfpSize *size, const char *recipe,
+               JsonNode *found)
+{
+  AfpSinkPrivate *priv = get_private (self);
+
+  insert_record (self, spec, size, g_strdup (recipe));
+  g_hash_table_insert (priv->held, g_strdup (afp_spec_get_name (spec)), found);
+}
+
+guint
+afp_sink_get_n_held (AfpSink *self)
+{
+  return g_hash_table_size (get_private (self)->held);
+}
+
+gboolean
+afp_sink_holds (AfpSink *self, const char *tensor)
+{
+  return g_hash_table_contains (get_private (self)->held, tensor);
+}
+
+/* (transfer none) (nullable): what the element called @element found out about a held tensor */
+JsonNode *
+afp_sink_get_found (AfpSink *self, const char *tensor, const char *element)
+{
+  JsonNode *found = g_hash_table_lookup (get_private (self)->held, tensor);
+  return found && JSON_NODE_HOLDS_OBJECT (found)
+             ? json_object_get_member (json_node_get_object (found), element)
+             : NULL;
+}
+
+/**
+ * afp_sink_collect_found:
+ * @self: a sink that consumes a tensor
+ * @tensor: its name
+ *
+ * Returns: (transfer full): an object with a member for each element before the sink that found something out about the tensor
+ */
+JsonNode *
+afp_sink_collect_found (AfpSink *self, const char *tensor)
+{
+  JsonNode *node = json_node_init_object (json_node_alloc (), NULL);
+  AfpPad *pad = afp_element_get_pad (AFP_ELEMENT (self), AFP_PAD_SINK, 0);
+
+  json_node_take_object (node, json_object_new ());
+  while (pad && afp_pad_get_peer (pad)) {
+    AfpElement *element = afp_pad_get_element (afp_pad_get_peer (pad));
+    AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (element);
+    JsonNode *found = klass->save_found ? klass->save_found (element, tensor) : NULL;
+
+    if (found)
+      json_object_set_member (json_node_get_object (node), afp_element_get_name (element), found);
+    pad = afp_element_get_pad (element, AFP_PAD_SINK, 0);
+  }
+  return node;
+}
+
+/* After a run that ends early, what was consumed is of use: an interrupt waits for the tensor at work. */
+void
+afp_sink_set_keeps (AfpSink *self, gboolean keeps)
+{
+  get_private (self)->keeps = keeps;
+}
+
+gboolean
+afp_sink_get_keeps (AfpSink *self)
+{
+  return get_private (self)->keeps;
+}
+
+/* How to go on after a run that failed: a part of its error. */
+void
+afp_sink_set_advice (AfpSink *self, const char *advice)
+{
+  AfpSinkPrivate *priv = get_private (self);
+
+  g_free (priv->advice);
+  priv->advice = g_strdup (advice);
+}
+
+const char *
+afp_sink_get_advice (AfpSink *self)
+{
+  return get_private (self)->advice;
 }
 
 /* --- functions of the pad --- */
@@ -140,6 +258,8 @@ afp_sink_finalize (GObject *object)
 
   g_ptr_array_unref (priv->records);
   g_hash_table_unref (priv->recipes);
+  g_hash_table_unref (priv->held);
+  g_free (priv->advice);
   g_mutex_clear (&priv->lock);
   G_OBJECT_CLASS (afp_sink_parent_class)->finalize (object);
 }
@@ -160,6 +280,7 @@ afp_sink_init (AfpSink *self)
   g_mutex_init (&priv->lock);
   priv->records = g_ptr_array_new_with_free_func ((GDestroyNotify) record_free);
   priv->recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  priv->held = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, free_found);
   /* No describe function: a sink takes no float plane, their fallbacks store them. */
   afp_pad_set_functions (pad, afp_sink_chain, afp_sink_plan, afp_sink_finish, NULL);
 }

@@ -38,4 +38,17 @@ typedef struct {
 AFP_API const AfpSinkRecord *afp_sink_get_record (AfpSink *self, gsize index);
 AFP_API guint64 afp_sink_get_total_bytes (AfpSink *self); /* sizes and shared recipes */
 
+/* Tensors that a sink has from an earlier run; told in its start function. @found: (transfer full) (nullable) */
+AFP_API void afp_sink_hold (AfpSink *self, AfpSpec *spec, const AfpSize *size, const char *recipe,
+                            JsonNode *found);
+AFP_API guint afp_sink_get_n_held (AfpSink *self);
+AFP_API gboolean afp_sink_holds (AfpSink *self, const char *tensor);
+AFP_API JsonNode *afp_sink_get_found (AfpSink *self, const char *tensor,
+                                      const char *element); /* (transfer none) (nullable) */
+AFP_API JsonNode *afp_sink_collect_found (AfpSink *self, const char *tensor); /* (transfer full) */
+AFP_API void afp_sink_set_keeps (AfpSink *self, gboolean keeps);
+AFP_API gboolean afp_sink_get_keeps (AfpSink *self);
+AFP_API void afp_sink_set_advice (AfpSink *self, const char *advice); /* (nullable) */
+AFP_API const char *afp_sink_get_advice (AfpSink *self);              /* (nullable) */
+
 G_END_DECLS

@@ -100,10 +100,12 @@ typedef struct {
   AfpTransform parent_instance;
   guint fail_plan, fail_process, drop, memory;
   gboolean fail_check, fail_start, fail_finish, wait, cancel, copy, metrics;
+  guint interrupt;
   char *require, *file;
   /* what happened */
   guint n_process, n_started, n_stopped;
   gboolean stopped_ok, finished;
+  GString *seen; /* what passed, and in brackets what was taken over */
 } PipePass;
 typedef AfpTransformClass PipePassClass;
 GType pipe_pass_get_type (void);
@@ -124,6 +126,8 @@ static const AfpProperty pipe_pass_properties[] = {
                  "Fails a metric at the end"),
   AFP_PROP_BOOL ("wait", NULL, 0, PipePass, wait, "false", "Waits until the run is cancelled"),
   AFP_PROP_BOOL ("cancel", NULL, 0, PipePass, cancel, "false", "Cancels the run"),
+  AFP_PROP_UINT ("interrupt", NULL, 0, PipePass, interrupt, 0, 100000, "0", NULL,
+                 "1 + the tensor that interrupts the run"),
   AFP_PROP_BOOL ("copy", NULL, 0, PipePass, copy, "false", "Hands on other planes"),
   AFP_PROP_BOOL ("metrics", NULL, 0, PipePass, metrics, "false", "Has metrics"),
   AFP_PROP_STRING ("require", NULL, 0, PipePass, require, NULL, "A text"),
@@ -181,6 +185,10 @@ pipe_pass_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan
   }
   if (self->memory)
     afp_plan_note_memory (plan, afp_tensor_get_spec (tensor), self->memory);
+  if (self->copy) {
+    g_autoptr (AfpPlane) plane = afp_plane_new_raw (afp_tensor_get_spec (tensor), NULL);
+    return afp_tensor_new_with_root (tensor, plane);
+  }
   return pipe_is_tensor (tensor, self->drop) ? NULL : afp_tensor_ref (tensor);
 }
 
@@ -192,6 +200,9 @@ pipe_pass_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
   GCancellable *cancellable = afp_run_get_cancellable (run);
 
   self->n_process++;
+  g_string_append_printf (self->seen, "%s ", afp_spec_get_name (afp_tensor_get_spec (tensor)));
+  if (pipe_is_tensor (tensor, self->interrupt))
+    afp_pipeline_interrupt (afp_run_get_pipeline (run));
   if (self->cancel)
     afp_pipeline_cancel (afp_run_get_pipeline (run));
   while (self->wait && !g_cancellable_is_cancelled (cancellable))
@@ -231,6 +242,33 @@ pipe_pass_get_metrics (AfpElement *element)
   return ((PipePass *) element)->metrics ? json_from_string (text, NULL) : NULL;
 }
 
+static JsonNode *
+pipe_pass_save_found (AfpElement *element, const char *tensor)
+{
+  g_autofree char *text = g_strdup_printf ("[%s]", tensor);
+
+  return strstr (((PipePass *) element)->seen->str, tensor)
+             ? json_node_init_string (json_node_alloc (), text)
+             : NULL;
+}
+
+static gboolean
+pipe_pass_restore_found (AfpElement *element, AfpSpec *spec, JsonNode *found, GError **error)
+{
+  if (json_node_get_value_type (found) != G_TYPE_STRING)
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_FORMAT, "it is no text");
+  else
+    g_string_append_printf (((PipePass *) element)->seen, "%s ", json_node_get_string (found));
+  return json_node_get_value_type (found) == G_TYPE_STRING;
+}
+
+static void
+pipe_pass_finalize (GObject *object)
+{
+  g_string_free (((PipePass *) object)->seen, TRUE);
+  G_OBJECT_CLASS (pipe_pass_parent_class)->finalize (object);
+}
+
 static void
 pipe_pass_class_init (PipePassClass *klass)
 {
@@ -243,6 +281,9 @@ pipe_pass_class_init (PipePassClass *klass)
   element_class->start = pipe_pass_start;
   element_class->stop = pipe_pass_stop;
   element_class->get_metrics = pipe_pass_get_metrics;
+  element_class->save_found = pipe_pass_save_found;
+  element_class->restore_found = pipe_pass_restore_found;
+  G_OBJECT_CLASS (klass)->finalize = pipe_pass_finalize;
   afp_element_class_add_properties (element_class, pipe_pass_properties,
                                     G_N_ELEMENTS (pipe_pass_properties), 0);
   afp_element_class_set_presets (element_class, pipe_pass_presets,
@@ -252,6 +293,7 @@ pipe_pass_class_init (PipePassClass *klass)
 static void
 pipe_pass_init (PipePass *self)
 {
+  self->seen = g_string_new (NULL);
 }
 
 /* --- tsink: remembers the order of what came --- */
@@ -259,8 +301,9 @@ pipe_pass_init (PipePass *self)
 typedef struct {
   AfpSink parent_instance;
   guint fail_consume;
-  gboolean fail_finish, fail_publish, slow;
+  gboolean fail_finish, fail_publish, slow, keeps;
   int file_bytes;
+  char *hold, *found;
   /* what happened */
   GString *names;
   gboolean finished, published, stopped_ok;
@@ -277,6 +320,11 @@ static const AfpProperty pipe_sink_properties[] = {
   AFP_PROP_BOOL ("fail-finish", NULL, 0, PipeSink, fail_finish, "false", "Fails to finish"),
   AFP_PROP_BOOL ("fail-publish", NULL, 0, PipeSink, fail_publish, "false", "Fails to publish"),
   AFP_PROP_BOOL ("slow", NULL, 0, PipeSink, slow, "false", "Takes its time"),
+  AFP_PROP_BOOL ("keeps", NULL, 0, PipeSink, keeps, "false", "Keeps what it got"),
+  AFP_PROP_STRING ("hold", NULL, 0, PipeSink, hold, NULL,
+                   "Tensors that it has from an earlier run"),
+  AFP_PROP_STRING ("found", NULL, 0, PipeSink, found, NULL,
+                   "What tpass0 found out about them; %s: name"),
   AFP_PROP_INT ("file-bytes", NULL, 0, PipeSink, file_bytes, -1, 1000000, "-1", "bytes",
                 "Size of its file"),
 };
@@ -321,9 +369,32 @@ pipe_sink_publish (AfpSink *sink, GError **error)
   return self->published;
 }
 
+static gboolean
+pipe_sink_start (AfpElement *element, AfpRun *run, GError **error)
+{
+  PipeSink *self = (PipeSink *) element;
+  const char *found = self->found ? self->found : "\"[%s]\"";
+  g_auto (GStrv) names = g_strsplit (self->hold ? self->hold : "", ",", -1);
+
+  afp_sink_set_keeps (AFP_SINK (self), self->keeps);
+  for (guint i = 0; names[i]; i++) {
+    const guint64 shape[] = { 4, 4 };
+    const AfpSize size = { .planes = 64, .total = 64, .exact = TRUE };
+    g_autoptr (AfpSpec) spec = afp_spec_new (names[i], AFP_DTYPE_F32, 2, shape, NULL, NULL);
+    g_auto (GStrv) parts = g_strsplit (found, "%s", -1);
+    g_autofree char *text = g_strjoinv (names[i], parts);
+    g_autofree char *json = g_strdup_printf ("{\"tpass0\": %s, \"tpass1\": %s}", text, text);
+
+    afp_sink_hold (AFP_SINK (self), spec, &size, "weight", json_from_string (json, NULL));
+  }
+  return TRUE;
+}
+
 static void
 pipe_sink_stop (AfpElement *element, gboolean ok)
 {
+  if (!ok && ((PipeSink *) element)->keeps)
+    afp_sink_set_advice (AFP_SINK (element), "run it again");
   ((PipeSink *) element)->n_stopped++;
   ((PipeSink *) element)->stopped_ok = ok;
 }
@@ -354,6 +425,7 @@ pipe_sink_class_init (PipeSinkClass *klass)
   klass->consume = pipe_sink_consume;
   klass->finish = pipe_sink_finish;
   klass->publish = pipe_sink_publish;
+  element_class->start = pipe_sink_start;
   element_class->stop = pipe_sink_stop;
   element_class->get_output = pipe_sink_get_output;
   afp_element_class_add_properties (element_class, pipe_sink_properties,

@@ -60,6 +60,67 @@ START_TEST (sums_over_tensors)
 }
 END_TEST
 
+/* What goes to another run and back gives the same totals, to the last bit. */
+START_TEST (one_tensor_saved_and_restored)
+{
+  g_autoptr (AfpTensor) a = coded ("a", "test-q", 1), b = coded ("b", "test-q", 2),
+                        c = coded ("c", "test-q", 3);
+  const EvalSums sums = { 100.1, 1.0 / 3, 1e-310, INFINITY, 0.1 }, more = { 3e300, 2, 5, 7, 0.25 };
+  EvalTotals *totals = eval_totals_new (), *others = eval_totals_new ();
+  AfpTensor *const tensors[] = { a, b, c };
+
+  eval_totals_add (totals, a, &sums);
+  eval_totals_add (totals, b, NULL);
+  eval_totals_add (totals, c, &more);
+  for (guint i = 0; i < 3; i++) {
+    AfpSpec *spec = afp_tensor_get_spec (tensors[i]);
+    g_autoptr (JsonNode) found = eval_totals_save (totals, afp_spec_get_name (spec));
+    g_autofree char *text = json_to_string (found, FALSE);
+    g_autoptr (JsonNode) read = json_from_string (text, NULL);
+    ck_assert (eval_totals_restore (others, spec, read, NULL));
+  }
+  g_autoptr (JsonNode) one = eval_totals_to_json (totals), two = eval_totals_to_json (others);
+  g_autofree char *first = json_to_string (one, TRUE), *second = json_to_string (two, TRUE);
+  ck_assert_str_eq (first, second);
+  ck_assert_mem_eq (&totals->sums, &others->sums, sizeof sums);
+  ck_assert_uint_eq (others->n_judged, 2);
+  ck_assert_ptr_null (eval_totals_save (totals, "d"));
+  eval_totals_free (totals);
+  eval_totals_free (others);
+}
+END_TEST
+
+START_TEST (damaged_findings)
+{
+  static const char *const wrong[] = {
+    "7",
+    "[]",
+    "{}",
+    "{\"recipe\": \"weight\", \"bytes\": 5, \"codecs\": {}}",
+    "{\"recipe\": \"weight\", \"bytes\": -5, \"codecs\": {}, \"sums\": []}",
+    "{\"recipe\": 7, \"bytes\": 5, \"codecs\": {}, \"sums\": []}",
+    "{\"recipe\": \"weight\", \"bytes\": 5, \"codecs\": {\"raw\": \"x\"}, \"sums\": []}",
+    "{\"recipe\": \"weight\", \"bytes\": 5, \"codecs\": {}, \"sums\": [\"1\", \"2\"]}",
+    "{\"recipe\": \"weight\", \"bytes\": 5, \"codecs\": {}, \"sums\": [\"1\", \"2\", \"3\", \"4\", \"5x\"]}",
+    "{\"recipe\": \"weight\", \"bytes\": 5, \"codecs\": {}, \"sums\": [1, \"2\", \"3\", \"4\", \"5\"]}",
+  };
+  g_autoptr (AfpTensor) tensor = coded ("a", "test-q", 1);
+  EvalTotals *totals = eval_totals_new ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
+    g_autoptr (JsonNode) found = json_from_string (wrong[i], NULL);
+    GError *error = NULL;
+    ck_assert_msg (!eval_totals_restore (totals, afp_tensor_get_spec (tensor), found, &error), "%s",
+                   wrong[i]);
+    ck_assert (g_error_matches (error, AFP_ERROR, AFP_ERROR_FORMAT));
+    ck_assert_ptr_nonnull (strstr (error->message, "what was measured is damaged"));
+    g_clear_error (&error);
+  }
+  ck_assert_uint_eq (totals->records->len, 0);
+  eval_totals_free (totals);
+}
+END_TEST
+
 START_TEST (no_such_metric)
 {
   static const char *const wrong[] = { "", "NMSE", "mse", "sqnr", "nmse ", "bits" };
@@ -207,6 +268,8 @@ all (void)
 {
   TCase *tcase = tcase_create ("eval-metrics");
   tcase_add_test (tcase, sums_over_tensors);
+  tcase_add_test (tcase, one_tensor_saved_and_restored);
+  tcase_add_test (tcase, damaged_findings);
   tcase_add_test (tcase, no_such_metric);
   tcase_add_test (tcase, nothing_yet);
   tcase_add_test (tcase, not_judged);

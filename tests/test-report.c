@@ -52,9 +52,10 @@ count (JsonNode *report, const char *array)
 
 START_TEST (test_schema)
 {
-  static const char *const names[] = { "pipeline", "exit",    "total",          "outputs",
-                                       "stages",   "tensors", "evals",          "notes",
-                                       "seconds",  "threads", "peak_rss_bytes", "versions" };
+  static const char *const names[] = { "pipeline",       "exit",    "total",          "outputs",
+                                       "stages",         "tensors", "evals",          "notes",
+                                       "seconds",        "threads", "peak_rss_bytes", "versions",
+                                       "tensors_resumed" };
   static const char *const totals[] = {
     "weights",     "bytes",      "bits_per_weight", "file_bytes", "file_bits_per_weight",
     "ratio_input", "ratio_fp16", "ratio_fp32",      "nmse",       "sqnr_db",

@@ -212,9 +212,10 @@ static char *
 format_progress (Launch *self, JsonObject *progress)
 {
   double done = (double) json_object_get_int_member (progress, "bytes_done");
+  double held = (double) json_object_get_int_member (progress, "bytes_held");
   double total = (double) json_object_get_int_member (progress, "bytes_total");
   double seconds = (double) (g_get_monotonic_time () - self->begin) / G_USEC_PER_SEC;
-  double speed = seconds > 0 ? done / seconds : 0;
+  double speed = seconds > 0 ? (done - held) / seconds : 0;
   g_autofree char *rate = afp_format_bytes ((guint64) speed);
   g_autofree char *left = afp_format_seconds (speed > 0 ? (total - done) / speed : 0);
 
@@ -274,7 +275,7 @@ take_message (AfpMessage *message, gpointer user_data)
     break;
   case AFP_MESSAGE_INFO:
     clear_line (self);
-    if (options.verbose)
+    if (options.verbose || (afp_message_get_json (message) && !options.quiet))
       g_printerr ("%s\n", line);
     break;
   case AFP_MESSAGE_METRIC:
@@ -314,7 +315,7 @@ work (gpointer data)
   return NULL;
 }
 
-/* Once: the run ends as soon as it can, and cleans up. Twice: at once. */
+/* Once: the run ends well; a tensor that a later run can take over is finished. Twice: at once. */
 static gboolean
 on_signal (gpointer data)
 {
@@ -322,8 +323,9 @@ on_signal (gpointer data)
 
   if (self->signals++ > 0)
     _exit (130);
-  g_printerr ("%s" TOOL ": stopping (once more: at once)\n", self->terminal ? "\n" : "");
-  afp_pipeline_cancel (self->pipeline);
+  g_printerr ("%s" TOOL ": %s (once more: at once)\n", self->terminal ? "\n" : "",
+              afp_pipeline_interrupt (self->pipeline) ? "finishing the tensor at work"
+                                                      : "stopping");
   return G_SOURCE_CONTINUE;
 }
 

@@ -14,7 +14,21 @@ record_free (gpointer data)
 
   g_free (record->name);
   g_free (record->recipe);
+  g_hash_table_unref (record->codecs);
   g_free (record);
+}
+
+static EvalRecord *
+record_new (AfpSpec *spec, char *recipe, guint64 bytes)
+{
+  EvalRecord *record = g_new0 (EvalRecord, 1);
+
+  record->name = g_strdup (afp_spec_get_name (spec));
+  record->weights = afp_spec_get_n_elements (spec);
+  record->recipe = recipe;
+  record->bytes = bytes;
+  record->codecs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  return record;
 }
 
 EvalTotals *
@@ -23,6 +37,7 @@ eval_totals_new (void)
   EvalTotals *totals = g_new0 (EvalTotals, 1);
 
   totals->records = g_ptr_array_new_with_free_func (record_free);
+  totals->names = g_hash_table_new (g_str_hash, g_str_equal);
   totals->codecs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   totals->recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   return totals;
@@ -31,6 +46,7 @@ eval_totals_new (void)
 void
 eval_totals_free (EvalTotals *totals)
 {
+  g_hash_table_unref (totals->names);
   g_ptr_array_unref (totals->records);
   g_hash_table_unref (totals->codecs);
   g_hash_table_unref (totals->recipes);
@@ -38,57 +54,173 @@ eval_totals_free (EvalTotals *totals)
 }
 
 static void
-add_codec_bytes (EvalTotals *totals, const char *codec, guint64 bytes)
+add_codec_bytes (GHashTable *codecs, const char *codec, guint64 bytes)
 {
-  guint64 *sum = g_hash_table_lookup (totals->codecs, codec);
+  guint64 *sum = g_hash_table_lookup (codecs, codec);
 
   if (!sum) {
     sum = g_new0 (guint64, 1);
-    g_hash_table_insert (totals->codecs, g_strdup (codec), sum);
+    g_hash_table_insert (codecs, g_strdup (codec), sum);
   }
   *sum += bytes;
 }
 
 /* Bytes of leaves count for the codec that made them. */
 static void
-count_leaves (EvalTotals *totals, AfpPlane *plane, const char *codec)
+count_leaves (GHashTable *codecs, AfpPlane *plane, const char *codec)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
 
   if (!afp_plane_get_codec (plane)) {
     GBytes *data = afp_plane_get_data (plane);
-    add_codec_bytes (totals, codec, data ? g_bytes_get_size (data) : 0);
+    add_codec_bytes (codecs, codec, data ? g_bytes_get_size (data) : 0);
     return;
   }
   const char *own = desc->kind == AFP_KIND_CODE ? codec : afp_plane_get_codec (plane);
   for (guint i = 0; i < afp_plane_get_n_children (plane); i++)
-    count_leaves (totals, afp_plane_get_child (plane, i), own);
+    count_leaves (codecs, afp_plane_get_child (plane, i), own);
 }
 
-void
-eval_totals_add (EvalTotals *totals, AfpTensor *final, const EvalSums *sums)
+static void
+add_record (EvalTotals *totals, EvalRecord *record)
 {
-  AfpSpec *spec = afp_tensor_get_spec (final);
-  EvalRecord *record = g_new0 (EvalRecord, 1);
-  AfpSize size;
+  GHashTableIter iter;
+  gpointer codec, bytes;
 
-  afp_tensor_get_size (final, &size);
-  record->name = g_strdup (afp_spec_get_name (spec));
-  record->recipe = afp_tensor_get_recipe (final);
-  record->weights = afp_spec_get_n_elements (spec);
-  record->bytes = size.total;
-  record->judged = sums != NULL;
-  if (sums) {
-    record->sums = *sums;
-    eval_merge (&totals->sums, sums);
+  if (record->judged) {
+    eval_merge (&totals->sums, &record->sums);
     totals->n_judged++;
   }
   totals->weights += record->weights;
   totals->bytes += record->bytes;
   if (g_hash_table_add (totals->recipes, g_strdup (record->recipe)))
     totals->bytes += afp_size_recipe_bytes (record->recipe);
-  count_leaves (totals, afp_tensor_get_root (final), "raw");
+  g_hash_table_iter_init (&iter, record->codecs);
+  while (g_hash_table_iter_next (&iter, &codec, &bytes))
+    add_codec_bytes (totals->codecs, codec, *(guint64 *) bytes);
   g_ptr_array_add (totals->records, record);
+  g_hash_table_replace (totals->names, record->name, record);
+}
+
+void
+eval_totals_add (EvalTotals *totals, AfpTensor *final, const EvalSums *sums)
+{
+  AfpSize size;
+
+  afp_tensor_get_size (final, &size);
+  EvalRecord *record =
+      record_new (afp_tensor_get_spec (final), afp_tensor_get_recipe (final), size.total);
+  count_leaves (record->codecs, afp_tensor_get_root (final), "raw");
+  record->judged = sums != NULL;
+  if (sums)
+    record->sums = *sums;
+  add_record (totals, record);
+}
+
+/* --- one tensor, for another run ---------------------------------------------------------------------------------- */
+
+/* Numbers go as texts: JSON has no infinity, and every bit counts. */
+static const gsize sum_offsets[] = { G_STRUCT_OFFSET (EvalSums, xx), G_STRUCT_OFFSET (EvalSums, yy),
+                                     G_STRUCT_OFFSET (EvalSums, xy), G_STRUCT_OFFSET (EvalSums, ee),
+                                     G_STRUCT_OFFSET (EvalSums, peak) };
+
+JsonNode *
+eval_totals_save (const EvalTotals *totals, const char *tensor)
+{
+  const EvalRecord *record = g_hash_table_lookup (totals->names, tensor);
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+  if (!record)
+    return NULL;
+  JsonObject *object = json_object_new (), *codecs = json_object_new ();
+  JsonArray *sums = json_array_new ();
+  g_autoptr (GList) names =
+      g_list_sort (g_hash_table_get_keys (record->codecs), (GCompareFunc) strcmp);
+  JsonNode *node = json_node_init_object (json_node_alloc (), object);
+
+  json_object_unref (object);
+  json_object_set_string_member (object, "recipe", record->recipe);
+  json_object_set_int_member (object, "bytes", (gint64) record->bytes);
+  for (GList *l = names; l; l = l->next)
+    json_object_set_int_member (codecs, l->data,
+                                *(gint64 *) g_hash_table_lookup (record->codecs, l->data));
+  json_object_set_object_member (object, "codecs", codecs);
+  for (guint i = 0; record->judged && i < G_N_ELEMENTS (sum_offsets); i++) {
+    const double value = G_STRUCT_MEMBER (double, &record->sums, sum_offsets[i]);
+    json_array_add_string_element (sums, g_ascii_dtostr (text, sizeof text, value));
+  }
+  json_object_set_array_member (object, "sums", sums);
+  return node;
+}
+
+static gboolean
+get_count (JsonNode *node, guint64 *count)
+{
+  if (!node || !JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_INT64 ||
+      json_node_get_int (node) < 0)
+    return FALSE;
+  *count = (guint64) json_node_get_int (node);
+  return TRUE;
+}
+
+static gboolean
+get_sums (JsonObject *object, EvalRecord *record)
+{
+  JsonNode *node = json_object_get_member (object, "sums");
+  JsonArray *sums = node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  record->judged = sums && json_array_get_length (sums) > 0;
+  if (!sums || (record->judged && json_array_get_length (sums) != G_N_ELEMENTS (sum_offsets)))
+    return FALSE;
+  for (guint i = 0; i < json_array_get_length (sums); i++) {
+    JsonNode *element = json_array_get_element (sums, i);
+    const char *text = JSON_NODE_HOLDS_VALUE (element) ? json_node_get_string (element) : NULL;
+    char *end = NULL;
+
+    if (text)
+      G_STRUCT_MEMBER (double, &record->sums, sum_offsets[i]) = g_ascii_strtod (text, &end);
+    if (!text || end == text || *end)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+get_codecs (JsonObject *object, EvalRecord *record)
+{
+  JsonNode *node = json_object_get_member (object, "codecs");
+  JsonObject *codecs = node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  g_autoptr (GList) names = codecs ? json_object_get_members (codecs) : NULL;
+
+  for (GList *l = names; l; l = l->next) {
+    guint64 bytes;
+    if (!get_count (json_object_get_member (codecs, l->data), &bytes))
+      return FALSE;
+    add_codec_bytes (record->codecs, l->data, bytes);
+  }
+  return codecs != NULL;
+}
+
+gboolean
+eval_totals_restore (EvalTotals *totals, AfpSpec *spec, JsonNode *found, GError **error)
+{
+  JsonObject *object = JSON_NODE_HOLDS_OBJECT (found) ? json_node_get_object (found) : NULL;
+  JsonNode *recipe = object ? json_object_get_member (object, "recipe") : NULL;
+  const char *text =
+      recipe && JSON_NODE_HOLDS_VALUE (recipe) ? json_node_get_string (recipe) : NULL;
+  guint64 bytes = 0;
+
+  if (text && get_count (json_object_get_member (object, "bytes"), &bytes)) {
+    EvalRecord *record = record_new (spec, g_strdup (text), bytes);
+    if (get_codecs (object, record) && get_sums (object, record)) {
+      add_record (totals, record);
+      return TRUE;
+    }
+    record_free (record);
+  }
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+               "what was measured is damaged: it is not what eval of this version saves");
+  return FALSE;
 }
 
 static double

@@ -10,13 +10,15 @@ typedef struct {
   char *recipe;
   guint64 weights;
   guint64 bytes;
-  gboolean judged; /* an original was at hand */
+  GHashTable *codecs; /* name of codec -> guint64 *: bytes of its planes */
+  gboolean judged;    /* an original was at hand */
   EvalSums sums;
 } EvalRecord;
 
 typedef struct {
   GPtrArray *records; /* EvalRecord, in the order of the stream */
-  GHashTable *codecs; /* name of codec -> guint64 *: bytes of its planes */
+  GHashTable *names;  /* name -> EvalRecord, the last one */
+  GHashTable *codecs; /* as in a record: all of them */
   GHashTable *recipes;
   guint64 weights, bytes;
   EvalSums sums;
@@ -26,6 +28,9 @@ typedef struct {
 EvalTotals *eval_totals_new (void);
 void eval_totals_free (EvalTotals *totals);
 void eval_totals_add (EvalTotals *totals, AfpTensor *final, const EvalSums *sums);
+/* What is known of one tensor, exactly, and back: in another run. NULL: nothing. FALSE: @found is damaged. */
+JsonNode *eval_totals_save (const EvalTotals *totals, const char *tensor);
+gboolean eval_totals_restore (EvalTotals *totals, AfpSpec *spec, JsonNode *found, GError **error);
 /* "nmse", "sqnr_db", "cosine", "max_abs_error", "weights", "bytes", "bits_per_weight"; NaN: no value. FALSE: no such metric. */
 gboolean eval_totals_get (const EvalTotals *totals, const char *metric, double *value);
 extern const char *const eval_metric_names[];

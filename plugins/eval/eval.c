@@ -207,6 +207,28 @@ eval_get_metrics (AfpElement *element)
   return self->totals ? eval_totals_to_json (self->totals) : NULL;
 }
 
+static JsonNode *
+eval_save_found (AfpElement *element, const char *tensor)
+{
+  AfpEval *self = AFP_EVAL (element);
+
+  g_mutex_lock (&self->lock);
+  JsonNode *found = self->totals ? eval_totals_save (self->totals, tensor) : NULL;
+  g_mutex_unlock (&self->lock);
+  return found;
+}
+
+static gboolean
+eval_restore_found (AfpElement *element, AfpSpec *spec, JsonNode *found, GError **error)
+{
+  AfpEval *self = AFP_EVAL (element);
+
+  g_mutex_lock (&self->lock);
+  const gboolean ok = eval_totals_restore (self->totals, spec, found, error);
+  g_mutex_unlock (&self->lock);
+  return ok;
+}
+
 static void
 afp_eval_finalize (GObject *object)
 {
@@ -234,6 +256,8 @@ afp_eval_class_init (AfpEvalClass *klass)
   element_class->start = eval_start;
   element_class->stop = eval_stop;
   element_class->get_metrics = eval_get_metrics;
+  element_class->save_found = eval_save_found;
+  element_class->restore_found = eval_restore_found;
   AFP_TRANSFORM_CLASS (klass)->process = eval_process;
   AFP_TRANSFORM_CLASS (klass)->finish = eval_finish;
 }
