@@ -74,6 +74,8 @@ AC_DEFUN([AFP_ARG_SANITIZERS], [
   ])
   AC_SUBST([AFP_LDFLAGS])
   AM_CONDITIONAL([SANITIZERS], [test "x$enable_sanitizers" != xno])
+  AS_CASE([,$enable_sanitizers,], [*,thread,*], [afp_thread_sanitizer=yes], [afp_thread_sanitizer=no])
+  AM_CONDITIONAL([THREAD_SANITIZER], [test "$afp_thread_sanitizer" = yes])
 ])
 
 # AFP_ARG_COVERAGE

@@ -21,10 +21,10 @@ wait_for (int fd, short what, gint64 deadline)
   struct pollfd ready = { .fd = fd, .events = what };
 
   for (;;) {
-    const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
+    const gint64 left = deadline - g_get_monotonic_time ();
     if (left <= 0)
       return FALSE;
-    const int count = poll (&ready, 1, (int) MIN (left, G_MAXINT));
+    const int count = poll (&ready, 1, (int) MIN (left / 1000 + 1, G_MAXINT));
     if (count > 0)
       return TRUE;
     if (count < 0 && errno != EINTR)
