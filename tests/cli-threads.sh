@@ -23,4 +23,12 @@ check 'a joint chain' joint
 check 'branches with a sink each' branches
 check 'a branch that fails' failing_branch
 check 'many small tensors' many_tensors
+
+race=${AFP_TEST_BUILDDIR:?}/tests/tsan/race
+if [ -x "$race" ]; then
+  check 'the sanitizer sees a race' fails 66 'data race' -- "$race"
+  check 'the sanitizer sees a lock' "$race" locked
+else
+  skip 'the sanitizer sees a race and a lock' 'not built with ThreadSanitizer'
+fi
 finish
