@@ -445,9 +445,15 @@ afp_pipeline_check_sinks (AfpPipeline *self)
   for (guint i = 0; i < self->sorted->len; i++) {
     AfpStage *stage = g_ptr_array_index (self->sorted, i);
     AfpStage *loss;
+    GError *error = NULL;
 
-    if (!AFP_IS_SINK (stage->element) || stage->planned_in > 0)
+    if (!AFP_IS_SINK (stage->element))
       continue;
+    if (stage->planned_in > 0) {
+      if (!afp_sink_plan_end (AFP_SINK (stage->element), self->plan, &error))
+        afp_pipeline_add_error (self, stage, error);
+      continue;
+    }
     loss = afp_pipeline_find_loss (self, stage);
     afp_pipeline_add_error (self, loss,
                             g_error_new (AFP_ERROR, AFP_ERROR_PLAN,

@@ -48,6 +48,7 @@ typedef struct {
   guint64 raw_bytes;
   guint64 bytes; /* all in, with the recipes */
   gboolean exact;
+  guint files; /* as far as the sink says, else 0 */
 } AfpPlanOutput;
 
 struct _AfpPlan {

@@ -93,6 +93,8 @@ afp_plan_print_output (GString *out, const AfpPlanOutput *output)
     g_string_append_printf (out, ", %.3f bits per weight, %.2f times smaller than the input",
                             8 * afp_plan_ratio (output->bytes, output->weights),
                             afp_plan_ratio (output->raw_bytes, output->bytes));
+  if (output->files > 1)
+    g_string_append_printf (out, ", in %u files", output->files);
   g_string_append_c (out, '\n');
   for (guint i = 0; i < output->recipes->len && i < AFP_PLAN_MAX_LINES; i++) {
     const AfpPlanRecipe *recipe = g_ptr_array_index (output->recipes, i);
@@ -228,6 +230,8 @@ afp_plan_output_to_json (const AfpPlanOutput *output)
   afp_plan_set_int (object, "input_bytes", output->raw_bytes);
   afp_plan_set_int (object, "bytes", output->bytes);
   json_object_set_boolean_member (object, "exact", output->exact);
+  if (output->files)
+    afp_plan_set_int (object, "files", output->files);
   if (output->weights)
     json_object_set_double_member (object, "bits_per_weight",
                                    8 * afp_plan_ratio (output->bytes, output->weights));

@@ -263,6 +263,12 @@ afp_plan_note_output (AfpPlan *plan, AfpElement *sink, AfpTensor *tensor)
 }
 
 void
+afp_plan_note_files (AfpPlan *plan, AfpElement *sink, guint n_files)
+{
+  afp_plan_add_output (plan, sink)->files = n_files;
+}
+
+void
 afp_plan_note_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes)
 {
   const char *name = afp_spec_get_name (spec);

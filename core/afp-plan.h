@@ -23,6 +23,7 @@ AFP_API void afp_plan_note_claim (AfpPlan *plan, AfpElement *element, AfpSpec *s
 AFP_API void afp_plan_note_tensor (AfpPlan *plan, AfpElement *element, AfpTensor *in,
                                    AfpTensor *out); /* bytes in and out of a stage */
 AFP_API void afp_plan_note_output (AfpPlan *plan, AfpElement *sink, AfpTensor *tensor);
+AFP_API void afp_plan_note_files (AfpPlan *plan, AfpElement *sink, guint n_files);
 AFP_API void afp_plan_note_memory (AfpPlan *plan, AfpSpec *spec,
                                    guint64 bytes); /* peak working bytes for one tensor */
 AFP_API void

@@ -235,6 +235,14 @@ afp_sink_finish (AfpPad *pad, GError **error)
   return klass->finish ? klass->finish (self, error) : TRUE;
 }
 
+/* After the last tensor was planned. */
+gboolean
+afp_sink_plan_end (AfpSink *self, AfpPlan *plan, GError **error)
+{
+  AfpSinkClass *klass = AFP_SINK_GET_CLASS (self);
+  return klass->plan_end ? klass->plan_end (self, plan, error) : TRUE;
+}
+
 /* After every element finished well: the file gets its name. */
 gboolean
 afp_sink_publish (AfpSink *self, GError **error)

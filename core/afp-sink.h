@@ -12,6 +12,7 @@ G_DECLARE_DERIVABLE_TYPE (AfpSink, afp_sink, AFP, SINK, AfpElement)
 /**
  * AfpSinkClass:
  * @plan_tensor: (nullable): refuses at plan time what it cannot write (planned, finalized tensor)
+ * @plan_end: (nullable): every tensor is planned; refuses what only all of them show, and may tell the plan about files
  * @consume: one tensor, finalized; called from one thread, in the order of the source
  * @finish: everything came: build and sync the file, still under its temporary name
  * @publish: (nullable): rename into place; called after every element finished well. On failure stop (ok=FALSE) removes all traces
@@ -24,9 +25,11 @@ struct _AfpSinkClass {
   gboolean (*consume) (AfpSink *self, AfpTensor *tensor, GError **error);
   gboolean (*finish) (AfpSink *self, GError **error);
   gboolean (*publish) (AfpSink *self, GError **error);
-  gpointer padding[8];
+  gboolean (*plan_end) (AfpSink *self, AfpPlan *plan, GError **error);
+  gpointer padding[7];
 };
 
+AFP_API gboolean afp_sink_plan_end (AfpSink *self, AfpPlan *plan, GError **error);
 AFP_API gboolean afp_sink_publish (AfpSink *self, GError **error);
 /* What has been consumed so far: for each tensor its size, spec and recipe; see afp-report. */
 AFP_API gsize afp_sink_get_n_records (AfpSink *self);

@@ -136,6 +136,159 @@ START_TEST (overwrite)
 }
 END_TEST
 
+/* The tensors a and b of the model, read back. */
+static void
+assert_model (const char *name)
+{
+  static const guint8 expected[] = { 0,  1,  2,  3,  4,  5,  6,  7,  8, 9,
+                                     10, 11, 12, 13, 14, 15, 16, 17, 18 };
+  g_autofree char *path = in_folder (name);
+  GError *error = NULL;
+  gpointer handle = open_reader (&afp_reader_safetensors, path, &error);
+  ck_assert_msg (handle != NULL, "%s", error ? error->message : "?");
+  ck_assert_uint_eq (afp_reader_safetensors.get_n_tensors (handle), 2);
+  assert_planned (&afp_reader_safetensors, handle, 0, "a f32 2x2 out:1");
+  assert_planned (&afp_reader_safetensors, handle, 1, "b i8 3 out:1");
+  for (gsize i = 0; i < 2; i++) {
+    g_autoptr (AfpTensor) tensor = afp_reader_safetensors.read_tensor (handle, i, NULL);
+    assert_raw_bytes (tensor, expected + 16 * i, i == 0 ? 16 : 3);
+  }
+  afp_reader_safetensors.close (handle);
+}
+
+static guint64
+size_of (const char *name)
+{
+  g_autofree char *path = in_folder (name);
+  GStatBuf info;
+  ck_assert_msg (g_stat (path, &info) == 0, "%s is missing", name);
+  return (guint64) info.st_size;
+}
+
+#define TO_SHARDS "load location=$D/m.safetensors ! write location=$D/out.safetensors "
+
+START_TEST (shards)
+{
+  put_model ();
+  g_autoptr (AfpPipeline) pipeline = parse_text (TO_SHARDS "max-shard=16");
+  AfpPlan *plan = afp_pipeline_plan (pipeline, NULL);
+  ck_assert_ptr_nonnull (plan);
+  g_autofree char *planned = afp_plan_to_string (plan);
+  ck_assert_ptr_nonnull (strstr (planned, ", in 3 files\n"));
+  ck_assert_uint_eq (count_files (), 1);
+  ck_assert (afp_pipeline_run (pipeline, NULL));
+  ck_assert_uint_eq (count_files (), 4);
+  const guint64 bytes = size_of ("out-00001-of-00002.safetensors") +
+                        size_of ("out-00002-of-00002.safetensors") +
+                        size_of ("out.safetensors.index.json");
+  g_autofree char *index = in_folder ("out.safetensors.index.json");
+  g_autoptr (JsonNode) node = NULL;
+  JsonObject *output = get_output (pipeline, 1, &node);
+  ck_assert_str_eq (json_object_get_string_member (output, "location"), index);
+  ck_assert_int_eq (json_object_get_int_member (output, "file_bytes"), (gint64) bytes);
+  assert_model ("out.safetensors.index.json");
+}
+END_TEST
+
+START_TEST (one_shard_is_a_file)
+{
+  put_model ();
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED pipeline = run_ok (TO_SHARDS "max-shard=1k");
+  ck_assert_uint_eq (count_files (), 2);
+  assert_model ("out.safetensors");
+}
+END_TEST
+
+START_TEST (shards_of_an_earlier_run)
+{
+  put_model ();
+  static const char *const old[] = { "out-00001-of-00003.safetensors",
+                                     "out-00002-of-00002.safetensors", "out.safetensors",
+                                     "out.safetensors.index.json" };
+  for (guint i = 0; i < G_N_ELEMENTS (old); i++) {
+    g_autofree char *path = put_file (old[i], "old", 3);
+    assert_no_plan (TO_SHARDS "max-shard=16", AFP_ERROR_IO, old[i], "exists already",
+                    "overwrite=true");
+    assert_no_plan (TO_SHARDS, AFP_ERROR_IO, old[i], "exists already", "overwrite=true");
+    ck_assert_int_eq (g_unlink (path), 0);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (old); i++) {
+    g_autofree G_GNUC_UNUSED char *path = put_file (old[i], "old", 3);
+  }
+  g_autofree G_GNUC_UNUSED char *other = put_file ("output-00001-of-00003.safetensors", "old", 3);
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED many = run_ok (TO_SHARDS "max-shard=16 overwrite=true");
+  assert_model ("out.safetensors.index.json");
+  ck_assert_uint_eq (count_files (), 2 + 3);
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED one = run_ok (TO_SHARDS "overwrite=true");
+  assert_model ("out.safetensors");
+  ck_assert_uint_eq (count_files (), 2 + 1);
+  ck_assert_uint_eq (size_of ("output-00001-of-00003.safetensors"), 3);
+}
+END_TEST
+
+/* Shards that would be, or are to be removed, and that a stage reads. */
+START_TEST (shards_that_are_inputs)
+{
+  put_model ();
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED pipeline = run_ok (TO_SHARDS "max-shard=16");
+  assert_no_plan ("load location=$D/out.safetensors.index.json ! write location=$D/out.safetensors "
+                  "overwrite=true",
+                  AFP_ERROR_IO, "same file as", "out-00001-of-00002.safetensors");
+  assert_no_plan ("load location=$D/out-00002-of-00002.safetensors ! write "
+                  "location=$D/out.safetensors overwrite=true",
+                  AFP_ERROR_IO, "same file as location= of 'load0'");
+  assert_no_plan (TO_SHARDS "max-shard=16", AFP_ERROR_IO, "exists already");
+  assert_no_plan ("load location=$D/m.safetensors ! tee name=t ! write max-shard=16 "
+                  "location=$D/x.safetensors  t. ! write location=$D/x-00001-of-00002.safetensors",
+                  AFP_ERROR_IO, "same file as location= of 'write1'");
+  assert_model ("out.safetensors.index.json");
+}
+END_TEST
+
+START_TEST (shards_of_other_formats)
+{
+  put_model ();
+  assert_no_plan ("load location=$D/m.safetensors ! write location=$D/out.h5 max-shard=16",
+                  AFP_ERROR_PROPERTY, "max-shard= goes with format=safetensors", "afpipe");
+  assert_no_plan ("load location=$D/m.safetensors ! write location=$D/out.h5 template=$D/k.h5 "
+                  "max-shard=16",
+                  AFP_ERROR_PROPERTY, "max-shard= goes with format=safetensors", "keras");
+}
+END_TEST
+
+static char *
+get_metadata (const char *name)
+{
+  g_autofree char *path = in_folder (name);
+  gpointer handle = open_reader (&afp_reader_safetensors, path, NULL);
+  g_autoptr (JsonNode) node = NULL;
+  JsonObject *info = get_info (&afp_reader_safetensors, handle, &node);
+  char *text = json_object_has_member (info, "metadata")
+                   ? json_to_string (json_object_get_member (info, "metadata"), FALSE)
+                   : NULL;
+  afp_reader_safetensors.close (handle);
+  return text;
+}
+
+/* What the input says of itself goes along, over any stages, into each shard. */
+START_TEST (metadata)
+{
+  static const char *const said = "{\"format\":\"tf\",\"who\":\"\\\"me\\\" \xc3\xa9\"}";
+  g_autofree char *header = g_strconcat ("{\"__metadata__\":", said, "," A "," B "}", NULL);
+  g_autofree G_GNUC_UNUSED char *model = put_safetensors ("m.safetensors", header, 19);
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED one = run_ok (
+      "load location=$D/m.safetensors ! tee name=t ! toy min-weights=0 force=true ! decode ! write "
+      "location=$D/one.safetensors  t. ! write location=$D/two.safetensors max-shard=1");
+  assert_text (get_metadata ("one.safetensors"), said);
+  assert_text (get_metadata ("two-00001-of-00002.safetensors"), said);
+  assert_text (get_metadata ("two-00002-of-00002.safetensors"), said);
+  put_model ();
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED none =
+      run_ok ("load location=$D/m.safetensors ! write location=$D/none.safetensors");
+  assert_text (get_metadata ("none.safetensors"), "{\"format\":\"pt\"}");
+}
+END_TEST
+
 START_TEST (branches)
 {
   put_model ();
@@ -292,6 +445,8 @@ START_TEST (bad_properties)
   g_autoptr (AfpElement) element = afp_registry_make (afp_registry_get_default (), "write", NULL);
   ck_assert (!afp_element_set_property_text (element, "format", "onnx", &error));
   assert_error (error, AFP_ERROR_PROPERTY, "onnx", "safetensors");
+  ck_assert (!afp_element_set_property_text (element, "max-shard", "5 apples", &error));
+  assert_error (error, AFP_ERROR_PROPERTY, "max-shard=5 apples", "is not a size");
   ck_assert (!afp_element_set_property_text (element, "overwrit", "true", &error));
   assert_error (error, AFP_ERROR_PROPERTY, "overwrit", "overwrite");
   ck_assert (!afp_element_set_property_text (element, "overwrite", "perhaps", &error));
@@ -307,6 +462,10 @@ written (void)
   tcase_add_test (tcase, own_file_and_back);
   tcase_add_test (tcase, template_of_keras);
   tcase_add_test (tcase, overwrite);
+  tcase_add_test (tcase, shards);
+  tcase_add_test (tcase, one_shard_is_a_file);
+  tcase_add_test (tcase, shards_of_an_earlier_run);
+  tcase_add_test (tcase, metadata);
   tcase_add_test (tcase, branches);
   return tcase;
 }
@@ -319,6 +478,8 @@ refused (void)
   tcase_add_test (tcase, places);
   tcase_add_test (tcase, outputs_that_are_inputs);
   tcase_add_test (tcase, outputs_that_are_opened_by_load);
+  tcase_add_test (tcase, shards_that_are_inputs);
+  tcase_add_test (tcase, shards_of_other_formats);
   tcase_add_test (tcase, coded_tensors);
   tcase_add_test (tcase, tensors_without_a_dataset);
   tcase_add_test (tcase, failed_run);

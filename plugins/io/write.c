@@ -15,11 +15,13 @@ struct _AfpWrite {
   int format;
   char *template_location;
   gboolean overwrite;
+  guint64 max_shard;
 
   int resolved; /* index into formats[], not auto */
   AfpWriterState plan_state;
   GPtrArray *planned; /* of AfpSpec */
   GHashTable *names;  /* of the planned tensors */
+  GPtrArray *files;   /* of char*: what is written, the file that leads to the others last */
   gpointer handle;
   gboolean published;
   guint64 file_bytes;
@@ -40,6 +42,10 @@ static const AfpProperty properties[] = {
   AFP_PROP_STRING ("template", NULL, AFP_PROPERTY_FILE, AfpWrite, template_location, NULL,
                    "A Keras .h5 file: decoded weights are put into a copy of it"),
   AFP_PROP_BOOL ("overwrite", NULL, 0, AfpWrite, overwrite, "false", "Replace an existing file"),
+  AFP_PROP_SIZE (
+      "max-shard", NULL, 0, AfpWrite, max_shard, 0, 0x1p60, "0", "bytes",
+      "safetensors: bytes of arrays in a file; more become NAME-00001-of-0000N.safetensors ... "
+      "and an index (0: one file)"),
 };
 
 static void
@@ -50,6 +56,7 @@ forget_plan (AfpWrite *self)
   memset (&self->plan_state, 0, sizeof self->plan_state);
   g_ptr_array_set_size (self->planned, 0);
   g_hash_table_remove_all (self->names);
+  g_ptr_array_set_size (self->files, 0);
 }
 
 static AfpWriterOptions
@@ -58,6 +65,7 @@ get_options (AfpWrite *self)
   return (AfpWriterOptions){ .location = self->location,
                              .template_location = self->template_location,
                              .overwrite = self->overwrite,
+                             .max_shard = self->max_shard,
                              .run = afp_element_get_run (AFP_ELEMENT (self)),
                              .planned = self->planned,
                              .plan_state = &self->plan_state };
@@ -103,6 +111,14 @@ resolve_format (AfpWrite *self, GError **error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
                  "location=%s does not tell the format: known extensions are %s; or say format=",
                  self->location, known);
+    return FALSE;
+  }
+  if (self->max_shard > 0 && writers[self->resolved]->list_files == NULL) {
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_PROPERTY,
+        "max-shard= goes with format=safetensors, but the format is %s, which is one file; "
+        "leave it out",
+        formats[self->resolved]);
     return FALSE;
   }
   if (self->resolved == FORMAT_KERAS && !has_template) {
@@ -154,9 +170,9 @@ list_linked (AfpElement *self)
   return list;
 }
 
-/* No property of another stage, and none of our own but location=, may name the file that we write. */
+/* No property of another stage, and none of our own but location=, may name a file that we write. */
 static gboolean
-check_properties (AfpWrite *self, AfpElement *other, GError **error)
+check_properties (AfpWrite *self, AfpElement *other, const char *file, GError **error)
 {
   gsize n;
   g_autofree const AfpProperty **rows =
@@ -167,30 +183,30 @@ check_properties (AfpWrite *self, AfpElement *other, GError **error)
     if (own || !(rows[i]->flags & AFP_PROPERTY_FILE))
       continue;
     g_autofree char *path = afp_element_get_property_text (other, rows[i]->name);
-    if (path == NULL || *path == '\0' || !is_same_file (path, self->location))
+    if (path == NULL || *path == '\0' || !is_same_file (path, file))
       continue;
     g_set_error (error, AFP_ERROR, AFP_ERROR_IO,
-                 "location=%s is the same file as %s= of '%s'; choose another location",
-                 self->location, rows[i]->name, afp_element_get_name (other));
+                 "location=%s is the same file as %s= of '%s'; choose another location", file,
+                 rows[i]->name, afp_element_get_name (other));
     return FALSE;
   }
   return TRUE;
 }
 
 static gboolean
-check_stages (AfpWrite *self, GError **error)
+check_stages (AfpWrite *self, const char *file, GError **error)
 {
   g_autoptr (GPtrArray) linked = list_linked (AFP_ELEMENT (self));
 
   for (guint i = 0; i < linked->len; i++)
-    if (!check_properties (self, linked->pdata[i], error))
+    if (!check_properties (self, linked->pdata[i], file, error))
       return FALSE;
   return TRUE;
 }
 
 /* The files that a source really opened: shards, the model in a folder. */
 static gboolean
-check_source_files (AfpWrite *self, AfpSource *source, GError **error)
+check_source_files (AfpSource *source, const char *file, GError **error)
 {
   g_autoptr (JsonNode) info = afp_source_get_info (source);
   JsonNode *files = json_object_get_member (json_node_get_object (info), "files");
@@ -200,25 +216,59 @@ check_source_files (AfpWrite *self, AfpSource *source, GError **error)
   JsonArray *array = json_node_get_array (files);
   for (guint i = 0; i < json_array_get_length (array); i++) {
     const char *path = json_array_get_string_element (array, i);
-    if (path == NULL || !is_same_file (path, self->location))
+    if (path == NULL || !is_same_file (path, file))
       continue;
     g_set_error (error, AFP_ERROR, AFP_ERROR_IO,
                  "location=%s is the same file as '%s', which '%s' reads; choose another location",
-                 self->location, path, afp_element_get_name (AFP_ELEMENT (source)));
+                 file, path, afp_element_get_name (AFP_ELEMENT (source)));
     return FALSE;
   }
   return TRUE;
 }
 
 static gboolean
-check_sources (AfpWrite *self, GError **error)
+check_sources (AfpWrite *self, const char *file, GError **error)
 {
   g_autoptr (GPtrArray) linked = list_linked (AFP_ELEMENT (self));
 
   for (guint i = 0; i < linked->len; i++)
-    if (AFP_IS_SOURCE (linked->pdata[i]) && !check_source_files (self, linked->pdata[i], error))
+    if (AFP_IS_SOURCE (linked->pdata[i]) && !check_source_files (linked->pdata[i], file, error))
       return FALSE;
   return TRUE;
+}
+
+/* What the input says of itself in words: member "metadata" of its info, if that is an object of texts. (transfer full) (nullable) */
+static JsonNode *
+get_metadata (AfpWrite *self)
+{
+  AfpElement *element = AFP_ELEMENT (self);
+  JsonObjectIter iter;
+  JsonNode *value;
+
+  while (!AFP_IS_SOURCE (element)) {
+    AfpPad *pad = afp_element_get_pad (element, AFP_PAD_SINK, 0);
+    AfpPad *peer = pad != NULL ? afp_pad_get_peer (pad) : NULL;
+    if (peer == NULL)
+      return NULL;
+    element = afp_pad_get_element (peer);
+  }
+  g_autoptr (JsonNode) info = afp_source_get_info (AFP_SOURCE (element));
+  JsonNode *metadata = json_object_get_member (json_node_get_object (info), "metadata");
+  if (metadata == NULL || !JSON_NODE_HOLDS_OBJECT (metadata))
+    return NULL;
+  json_object_iter_init (&iter, json_node_get_object (metadata));
+  while (json_object_iter_next (&iter, NULL, &value))
+    if (!JSON_NODE_HOLDS_VALUE (value) || json_node_get_value_type (value) != G_TYPE_STRING)
+      return NULL;
+  return json_node_copy (metadata);
+}
+
+/* A file beside the location that is written, replaced or removed. */
+static gboolean
+check_file (AfpWrite *self, const char *file, GError **error)
+{
+  return check_stages (self, file, error) && check_sources (self, file, error) &&
+         afp_output_check (file, self->overwrite, error);
 }
 
 /* --- AfpElement, AfpSink ----------------------------------------------------------------------------------------- */
@@ -231,7 +281,7 @@ write_check (AfpElement *element, GError **error)
   forget_plan (self);
   if (self->location == NULL || *self->location == '\0') /* the pipeline says that it is missing */
     return TRUE;
-  return resolve_format (self, error) && check_stages (self, error) &&
+  return resolve_format (self, error) && check_stages (self, self->location, error) &&
          afp_output_check (self->location, self->overwrite, error);
 }
 
@@ -243,7 +293,7 @@ write_plan_tensor (AfpSink *sink, AfpTensor *tensor, GError **error)
   const AfpWriter *writer = writers[self->resolved];
   const AfpWriterOptions options = get_options (self);
 
-  if (self->planned->len == 0 && !check_sources (self, error))
+  if (self->planned->len == 0 && !check_sources (self, self->location, error))
     return FALSE;
   g_ptr_array_add (self->planned, afp_spec_ref (spec));
   if (!g_hash_table_add (self->names, (char *) afp_spec_get_name (spec))) {
@@ -256,6 +306,31 @@ write_plan_tensor (AfpSink *sink, AfpTensor *tensor, GError **error)
 }
 
 static gboolean
+write_plan_end (AfpSink *sink, AfpPlan *plan, GError **error)
+{
+  AfpWrite *self = AFP_WRITE (sink);
+  const AfpWriter *writer = writers[self->resolved];
+  const AfpWriterOptions options = get_options (self);
+  g_autoptr (GPtrArray) removed = g_ptr_array_new_with_free_func (g_free);
+
+  g_ptr_array_set_size (self->files, 0);
+  if (writer->list_files == NULL) {
+    g_ptr_array_add (self->files, g_strdup (self->location));
+    return TRUE;
+  }
+  if (!writer->list_files (&options, self->files, removed, error))
+    return FALSE;
+  for (guint i = 0; i < self->files->len + removed->len; i++) {
+    const char *file =
+        i < self->files->len ? self->files->pdata[i] : removed->pdata[i - self->files->len];
+    if (!check_file (self, file, error))
+      return FALSE;
+  }
+  afp_plan_note_files (plan, AFP_ELEMENT (sink), self->files->len);
+  return TRUE;
+}
+
+static gboolean
 write_start (AfpElement *element, AfpRun *run, GError **error)
 {
   AfpWrite *self = AFP_WRITE (element);
@@ -263,8 +338,10 @@ write_start (AfpElement *element, AfpRun *run, GError **error)
 
   if (parent_class->start != NULL && !parent_class->start (element, run, error))
     return FALSE;
+  g_autoptr (JsonNode) metadata = get_metadata (self);
   AfpWriterOptions options = get_options (self);
   options.run = run;
+  options.metadata = metadata;
   self->published = FALSE;
   self->handle = writers[self->resolved]->open (&options, error);
   return self->handle != NULL;
@@ -314,7 +391,9 @@ write_get_output (AfpElement *element)
   AfpWrite *self = AFP_WRITE (element);
   JsonObject *object = json_object_new ();
 
-  json_object_set_string_member (object, "location", self->location);
+  const guint n = self->files->len;
+  json_object_set_string_member (object, "location",
+                                 n > 0 ? self->files->pdata[n - 1] : self->location);
   json_object_set_string_member (object, "format", formats[self->resolved]);
   if (self->published)
     json_object_set_int_member (object, "file_bytes", (gint64) self->file_bytes);
@@ -333,6 +412,7 @@ afp_write_finalize (GObject *object)
   forget_plan (self);
   g_ptr_array_unref (self->planned);
   g_hash_table_unref (self->names);
+  g_ptr_array_unref (self->files);
   G_OBJECT_CLASS (afp_write_parent_class)->finalize (object);
 }
 
@@ -352,6 +432,7 @@ afp_write_class_init (AfpWriteClass *klass)
   element_class->stop = write_stop;
   element_class->get_output = write_get_output;
   sink_class->plan_tensor = write_plan_tensor;
+  sink_class->plan_end = write_plan_end;
   sink_class->consume = write_consume;
   sink_class->finish = write_finish;
   sink_class->publish = write_publish;
@@ -362,4 +443,5 @@ afp_write_init (AfpWrite *self)
 {
   self->planned = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_spec_unref);
   self->names = g_hash_table_new (g_str_hash, g_str_equal);
+  self->files = g_ptr_array_new_with_free_func (g_free);
 }

@@ -1,44 +1,42 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "io-output.h"
+#include "output-set.h"
 #include "safetensors-header.h"
+#include "safetensors-layout.h"
 #include "writer.h"
 
 #include <string.h>
 
 /*
- * The plan says which tensors will come, so the header is written first and each array goes straight to its place. Wider types
- * come first in the file: then every array is aligned to its element size. Among equals, the order of the stream is kept.
+ * The plan says which tensors will come, so headers and index are written first and each array goes straight to its place.
  */
 
 typedef struct {
-  AfpSpec *spec;
-  guint64 offset; /* behind the header */
-  gboolean written;
-} Slot;
+  AfpOutput *output;
+  guint64 header_bytes;
+} Shard;
 
 typedef struct {
-  AfpOutput *output;
-  GArray *slots;       /* of Slot, in the order of the stream */
-  GHashTable *by_name; /* name -> index + 1 */
-  guint64 header_bytes;
+  AfpOutputSet *set;
+  AfpSafetensorsLayout *layout;
+  GArray *shards;      /* of Shard */
+  GPtrArray *stale;    /* of char*: files of an earlier set */
+  GHashTable *by_name; /* name -> index of slot + 1 */
+  guint8 *written;     /* for each slot */
   guint n_written;
   char *location;
 } Writer;
-
-static void
-slot_clear (gpointer data)
-{
-  afp_spec_unref (((Slot *) data)->spec);
-}
 
 static void
 writer_close (gpointer data, gboolean ok)
 {
   Writer *self = data;
 
-  g_clear_pointer (&self->output, afp_output_free);
-  g_array_unref (self->slots);
+  afp_output_set_free (self->set);
+  g_clear_pointer (&self->layout, afp_safetensors_layout_free);
+  g_array_unref (self->shards);
+  g_ptr_array_unref (self->stale);
   g_hash_table_unref (self->by_name);
+  g_free (self->written);
   g_free (self->location);
   g_free (self);
 }
@@ -63,144 +61,109 @@ writer_plan_tensor (const AfpWriterOptions *options, AfpTensor *tensor, GError *
   return TRUE;
 }
 
-/* --- the header -------------------------------------------------------------------------------------------------- */
-
-static int
-compare_width (gconstpointer a, gconstpointer b, gpointer user_data)
-{
-  const GArray *slots = user_data;
-  const guint x = *(const guint *) a, y = *(const guint *) b;
-  const gsize x_size = afp_dtype_size (afp_spec_get_dtype (g_array_index (slots, Slot, x).spec));
-  const gsize y_size = afp_dtype_size (afp_spec_get_dtype (g_array_index (slots, Slot, y).spec));
-
-  if (x_size != y_size)
-    return x_size > y_size ? -1 : 1;
-  return x < y ? -1 : x > y;
-}
-
+/* Shards, and the index of more than one; what there is of an earlier set. */
 static gboolean
-place (Writer *self, guint64 *payload, GError **error)
+writer_list_files (const AfpWriterOptions *options, GPtrArray *written, GPtrArray *removed,
+                   GError **error)
 {
-  g_autoptr (GArray) order = g_array_sized_new (FALSE, FALSE, sizeof (guint), self->slots->len);
+  g_autoptr (AfpSafetensorsLayout) layout =
+      afp_safetensors_lay_out (options->location, options->planned, options->max_shard, error);
 
-  for (guint i = 0; i < self->slots->len; i++)
-    g_array_append_val (order, i);
-  g_array_sort_with_data (order, compare_width, self->slots);
-  *payload = 0;
-  for (guint i = 0; i < order->len; i++) {
-    Slot *slot = &g_array_index (self->slots, Slot, g_array_index (order, guint, i));
-    slot->offset = *payload;
-    if (!g_uint64_checked_add (payload, *payload, afp_spec_get_n_bytes (slot->spec)) ||
-        *payload > G_MAXINT64 / 2) {
-      g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                   "'%s' would have more than %" G_GINT64_FORMAT " bytes", self->location,
-                   G_MAXINT64 / 2);
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
-static void
-append_string (GString *text, const char *string)
-{
-  g_string_append_c (text, '"');
-  for (const char *p = string; *p; p++)
-    if (*p == '"' || *p == '\\')
-      g_string_append_printf (text, "\\%c", *p);
-    else if ((guchar) *p < 0x20)
-      g_string_append_printf (text, "\\u%04x", (guchar) *p);
-    else
-      g_string_append_c (text, *p);
-  g_string_append_c (text, '"');
-}
-
-/* The length, the JSON, blanks up to a multiple of 8. */
-static GString *
-make_header (Writer *self)
-{
-  GString *text = g_string_new ("        {\"__metadata__\":{\"format\":\"pt\"}");
-
-  for (guint i = 0; i < self->slots->len; i++) {
-    const Slot *slot = &g_array_index (self->slots, Slot, i);
-    g_autofree char *dtype = g_ascii_strup (afp_dtype_name (afp_spec_get_dtype (slot->spec)), -1);
-    g_string_append_c (text, ',');
-    append_string (text, afp_spec_get_name (slot->spec));
-    g_string_append_printf (text, ":{\"dtype\":\"%s\",\"shape\":[", dtype);
-    for (guint axis = 0; axis < afp_spec_get_rank (slot->spec); axis++)
-      g_string_append_printf (text, "%s%" G_GUINT64_FORMAT, axis ? "," : "",
-                              afp_spec_get_shape (slot->spec)[axis]);
-    g_string_append_printf (text,
-                            "],\"data_offsets\":[%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "]}",
-                            slot->offset, slot->offset + afp_spec_get_n_bytes (slot->spec));
-  }
-  g_string_append_c (text, '}');
-  while (text->len % 8 != 0)
-    g_string_append_c (text, ' ');
-  const guint64 length = GUINT64_TO_LE ((guint64) text->len - 8);
-  memcpy (text->str, &length, 8);
-  return text;
-}
-
-static gboolean
-list_slots (Writer *self, const GPtrArray *planned, GError **error)
-{
-  for (guint i = 0; i < planned->len; i++) {
-    Slot slot = { afp_spec_ref (planned->pdata[i]), 0, FALSE };
-    g_array_append_val (self->slots, slot);
-    const char *name = afp_spec_get_name (slot.spec);
-    if (!g_hash_table_insert (self->by_name, (char *) name, GUINT_TO_POINTER (i + 1))) {
-      g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                   "two tensors are called '%s'; '%s' can hold one of them", name, self->location);
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
-static gboolean
-write_header (Writer *self, GError **error)
-{
-  guint64 payload;
-
-  if (!place (self, &payload, error))
+  if (layout == NULL)
     return FALSE;
-  g_autoptr (GString) header = make_header (self);
-  self->header_bytes = header->len;
-  if (header->len - 8 > AFP_SAFETENSORS_MAX_HEADER) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                 "'%s' would have a header of %" G_GSIZE_FORMAT
-                 " bytes; safetensors allows %" G_GUINT64_FORMAT,
-                 self->location, header->len - 8, AFP_SAFETENSORS_MAX_HEADER);
-    return FALSE;
-  }
-  return afp_output_reserve (self->output, header->len + payload, error) &&
-         afp_output_write (self->output, 0, header->str, header->len, error);
+  const guint n = layout->payloads->len;
+  g_ptr_array_extend_and_steal (written, afp_safetensors_list_shards (options->location, n));
+  if (n > 1)
+    g_ptr_array_add (written, afp_safetensors_index_name (options->location));
+  g_ptr_array_extend_and_steal (removed, afp_safetensors_list_existing (options->location));
+  return TRUE;
 }
 
 /* --- the writer -------------------------------------------------------------------------------------------------- */
 
+/* What is said of the tensors where the input says nothing. */
+static JsonNode *
+get_default_metadata (void)
+{
+  JsonObject *object = json_object_new ();
+  JsonNode *node = json_node_new (JSON_NODE_OBJECT);
+
+  json_object_set_string_member (object, "format", "pt");
+  json_node_take_object (node, object);
+  return node;
+}
+
+static gboolean
+open_shard (Writer *self, guint index, const char *path, JsonNode *metadata, GError **error)
+{
+  g_autoptr (GString) header = afp_safetensors_make_header (self->layout, index, metadata);
+
+  if (header->len - 8 > AFP_SAFETENSORS_MAX_HEADER) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                 "'%s' would have a header of %" G_GSIZE_FORMAT
+                 " bytes; safetensors allows %" G_GUINT64_FORMAT,
+                 path, header->len - 8, AFP_SAFETENSORS_MAX_HEADER);
+    return FALSE;
+  }
+  Shard shard = { afp_output_set_add (self->set, path, error), header->len };
+  if (shard.output == NULL)
+    return FALSE;
+  g_array_append_val (self->shards, shard);
+  const guint64 payload = g_array_index (self->layout->payloads, guint64, index);
+  return afp_output_reserve (shard.output, header->len + payload, error) &&
+         afp_output_write (shard.output, 0, header->str, header->len, error);
+}
+
+static gboolean
+open_index (Writer *self, GError **error)
+{
+  g_autofree char *path = afp_safetensors_index_name (self->location);
+  g_autoptr (GString) text = afp_safetensors_make_index (self->layout, self->location);
+  AfpOutput *output = afp_output_set_add (self->set, path, error);
+
+  return output != NULL && afp_output_write (output, 0, text->str, text->len, error);
+}
+
+static gboolean
+open_files (Writer *self, JsonNode *metadata, GError **error)
+{
+  const guint n = self->layout->payloads->len;
+  g_autoptr (GPtrArray) paths = afp_safetensors_list_shards (self->location, n);
+  g_autoptr (JsonNode) own = metadata == NULL ? get_default_metadata () : json_node_ref (metadata);
+
+  for (guint i = 0; i < n; i++)
+    if (!open_shard (self, i, paths->pdata[i], own, error))
+      return FALSE;
+  return n == 1 || open_index (self, error);
+}
+
 static gpointer
 writer_open (const AfpWriterOptions *options, GError **error)
 {
-  AfpOutput *output = afp_output_new (options->location, options->overwrite, error);
-
-  if (output == NULL)
-    return NULL;
   Writer *self = g_new0 (Writer, 1);
-  self->output = output;
+  self->set = afp_output_set_new (options->overwrite);
   self->location = g_strdup (options->location);
-  self->slots = g_array_new (FALSE, FALSE, sizeof (Slot));
-  g_array_set_clear_func (self->slots, slot_clear);
+  self->shards = g_array_new (FALSE, FALSE, sizeof (Shard));
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
-  if (!list_slots (self, options->planned, error) || !write_header (self, error)) {
+  self->stale =
+      options->overwrite ? afp_safetensors_list_existing (options->location) : g_ptr_array_new ();
+  self->layout =
+      afp_safetensors_lay_out (options->location, options->planned, options->max_shard, error);
+  if (self->layout == NULL || !open_files (self, options->metadata, error)) {
     writer_close (self, FALSE);
     return NULL;
   }
+  for (guint i = 0; i < self->layout->slots->len; i++)
+    g_hash_table_insert (self->by_name,
+                         (char *) afp_spec_get_name (
+                             g_array_index (self->layout->slots, AfpSafetensorsSlot, i).spec),
+                         GUINT_TO_POINTER (i + 1));
+  self->written = g_new0 (guint8, self->layout->slots->len);
   return self;
 }
 
-static Slot *
+/* The index of the slot, or -1 with the error set. */
+static int
 find_slot (Writer *self, AfpSpec *spec, GError **error)
 {
   const char *name = afp_spec_get_name (spec);
@@ -210,9 +173,10 @@ find_slot (Writer *self, AfpSpec *spec, GError **error)
   if (found == 0)
     why = "was not planned";
   else {
-    Slot *slot = &g_array_index (self->slots, Slot, found - 1);
+    const AfpSafetensorsSlot *slot =
+        &g_array_index (self->layout->slots, AfpSafetensorsSlot, found - 1);
     const guint rank = afp_spec_get_rank (spec);
-    if (slot->written)
+    if (self->written[found - 1])
       why = "came twice";
     else if (afp_spec_get_dtype (slot->spec) != afp_spec_get_dtype (spec) ||
              afp_spec_get_rank (slot->spec) != rank ||
@@ -220,12 +184,12 @@ find_slot (Writer *self, AfpSpec *spec, GError **error)
                                   rank * sizeof (guint64)) != 0))
       why = "was planned with another dtype or shape";
     else
-      return slot;
+      return (int) found - 1;
   }
   g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
                "cannot write '%s': tensor '%s' %s; a stage before write is at fault",
                self->location, name, why);
-  return NULL;
+  return -1;
 }
 
 static gboolean
@@ -234,9 +198,9 @@ writer_write (gpointer data, AfpTensor *tensor, GError **error)
   Writer *self = data;
   AfpSpec *spec = afp_tensor_get_spec (tensor);
   AfpPlane *root = afp_tensor_get_root (tensor);
-  Slot *slot = find_slot (self, spec, error);
+  const int found = find_slot (self, spec, error);
 
-  if (slot == NULL)
+  if (found < 0)
     return FALSE;
   GBytes *bytes = afp_tensor_is_raw (tensor) ? afp_plane_get_data (root) : NULL;
   if (bytes == NULL || g_bytes_get_size (bytes) != afp_spec_get_n_bytes (spec)) {
@@ -245,9 +209,12 @@ writer_write (gpointer data, AfpTensor *tensor, GError **error)
                  self->location, afp_spec_get_name (spec));
     return FALSE;
   }
-  slot->written = TRUE;
+  const AfpSafetensorsSlot *slot =
+      &g_array_index (self->layout->slots, AfpSafetensorsSlot, (guint) found);
+  const Shard *shard = &g_array_index (self->shards, Shard, slot->shard);
+  self->written[found] = 1;
   self->n_written++;
-  if (!afp_output_write (self->output, self->header_bytes + slot->offset,
+  if (!afp_output_write (shard->output, shard->header_bytes + slot->offset,
                          g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error)) {
     g_prefix_error (error, "tensor '%s': ", afp_spec_get_name (spec));
     return FALSE;
@@ -260,9 +227,10 @@ writer_finish (gpointer data, GError **error)
 {
   Writer *self = data;
 
-  for (guint i = 0; i < self->slots->len && self->n_written < self->slots->len; i++) {
-    const Slot *slot = &g_array_index (self->slots, Slot, i);
-    if (slot->written)
+  for (guint i = 0; i < self->layout->slots->len && self->n_written < self->layout->slots->len;
+       i++) {
+    const AfpSafetensorsSlot *slot = &g_array_index (self->layout->slots, AfpSafetensorsSlot, i);
+    if (self->written[i])
       continue;
     g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
                  "cannot write '%s': tensor '%s' was planned, but never came; a stage before write "
@@ -270,13 +238,15 @@ writer_finish (gpointer data, GError **error)
                  self->location, afp_spec_get_name (slot->spec));
     return FALSE;
   }
-  return afp_output_sync (self->output, error);
+  return afp_output_set_sync (self->set, error);
 }
 
 static gboolean
 writer_publish (gpointer data, guint64 *file_bytes, GError **error)
 {
-  return afp_output_publish (((Writer *) data)->output, file_bytes, error);
+  Writer *self = data;
+
+  return afp_output_set_publish (self->set, self->stale, file_bytes, error);
 }
 
 static const char *const extensions[] = { "safetensors", NULL };
@@ -285,6 +255,7 @@ const AfpWriter afp_writer_safetensors = {
   .name = "safetensors",
   .extensions = extensions,
   .plan_tensor = writer_plan_tensor,
+  .list_files = writer_list_files,
   .open = writer_open,
   .write = writer_write,
   .finish = writer_finish,

@@ -17,7 +17,9 @@ typedef struct {
   const char *location;
   const char *template_location; /* or NULL */
   gboolean overwrite;
-  AfpRun *run; /* for the canonical pipeline text, metrics and input fingerprints */
+  guint64 max_shard;  /* bytes of arrays in a file; 0: no limit. Only for formats with list_files */
+  JsonNode *metadata; /* (nullable): of the input: an object of strings */
+  AfpRun *run;        /* for the canonical pipeline text, metrics and input fingerprints */
   GPtrArray *
       planned; /* AfpSpec: what plan_tensor was called with, in order; complete when open is called */
   AfpWriterState
@@ -29,6 +31,10 @@ typedef struct {
   const char *const *extensions; /* NULL-terminated, without dot */
   gboolean (*plan_tensor) (const AfpWriterOptions *options, AfpTensor *tensor,
                            GError **error); /* (nullable) refuse early */
+  /* (nullable) when all is planned: the files that it will write and those of an earlier run that it will remove or replace; one of
+   * the same name otherwise. (element-type utf8) */
+  gboolean (*list_files) (const AfpWriterOptions *options, GPtrArray *written, GPtrArray *removed,
+                          GError **error);
   gpointer (*open) (const AfpWriterOptions *options, GError **error);
   gboolean (*write) (gpointer writer, AfpTensor *tensor, GError **error); /* finalized */
   gboolean (*finish) (gpointer writer, GError **error); /* temporary file complete and synced */
