@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #ifndef AFP_HELPERDIR
@@ -91,4 +93,59 @@ afp_helper_start (const char *name, int fd, GError **error)
     return child;
   g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot start '%s': %s", path, g_strerror (failed));
   return -1;
+}
+
+static gboolean
+wait_for (int fd, short what, gint64 deadline)
+{
+  struct pollfd ready = { .fd = fd, .events = what };
+
+  for (;;) {
+    const gint64 left = deadline - g_get_monotonic_time ();
+    if (left <= 0)
+      return FALSE;
+    const int count = poll (&ready, 1, (int) MIN (left / 1000 + 1, G_MAXINT));
+    if (count > 0)
+      return TRUE;
+    if (count < 0 && errno != EINTR)
+      return FALSE;
+  }
+}
+
+gboolean
+afp_helper_receive (int fd, gpointer data, gsize n, gint64 deadline)
+{
+  guint8 *at = data;
+
+  while (n > 0) {
+    if (!wait_for (fd, POLLIN, deadline))
+      return FALSE;
+    const gssize done = recv (fd, at, n, MSG_DONTWAIT);
+    if (done < 0 && (errno == EINTR || errno == EAGAIN))
+      continue;
+    if (done <= 0)
+      return FALSE;
+    at += done;
+    n -= (gsize) done;
+  }
+  return TRUE;
+}
+
+gboolean
+afp_helper_send (int fd, gconstpointer data, gsize n, gint64 deadline)
+{
+  const guint8 *at = data;
+
+  while (n > 0) {
+    if (!wait_for (fd, POLLOUT, deadline))
+      return FALSE;
+    const gssize done = send (fd, at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (done < 0 && (errno == EINTR || errno == EAGAIN))
+      continue;
+    if (done <= 0)
+      return FALSE;
+    at += done;
+    n -= (gsize) done;
+  }
+  return TRUE;
 }

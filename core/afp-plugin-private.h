@@ -19,6 +19,8 @@ G_GNUC_INTERNAL AfpPlugin *afp_plugin_new (const AfpPluginDesc *desc, const char
 /* Calls init, then refuses further elements. (transfer none) (element-type AfpPluginElement), or NULL with error. */
 G_GNUC_INTERNAL GPtrArray *
 afp_plugin_init_elements (AfpPlugin *plugin, const AfpPluginDesc *desc, GError **error);
+/* Why the file is not even worth opening, or NULL. (transfer full) */
+G_GNUC_INTERNAL char *afp_plugin_file_problem (const char *filename);
 /* Why the loader must not use @desc, or NULL. (transfer full) */
 G_GNUC_INTERNAL char *afp_plugin_desc_problem (const AfpPluginDesc *desc);
 G_GNUC_INTERNAL AfpElementFactory *

@@ -1,9 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* dladdr */
+#endif
+
 #include "afp-plugin-private.h"
 
 #include "afp-crash.h"
 #include "afp-error.h"
 #include "afp-parse-private.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* --- AfpPlugin --- */
 
@@ -67,6 +80,43 @@ afp_plugin_new (const AfpPluginDesc *desc, const char *filename)
   self->blurb = g_strdup (desc->blurb);
   self->filename = g_strdup (filename);
   return self;
+}
+
+/* The machine that a module is for; 0: it is none, or not of our word size and byte order: then the linker says so itself. */
+static guint
+get_machine (const guint8 *header, const guint8 *ours)
+{
+  ElfW (Half) machine;
+
+  memcpy (&machine, header + offsetof (ElfW (Ehdr), e_machine), sizeof machine);
+  return memcmp (header, ours, EI_DATA + 1) == 0 ? machine : 0;
+}
+
+char *
+afp_plugin_file_problem (const char *filename)
+{
+  guint8 header[sizeof (ElfW (Ehdr))];
+  struct stat info;
+  Dl_info own;
+
+  if (stat (filename, &info) != 0)
+    return g_strdup (g_strerror (errno));
+  if (!S_ISREG (info.st_mode)) /* to open a pipe would wait for ever */
+    return g_strdup (S_ISDIR (info.st_mode) ? "a folder, not a module"
+                                            : "no regular file, not a module");
+  const int fd = open (filename, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return g_strdup (g_strerror (errno));
+  const gssize n = read (fd, header, sizeof header);
+  close (fd);
+  if (n != sizeof header || !dladdr ((gconstpointer) afp_plugin_file_problem, &own))
+    return NULL;
+  const guint machine = get_machine (header, own.dli_fbase);
+  const guint ours = get_machine (own.dli_fbase, own.dli_fbase);
+  return machine && machine != ours
+             ? g_strdup_printf ("a module for another machine (ELF machine %u, this one is %u)",
+                                machine, ours)
+             : NULL;
 }
 
 /* Magic first, then ABI, then size: each tells whether the next can be read. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "afp-registry.h"
+#include "afp-registry-private.h"
 
+#include "afp-crash.h"
 #include "afp-error-private.h"
 #include "afp-parse-private.h"
 #include "afp-plugin-private.h"
 #include "afp-quantizer.h"
+#include "afp-scan.h"
 
 #include <gmodule.h>
 #include <string.h>
@@ -20,7 +22,10 @@ struct _AfpRegistry {
   GHashTable *factories;  /* name -> AfpElementFactory */
   GPtrArray *problems;    /* of AfpPluginProblem */
   GPtrArray *directories; /* of char * */
-  AfpPlugin *core;        /* owns the built-in elements */
+  GPtrArray *files;       /* of char *: found, to be loaded */
+  AfpProbeFunc probe;     /* in the helper that tries plugins; else NULL */
+  gpointer probe_data;
+  AfpPlugin *core; /* owns the built-in elements */
 };
 
 G_DEFINE_FINAL_TYPE (AfpRegistry, afp_registry, G_TYPE_OBJECT)
@@ -47,6 +52,7 @@ afp_registry_finalize (GObject *object)
   g_hash_table_unref (self->plugins);
   g_ptr_array_unref (self->problems);
   g_ptr_array_unref (self->directories);
+  g_ptr_array_unref (self->files);
   g_object_unref (self->core);
   g_mutex_clear (&self->lock);
   G_OBJECT_CLASS (afp_registry_parent_class)->finalize (object);
@@ -74,6 +80,7 @@ afp_registry_init (AfpRegistry *self)
   self->factories = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_object_unref);
   self->problems = g_ptr_array_new_with_free_func ((GDestroyNotify) problem_free);
   self->directories = g_ptr_array_new_with_free_func (g_free);
+  self->files = g_ptr_array_new_with_free_func (g_free);
   self->core = afp_plugin_new (&core, NULL);
   g_hash_table_insert (self->plugins, (gpointer) afp_plugin_get_name (self->core),
                        g_object_ref (self->core));
@@ -95,6 +102,13 @@ add_problem (AfpRegistry *self, const char *filename, const char *format, ...)
   problem->reason = g_strdup_vprintf (format, args);
   va_end (args);
   g_ptr_array_add (self->problems, problem);
+}
+
+static void
+probe (AfpRegistry *self, AfpProbeStep step)
+{
+  if (self->probe)
+    self->probe (step, self->probe_data);
 }
 
 static void
@@ -122,6 +136,10 @@ add_element (AfpRegistry *self, AfpPlugin *plugin, const char *name, GType type)
     AfpElementFactory *factory = afp_element_factory_new (plugin, name, type);
     g_hash_table_insert (self->factories, (gpointer) afp_element_factory_get_name (factory),
                          factory);
+    if (self->probe) {
+      probe (self, AFP_PROBE_MAKE);
+      g_object_unref (afp_element_factory_make (factory, NULL));
+    }
   }
 }
 
@@ -143,6 +161,7 @@ use_desc (AfpRegistry *self, const AfpPluginDesc *desc, const char *filename, GM
   /* From here on its code runs and its types may be registered: it stays for good. */
   g_module_make_resident (module);
   g_autoptr (AfpPlugin) plugin = afp_plugin_new (desc, filename);
+  probe (self, AFP_PROBE_INIT);
   GPtrArray *elements = afp_plugin_init_elements (plugin, desc, &error);
   if (!elements) {
     add_problem (self, filename, "init of plugin '%s' failed: %s", desc->name, error->message);
@@ -159,11 +178,13 @@ use_desc (AfpRegistry *self, const AfpPluginDesc *desc, const char *filename, GM
 }
 
 static void
-load_file (AfpRegistry *self, const char *filename)
+load_module (AfpRegistry *self, const char *filename)
 {
-  GModule *module = g_module_open (filename, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
   gpointer symbol = NULL;
 
+  probe (self, AFP_PROBE_OPEN);
+  /* Not lazily: a function that is nowhere is a problem now, not the end of a run. */
+  GModule *module = g_module_open (filename, G_MODULE_BIND_LOCAL);
   if (!module) {
     add_problem (self, filename, "%s", g_module_error ());
     return;
@@ -173,6 +194,7 @@ load_file (AfpRegistry *self, const char *filename)
     g_module_close (module);
     return;
   }
+  probe (self, AFP_PROBE_DESC);
   const AfpPluginDesc *desc = ((AfpPluginGetDesc) symbol) ();
   g_autofree char *problem = afp_plugin_desc_problem (desc);
   if (problem) {
@@ -183,66 +205,65 @@ load_file (AfpRegistry *self, const char *filename)
   use_desc (self, desc, filename, module);
 }
 
-/* --- directories --- */
-
-/* "afpx" of "afpx.so" and "afpx.la", else NULL. */
-static char *
-plugin_stem (const char *name)
-{
-  if (!g_str_has_prefix (name, "afp") ||
-      (!g_str_has_suffix (name, ".so") && !g_str_has_suffix (name, ".la")))
-    return NULL;
-  return g_strndup (name, strlen (name) - 3);
-}
-
-static int
-compare_strings (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(char *const *) a, *(char *const *) b);
-}
-
-/* The installed module, or the one that libtool left in a build tree. */
 static void
-load_stem (AfpRegistry *self, const char *directory, const char *stem)
+load_file (AfpRegistry *self, const char *filename)
 {
-  g_autofree char *so = g_strconcat (stem, ".so", NULL);
-  g_autofree char *la = g_strconcat (stem, ".la", NULL);
-  g_autofree char *installed = g_build_filename (directory, so, NULL);
-  g_autofree char *built = g_build_filename (directory, ".libs", so, NULL);
-  g_autofree char *text = g_build_filename (directory, la, NULL);
-  gboolean is_installed = g_file_test (installed, G_FILE_TEST_EXISTS);
+  AfpCrashNote note;
+  g_autofree char *problem = afp_plugin_file_problem (filename);
 
-  if (!is_installed && g_file_test (built, G_FILE_TEST_EXISTS))
-    load_file (self, built);
-  else if (!is_installed && g_file_test (text, G_FILE_TEST_EXISTS))
-    add_problem (self, text, "the module it stands for is missing: %s", built);
+  afp_crash_enter_file (&note, filename);
+  if (problem)
+    add_problem (self, filename, "%s", problem);
   else
-    load_file (self, installed);
+    load_module (self, filename);
+  afp_crash_leave (&note);
+  probe (self, AFP_PROBE_DONE);
 }
 
+/* What the helper found out about a file: it can be loaded here, or must not be. */
 static void
-scan_directory (AfpRegistry *self, const char *directory, gboolean must_exist)
+take_file (const char *filename, const char *problem, gpointer user_data)
+{
+  AfpRegistry *self = user_data;
+
+  if (problem)
+    add_problem (self, filename, "%s", problem);
+  else
+    load_file (self, filename);
+}
+
+/* Each helper begins behind the file that ended the one before it. */
+static void
+load_files (AfpRegistry *self)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GDir) dir = g_dir_open (directory, 0, &error);
-  g_autoptr (GPtrArray) stems = g_ptr_array_new_with_free_func (g_free);
-  const char *name;
+  guint done = 0;
 
-  if (!dir) {
-    if (must_exist)
-      add_problem (self, directory, "%s", error->message);
-    return;
+  g_ptr_array_add (self->files, NULL);
+  while (self->files->pdata[done] && !error) {
+    g_autofree const char **taken =
+        (const char **) g_hash_table_get_keys_as_array (self->plugins, NULL);
+    done += afp_scan_files ((const char *const *) self->files->pdata + done, taken, take_file, self,
+                            &error);
   }
-  while ((name = g_dir_read_name (dir))) {
-    char *stem = plugin_stem (name);
-    if (stem)
-      g_ptr_array_add (stems, stem);
-  }
-  /* The order of a directory is no order: sorted, so that every machine loads the same. */
-  g_ptr_array_sort (stems, compare_strings);
-  for (guint i = 0; i < stems->len; i++)
-    if (i == 0 || strcmp (stems->pdata[i], stems->pdata[i - 1]) != 0)
-      load_stem (self, directory, stems->pdata[i]);
+  if (error)
+    add_problem (self, AFP_SCAN_HELPER, "plugins were loaded without a trial: %s", error->message);
+  for (; self->files->pdata[done]; done++)
+    load_file (self, self->files->pdata[done]);
+  g_ptr_array_set_size (self->files, 0);
+}
+
+/* --- directories --- */
+
+static void
+take_found (const char *filename, const char *problem, gpointer user_data)
+{
+  AfpRegistry *self = user_data;
+
+  if (problem)
+    add_problem (self, filename, "%s", problem);
+  else
+    g_ptr_array_add (self->files, g_strdup (filename));
 }
 
 static void
@@ -259,7 +280,7 @@ scan_path (AfpRegistry *self, const char *path, gboolean must_exist)
       continue;
     }
     g_ptr_array_add (self->directories, directory);
-    scan_directory (self, directory, must_exist);
+    afp_scan_directory (directory, must_exist, take_found, self);
   }
 }
 
@@ -320,6 +341,15 @@ add_builtins (AfpRegistry *self)
 
 /* --- public --- */
 
+static void
+scan (AfpRegistry *self, const char *plugin_path, const char *system_path)
+{
+  add_builtins (self);
+  scan_path (self, plugin_path, TRUE);
+  scan_path (self, system_path, FALSE);
+  load_files (self);
+}
+
 /**
  * afp_registry_new:
  * @plugin_path: (nullable): directories, separated as in $PATH; one that cannot be read is a problem
@@ -332,11 +362,13 @@ afp_registry_new (const char *plugin_path, const char *system_path)
 {
   AfpRegistry *self = g_object_new (AFP_TYPE_REGISTRY, NULL);
 
-  add_builtins (self);
-  scan_path (self, plugin_path, TRUE);
-  scan_path (self, system_path, FALSE);
+  scan (self, plugin_path, system_path);
   return self;
 }
+
+/* An init that asks for the default registry gets what there is of it; other threads wait until it is complete. */
+static GRecMutex default_lock;
+static AfpRegistry *default_unfinished;
 
 /**
  * afp_registry_get_default:
@@ -346,18 +378,40 @@ afp_registry_new (const char *plugin_path, const char *system_path)
 AfpRegistry *
 afp_registry_get_default (void)
 {
-  static gsize once = 0;
-
-  if (g_once_init_enter (&once)) {
+  g_rec_mutex_lock (&default_lock);
+  if (!default_registry && !default_unfinished) {
     const char *system_path = g_getenv ("AFPIPE_PLUGIN_SYSTEM_PATH");
-    AfpRegistry *registry = afp_registry_new (g_getenv ("AFPIPE_PLUGIN_PATH"),
-                                              system_path ? system_path : AFP_PLUGINDIR);
+    default_unfinished = g_object_new (AFP_TYPE_REGISTRY, NULL);
+    scan (default_unfinished, g_getenv ("AFPIPE_PLUGIN_PATH"),
+          system_path ? system_path : AFP_PLUGINDIR);
     g_mutex_lock (&builtin_lock);
-    default_registry = registry;
+    default_registry = g_steal_pointer (&default_unfinished);
     g_mutex_unlock (&builtin_lock);
-    g_once_init_leave (&once, 1);
   }
-  return default_registry;
+  AfpRegistry *registry = default_registry ? default_registry : default_unfinished;
+  g_rec_mutex_unlock (&default_lock);
+  return registry;
+}
+
+void
+afp_registry_probe (const char *const *files, const char *const *taken, AfpProbeFunc func,
+                    gpointer user_data)
+{
+  AfpRegistry *self = g_object_new (AFP_TYPE_REGISTRY, NULL);
+
+  add_builtins (self);
+  for (; *taken; taken++)
+    g_hash_table_insert (self->plugins, (gpointer) *taken, g_object_ref (self->core));
+  self->probe = func;
+  self->probe_data = user_data;
+  g_rec_mutex_lock (&default_lock);
+  default_unfinished = self;
+  probe (self, AFP_PROBE_READY);
+  for (; *files; files++)
+    load_file (self, *files);
+  default_unfinished = NULL;
+  g_rec_mutex_unlock (&default_lock);
+  g_object_unref (self);
 }
 
 static int
@@ -431,7 +485,18 @@ afp_registry_find (AfpRegistry *registry, const char *name)
   return factory;
 }
 
-/* Where it was looked for, and what went wrong with the file that has the name. */
+/* Is the problem of a file that is called like the element, or is the element or a plugin of that name in the reason? */
+static gboolean
+problem_concerns (const AfpPluginProblem *problem, const char *name)
+{
+  g_autofree char *base = g_path_get_basename (problem->filename);
+  g_autofree char *stem = afp_scan_get_stem (base);
+  g_autofree char *quoted = g_strdup_printf ("'%s'", name);
+
+  return (stem && strcmp (stem + strlen ("afp"), name) == 0) || strstr (problem->reason, quoted);
+}
+
+/* Where it was looked for, and what went wrong with files that may have it. */
 static char *
 describe_search (AfpRegistry *self, const char *name)
 {
@@ -439,14 +504,12 @@ describe_search (AfpRegistry *self, const char *name)
   g_autoptr (GPtrArray) problems = afp_registry_list_problems (self);
   g_auto (GStrv) directories = afp_registry_list_directories (self);
   g_autofree char *list = g_strjoinv (", ", directories);
-  g_autofree char *file = g_strdup_printf ("afp%s.so", name);
 
   g_string_append_printf (out, "Searched: %s",
                           *list ? list : "no directory (AFPIPE_PLUGIN_PATH is empty)");
   for (guint i = 0; i < problems->len; i++) {
     const AfpPluginProblem *problem = problems->pdata[i];
-    g_autofree char *base = g_path_get_basename (problem->filename);
-    if (strcmp (base, file) == 0)
+    if (problem_concerns (problem, name))
       g_string_append_printf (out, "; %s could not be used: %s", problem->filename,
                               problem->reason);
   }

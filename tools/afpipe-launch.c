@@ -3,6 +3,7 @@
 
 #include "afp-crash.h"
 #include "afp-report-private.h"
+#include "afp-scan.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -164,6 +165,22 @@ configure (AfpPipeline *pipeline, GError **error)
   return TRUE;
 }
 
+/* A plugin that hangs is stopped, each time. */
+static void
+warn_of_slow_plugins (void)
+{
+  const gint64 begin = g_get_monotonic_time ();
+
+  afp_registry_get_default ();
+  const double seconds = (double) (g_get_monotonic_time () - begin) / G_USEC_PER_SEC;
+  if (seconds < afp_scan_get_seconds ())
+    return;
+  g_autofree char *text = g_strdup_printf (
+      "it took %.1f seconds to load the plugins: afpipe-inspect --problems says if one hangs",
+      seconds);
+  tool_print_warning (TOOL, text);
+}
+
 static AfpPipeline *
 make_pipeline (char **arguments, GError **error)
 {
@@ -180,6 +197,7 @@ make_pipeline (char **arguments, GError **error)
       return NULL;
   if (!check_variables (variables, text, error))
     return NULL;
+  warn_of_slow_plugins ();
   ast = afp_parse (text, variables, error);
   if (!ast)
     return NULL;

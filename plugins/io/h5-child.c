@@ -4,7 +4,6 @@
 #include "afp-helper.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,69 +13,13 @@
 static const AfpH5ChildLimits default_limits = { 120, G_GUINT64_CONSTANT (4) << 30,
                                                  G_GUINT64_CONSTANT (3) << 30 };
 
-/* FALSE: the helper has died, or time is up. */
-static gboolean
-wait_for (int fd, short what, gint64 deadline)
-{
-  struct pollfd ready = { .fd = fd, .events = what };
-
-  for (;;) {
-    const gint64 left = deadline - g_get_monotonic_time ();
-    if (left <= 0)
-      return FALSE;
-    const int count = poll (&ready, 1, (int) MIN (left / 1000 + 1, G_MAXINT));
-    if (count > 0)
-      return TRUE;
-    if (count < 0 && errno != EINTR)
-      return FALSE;
-  }
-}
-
-static gboolean
-receive (int fd, gpointer data, gsize n, gint64 deadline)
-{
-  guint8 *at = data;
-
-  while (n > 0) {
-    if (!wait_for (fd, POLLIN, deadline))
-      return FALSE;
-    const gssize done = recv (fd, at, n, MSG_DONTWAIT);
-    if (done < 0 && (errno == EINTR || errno == EAGAIN))
-      continue;
-    if (done <= 0)
-      return FALSE;
-    at += done;
-    n -= (gsize) done;
-  }
-  return TRUE;
-}
-
-static gboolean
-send_all (int fd, gconstpointer data, gsize n, gint64 deadline)
-{
-  const guint8 *at = data;
-
-  while (n > 0) {
-    if (!wait_for (fd, POLLOUT, deadline))
-      return FALSE;
-    const gssize done = send (fd, at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (done < 0 && (errno == EINTR || errno == EAGAIN))
-      continue;
-    if (done <= 0)
-      return FALSE;
-    at += done;
-    n -= (gsize) done;
-  }
-  return TRUE;
-}
-
 static gboolean
 send_bytes (int fd, GBytes *bytes, gint64 deadline)
 {
   gsize n = 0;
   gconstpointer data = bytes ? g_bytes_get_data (bytes, &n) : NULL;
 
-  return send_all (fd, data, n, deadline);
+  return afp_helper_send (fd, data, n, deadline);
 }
 
 static gboolean
@@ -89,7 +32,7 @@ ask (int fd, const char *op, GBytes *request, GBytes *data, const AfpH5ChildLimi
                              .data_bytes = data ? g_bytes_get_size (data) : 0 };
 
   g_strlcpy (question.op, op, sizeof question.op);
-  return send_all (fd, &question, sizeof question, deadline) &&
+  return afp_helper_send (fd, &question, sizeof question, deadline) &&
          send_bytes (fd, request, deadline) && send_bytes (fd, data, deadline);
 }
 
@@ -111,10 +54,10 @@ collect (int fd, const AfpH5ChildLimits *limits, gint64 deadline, gboolean *answ
   AfpH5Answer head;
 
   *answered = FALSE;
-  if (!receive (fd, &head, sizeof head, deadline) || head.size > limits->max_result)
+  if (!afp_helper_receive (fd, &head, sizeof head, deadline) || head.size > limits->max_result)
     return NULL;
   g_autofree guint8 *data = g_try_malloc (head.size + 1);
-  if (!data || !receive (fd, data, head.size, deadline))
+  if (!data || !afp_helper_receive (fd, data, head.size, deadline))
     return NULL;
   data[head.size] = '\0';
   *answered = TRUE;

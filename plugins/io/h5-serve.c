@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "h5-child.h"
 
-#include <errno.h>
+#include "afp-helper.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,46 +35,12 @@ used_memory (void)
   return fields[5] * (guint64) sysconf (_SC_PAGESIZE);
 }
 
-static gboolean
-receive (int fd, gpointer data, gsize n)
-{
-  guint8 *at = data;
-
-  while (n > 0) {
-    const gssize done = read (fd, at, n);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done <= 0)
-      return FALSE;
-    at += done;
-    n -= (gsize) done;
-  }
-  return TRUE;
-}
-
-static gboolean
-send_all (int fd, gconstpointer data, gsize n)
-{
-  const guint8 *at = data;
-
-  while (n > 0) {
-    const gssize done = write (fd, at, n);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done <= 0)
-      return FALSE;
-    at += done;
-    n -= (gsize) done;
-  }
-  return TRUE;
-}
-
 static GBytes *
 receive_bytes (int fd, guint64 n)
 {
   g_autofree guint8 *bytes = g_try_malloc (MAX (n, 1));
 
-  if (!bytes || !receive (fd, bytes, n))
+  if (!bytes || !afp_helper_receive (fd, bytes, n, G_MAXINT64))
     return NULL;
   return g_bytes_new_take (g_steal_pointer (&bytes), n);
 }
@@ -120,7 +87,7 @@ afp_h5_serve (int fd, const AfpH5Op *ops)
   AfpH5Question question;
   GError *error = NULL;
 
-  if (!receive (fd, &question, sizeof question))
+  if (!afp_helper_receive (fd, &question, sizeof question, G_MAXINT64))
     return EXIT_FAILURE;
   question.op[AFP_H5_OP_NAME - 1] = '\0';
   set_limits (&question);
@@ -135,6 +102,7 @@ afp_h5_serve (int fd, const AfpH5Op *ops)
   if (!result)
     size = strlen (error->message);
   const AfpH5Answer answer = { result != NULL, result ? 0 : (guint32) error->code, size };
-  const gboolean sent = send_all (fd, &answer, sizeof answer) && send_all (fd, bytes, size);
+  const gboolean sent = afp_helper_send (fd, &answer, sizeof answer, G_MAXINT64) &&
+                        afp_helper_send (fd, bytes, size, G_MAXINT64);
   _exit (sent ? EXIT_SUCCESS : EXIT_FAILURE);
 }
