@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-lm-config.h"
+
+#include <json-glib/json-glib.h>
+#include <math.h>
+#include <string.h>
+
+#define MAX_SIZE (1u << 26)
+
+/* --- checks ------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+check_number (const char *name, double value, double least, double most, GError **error)
+{
+  if (value >= least && value <= most)
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+               "the model's configuration has %s=%.10g; it must be %.10g to %.10g", name, value,
+               least, most);
+  return FALSE;
+}
+
+static gboolean
+check (const AfpLmConfig *c, GError **error)
+{
+  if (!check_number ("hidden size", c->dim, 1, 1 << 20, error) ||
+      !check_number ("intermediate size", c->hidden, 1, 1 << 22, error) ||
+      !check_number ("number of layers", c->n_layers, 1, 1 << 12, error) ||
+      !check_number ("number of heads", c->n_heads, 1, 1 << 16, error) ||
+      !check_number ("number of key-value heads", c->n_kv_heads, 1, c->n_heads, error) ||
+      !check_number ("head size", c->head_dim, 2, 1 << 16, error) ||
+      !check_number ("vocabulary", c->vocab, 1, MAX_SIZE, error) ||
+      !check_number ("context", c->context, 1, MAX_SIZE, error) ||
+      !check_number ("norm epsilon", (double) c->norm_eps, 0, 1, error) ||
+      !check_number ("rotary base", c->rope_base, 1, 1e12, error))
+    return FALSE;
+  if (c->n_heads % c->n_kv_heads == 0 && c->head_dim % 2 == 0)
+    return TRUE;
+  g_set_error (
+      error, AFP_ERROR, AFP_ERROR_FORMAT,
+      "the model's configuration does not fit together: %u heads, %u key-value heads, head "
+      "size %u; the first must be a multiple of the second, the last even",
+      c->n_heads, c->n_kv_heads, c->head_dim);
+  return FALSE;
+}
+
+/* --- llama2.c ----------------------------------------------------------------------------------------------------- */
+
+gboolean
+afp_lm_config_from_llama2c (const guint8 *head, gsize n, AfpLmConfig *config, GError **error)
+{
+  gint32 values[7];
+
+  memset (config, 0, sizeof *config);
+  if (n < sizeof values) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "the header of a llama2.c checkpoint has %" G_GSIZE_FORMAT
+                 " bytes, not %" G_GSIZE_FORMAT,
+                 n, sizeof values);
+    return FALSE;
+  }
+  memcpy (values, head, sizeof values);
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    values[i] = GINT32_FROM_LE (values[i]);
+  config->tied = values[5] > 0;
+  values[5] = values[5] == G_MININT32 ? 0 : ABS (values[5]);
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    values[i] = MAX (values[i], 0);
+  config->names = AFP_LM_NAMES_LLAMA2C;
+  g_strlcpy (config->architecture, "llama", sizeof config->architecture);
+  config->dim = (guint) values[0];
+  config->hidden = (guint) values[1];
+  config->n_layers = (guint) values[2];
+  config->n_heads = (guint) values[3];
+  config->n_kv_heads = (guint) values[4];
+  config->vocab = (guint) values[5];
+  config->context = (guint) values[6];
+  config->head_dim = config->n_heads ? config->dim / config->n_heads : 0;
+  config->norm_eps = 1e-5f;
+  config->rope_base = 10000;
+  config->interleaved = TRUE;
+  config->bos = 1;
+  config->eos = 2;
+  return check (config, error);
+}
+
+/* --- Hugging Face ------------------------------------------------------------------------------------------------- */
+
+/* What is read and how it differs from Llama. */
+static const struct {
+  const char *type; /* model_type */
+  gboolean biases, head_norms;
+} architectures[] = {
+  { "llama", FALSE, FALSE },
+  { "mistral", FALSE, FALSE },
+  { "qwen2", TRUE, FALSE },
+  { "qwen3", FALSE, TRUE },
+};
+
+static double
+get_number (JsonObject *object, const char *name, double otherwise)
+{
+  JsonNode *node = json_object_get_member (object, name);
+  const GType type = node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_value_type (node) : 0;
+
+  return type == G_TYPE_INT64 || type == G_TYPE_DOUBLE ? json_node_get_double (node) : otherwise;
+}
+
+static gboolean
+get_flag (JsonObject *object, const char *name, gboolean otherwise)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_BOOLEAN
+             ? json_node_get_boolean (node)
+             : otherwise;
+}
+
+static const char *
+get_text (JsonObject *object, const char *name, const char *otherwise)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
+             ? json_node_get_string (node)
+             : otherwise;
+}
+
+/* A size: 0 where it is absent or no number, which check() refuses. */
+static guint
+get_size (JsonObject *object, const char *name, double otherwise)
+{
+  const double value = get_number (object, name, otherwise);
+
+  return value >= 0 && value <= MAX_SIZE ? (guint) value : value < 0 ? 0 : G_MAXUINT;
+}
+
+/* A token: a number, or the first of a list. */
+static guint
+get_token (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+  JsonArray *list = node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  if (list && json_array_get_length (list) > 0)
+    node = json_array_get_element (list, 0);
+  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_INT64 &&
+                 json_node_get_int (node) >= 0 && json_node_get_int (node) < MAX_SIZE
+             ? (guint) json_node_get_int (node)
+             : G_MAXUINT;
+}
+
+static gboolean
+set_architecture (JsonObject *object, AfpLmConfig *config, GError **error)
+{
+  const char *type = get_text (object, "model_type", "");
+  const char *activation = get_text (object, "hidden_act", "silu");
+
+  if (strcmp (activation, "silu") != 0) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                 "the model's hidden_act is '%s'; supported is silu", activation);
+    return FALSE;
+  }
+  g_strlcpy (config->architecture, type, sizeof config->architecture);
+  for (guint i = 0; i < G_N_ELEMENTS (architectures); i++)
+    if (strcmp (type, architectures[i].type) == 0) {
+      config->biases = get_flag (object, "attention_bias", architectures[i].biases);
+      config->head_norms = architectures[i].head_norms;
+      return TRUE;
+    }
+  g_autoptr (GString) known = g_string_new (NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (architectures); i++)
+    g_string_append_printf (known, "%s%s", i ? ", " : "", architectures[i].type);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+               "the model's model_type is '%s', which cannot be run; supported are %s", type,
+               known->str);
+  return FALSE;
+}
+
+static gboolean
+set_rope (JsonObject *object, AfpLmConfig *config, GError **error)
+{
+  JsonNode *node = json_object_get_member (object, "rope_scaling");
+  JsonObject *scaling = node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+
+  config->rope_base = get_number (object, "rope_theta", 10000);
+  if (!scaling)
+    return TRUE;
+  const char *type = get_text (scaling, "rope_type", get_text (scaling, "type", ""));
+  config->rope_factor = get_number (scaling, "factor", 1);
+  if (strcmp (type, "default") == 0)
+    return TRUE;
+  if (strcmp (type, "linear") == 0)
+    config->rope = AFP_LM_ROPE_LINEAR;
+  else if (strcmp (type, "llama3") == 0)
+    config->rope = AFP_LM_ROPE_LLAMA3;
+  else {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                 "the model's rope_scaling is of type '%s'; supported are default, linear, llama3",
+                 type);
+    return FALSE;
+  }
+  config->rope_low = get_number (scaling, "low_freq_factor", 1);
+  config->rope_high = get_number (scaling, "high_freq_factor", 4);
+  config->rope_context = get_size (scaling, "original_max_position_embeddings", 8192);
+  return check_number ("rotary factor", config->rope_factor, 1e-3, 1e6, error) &&
+         check_number ("low_freq_factor", config->rope_low, 1e-3, 1e6, error) &&
+         check_number ("high_freq_factor", config->rope_high, config->rope_low * 1.000001, 1e7,
+                       error);
+}
+
+gboolean
+afp_lm_config_from_json (const char *text, gsize n, AfpLmConfig *config, GError **error)
+{
+  g_autoptr (JsonParser) parser = json_parser_new_immutable ();
+  g_autoptr (GError) local = NULL;
+
+  memset (config, 0, sizeof *config);
+  if (!json_parser_load_from_data (parser, text, (gssize) n, &local) ||
+      !json_parser_get_root (parser) || !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser))) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "config.json: %s",
+                 local ? local->message : "it is no JSON object");
+    return FALSE;
+  }
+  JsonObject *object = json_node_get_object (json_parser_get_root (parser));
+  config->names = AFP_LM_NAMES_HF;
+  config->dim = get_size (object, "hidden_size", 0);
+  config->hidden = get_size (object, "intermediate_size", 0);
+  config->n_layers = get_size (object, "num_hidden_layers", 0);
+  config->n_heads = get_size (object, "num_attention_heads", 0);
+  config->n_kv_heads = get_size (object, "num_key_value_heads", config->n_heads);
+  config->head_dim =
+      get_size (object, "head_dim", config->n_heads ? (double) (config->dim / config->n_heads) : 0);
+  config->vocab = get_size (object, "vocab_size", 0);
+  config->context = get_size (object, "max_position_embeddings", 2048);
+  config->norm_eps = (float) get_number (object, "rms_norm_eps", 1e-6);
+  config->tied = get_flag (object, "tie_word_embeddings", FALSE);
+  config->bos = get_token (object, "bos_token_id");
+  config->eos = get_token (object, "eos_token_id");
+  return set_architecture (object, config, error) && set_rope (object, config, error) &&
+         check (config, error);
+}
+
+/* --- tensors ------------------------------------------------------------------------------------------------------ */
+
+/* In the order of AfpLmNames; %u is the layer. */
+static const char *const tensor_names[AFP_LM_N_TENSORS][3] = {
+  [AFP_LM_EMBEDDING] = { "tok_embeddings", "model.embed_tokens", "token_embd" },
+  [AFP_LM_NORM] = { "norm", "model.norm", "output_norm" },
+  [AFP_LM_CLASSIFIER] = { "output", "lm_head", "output" },
+  [AFP_LM_ATTENTION_NORM] = { "attention_norm", "input_layernorm", "attn_norm" },
+  [AFP_LM_Q] = { "attention.wq", "self_attn.q_proj", "attn_q" },
+  [AFP_LM_K] = { "attention.wk", "self_attn.k_proj", "attn_k" },
+  [AFP_LM_V] = { "attention.wv", "self_attn.v_proj", "attn_v" },
+  [AFP_LM_O] = { "attention.wo", "self_attn.o_proj", "attn_output" },
+  [AFP_LM_Q_BIAS] = { "attention.wq", "self_attn.q_proj", "attn_q" },
+  [AFP_LM_K_BIAS] = { "attention.wk", "self_attn.k_proj", "attn_k" },
+  [AFP_LM_V_BIAS] = { "attention.wv", "self_attn.v_proj", "attn_v" },
+  [AFP_LM_Q_NORM] = { "attention.q_norm", "self_attn.q_norm", "attn_q_norm" },
+  [AFP_LM_K_NORM] = { "attention.k_norm", "self_attn.k_norm", "attn_k_norm" },
+  [AFP_LM_FFN_NORM] = { "ffn_norm", "post_attention_layernorm", "ffn_norm" },
+  [AFP_LM_GATE] = { "feed_forward.w1", "mlp.gate_proj", "ffn_gate" },
+  [AFP_LM_UP] = { "feed_forward.w3", "mlp.up_proj", "ffn_up" },
+  [AFP_LM_DOWN] = { "feed_forward.w2", "mlp.down_proj", "ffn_down" },
+};
+
+static gboolean
+is_bias (AfpLmTensor tensor)
+{
+  return tensor == AFP_LM_Q_BIAS || tensor == AFP_LM_K_BIAS || tensor == AFP_LM_V_BIAS;
+}
+
+char *
+afp_lm_tensor_name (const AfpLmConfig *config, AfpLmTensor tensor, guint layer)
+{
+  static const char *const layers[] = { "layers", "model.layers", "blk" };
+  const char *name = tensor_names[tensor][config->names];
+  const char *end = is_bias (tensor) ? "bias" : "weight";
+
+  if (tensor < AFP_LM_ATTENTION_NORM)
+    return g_strdup_printf ("%s.%s", name, end);
+  return g_strdup_printf ("%s.%u.%s.%s", layers[config->names], layer, name, end);
+}
+
+gboolean
+afp_lm_tensor_shape (const AfpLmConfig *config, AfpLmTensor tensor, guint64 *rows, guint64 *cols)
+{
+  const guint64 q = (guint64) config->n_heads * config->head_dim;
+  const guint64 kv = (guint64) config->n_kv_heads * config->head_dim;
+  const struct {
+    guint64 rows, cols;
+    gboolean there;
+  } shapes[AFP_LM_N_TENSORS] = {
+    [AFP_LM_EMBEDDING] = { config->vocab, config->dim, TRUE },
+    [AFP_LM_NORM] = { 1, config->dim, TRUE },
+    [AFP_LM_CLASSIFIER] = { config->vocab, config->dim, !config->tied },
+    [AFP_LM_ATTENTION_NORM] = { 1, config->dim, TRUE },
+    [AFP_LM_Q] = { q, config->dim, TRUE },
+    [AFP_LM_K] = { kv, config->dim, TRUE },
+    [AFP_LM_V] = { kv, config->dim, TRUE },
+    [AFP_LM_O] = { config->dim, q, TRUE },
+    [AFP_LM_Q_BIAS] = { 1, q, config->biases },
+    [AFP_LM_K_BIAS] = { 1, kv, config->biases },
+    [AFP_LM_V_BIAS] = { 1, kv, config->biases },
+    [AFP_LM_Q_NORM] = { 1, config->head_dim, config->head_norms },
+    [AFP_LM_K_NORM] = { 1, config->head_dim, config->head_norms },
+    [AFP_LM_FFN_NORM] = { 1, config->dim, TRUE },
+    [AFP_LM_GATE] = { config->hidden, config->dim, TRUE },
+    [AFP_LM_UP] = { config->hidden, config->dim, TRUE },
+    [AFP_LM_DOWN] = { config->dim, config->hidden, TRUE },
+  };
+
+  *rows = shapes[tensor].rows;
+  *cols = shapes[tensor].cols;
+  return shapes[tensor].there;
+}
+
+/* --- rotary angles ------------------------------------------------------------------------------------------------ */
+
+/* Llama 3.1: long wavelengths are stretched, short ones kept, those between blended. */
+static double
+stretch (const AfpLmConfig *config, double angle)
+{
+  const double turns = config->rope_context * angle / (2 * G_PI);
+  const double blend = (turns - config->rope_low) / (config->rope_high - config->rope_low);
+
+  if (turns < config->rope_low)
+    return angle / config->rope_factor;
+  if (turns > config->rope_high)
+    return angle;
+  return (1 - blend) * angle / config->rope_factor + blend * angle;
+}
+
+double *
+afp_lm_rope_angles (const AfpLmConfig *config)
+{
+  const guint half = config->head_dim / 2;
+  double *angles = g_new (double, half);
+
+  for (guint i = 0; i < half; i++) {
+    angles[i] = pow (config->rope_base, -2.0 * i / config->head_dim);
+    if (config->rope == AFP_LM_ROPE_LINEAR)
+      angles[i] /= config->rope_factor;
+    else if (config->rope == AFP_LM_ROPE_LLAMA3)
+      angles[i] = stretch (config, angles[i]);
+  }
+  return angles;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afp-lm-config.h"
+
+/*
+ * A language model that runs layer by layer over all tokens: of its weights only the layer at work is decoded. What the weights
+ * are stored as is not known here: they are read through AfpMatrix.
+ */
+
+/* The numbers of the tensor called @name, as outputs x inputs (vectors: one column or one row); NULL without error: there is none. */
+typedef AfpMatrix *(*AfpLmOpen) (gpointer user_data, const char *name, GError **error);
+
+/**
+ * AfpLmText: documents of tokens, one after another
+ * @tokens: what the model sees
+ * @targets: what comes next; %AFP_LM_NO_TARGET where nothing is asked
+ * @starts: first token of each document, and behind the last one the number of tokens
+ */
+typedef struct {
+  guint32 *tokens;
+  guint32 *targets;
+  gsize *starts;
+  gsize n_documents;
+} AfpLmText;
+#define AFP_LM_NO_TARGET G_MAXUINT32
+
+typedef struct _AfpLm AfpLm;
+
+/* Looks at the shape of every tensor, reads none. @open and @user_data must live as long as it. */
+AfpLm *afp_lm_new (const AfpLmConfig *config, AfpLmOpen open, gpointer user_data, GError **error);
+void afp_lm_free (AfpLm *lm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpLm, afp_lm_free)
+const AfpLmConfig *afp_lm_get_config (const AfpLm *lm);
+
+/* tokens x dim: the embeddings. AFP_ERROR_FORMAT for a token beyond the vocabulary. (transfer full) */
+float *afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error);
+/* @x: tokens x dim, in place */
+gboolean afp_lm_run_layer (AfpLm *lm, guint layer, const AfpLmText *text, float *x, AfpPool *pool,
+                           GError **error);
+/* The last norm and the classifier, decoded for afp_lm_get_logits(). */
+gboolean afp_lm_open_head (AfpLm *lm, AfpPool *pool, GError **error);
+void afp_lm_close_head (AfpLm *lm);
+/* @x: n x dim; @out: n x vocab. Thread-safe while the head is open. */
+void afp_lm_get_logits (const AfpLm *lm, gsize n, const float *x, float *out);
+
+/* All of the above: @out: tokens x vocab, for small texts. (transfer full) */
+float *afp_lm_run (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error);

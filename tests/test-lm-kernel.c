@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core-test.h"
+
+#include "lm-kernel.h"
+
+#include <math.h>
+
+START_TEST (norm_by_hand)
+{
+  const float x[] = { 3, 4, 0, 0 }, weight[] = { 1, 2, 1, 1 };
+  float out[4];
+
+  afp_lm_rms_norm (1, 4, 0, x, weight, out); /* root mean square 2.5 */
+  ck_assert_float_eq_tol (out[0], 1.2f, 1e-6f);
+  ck_assert_float_eq_tol (out[1], 3.2f, 1e-6f);
+}
+END_TEST
+
+/* What eps is for. */
+START_TEST (norm_of_zeros_is_zero)
+{
+  const float x[] = { 0, 0 }, weight[] = { 1, 1 };
+  float out[2] = { 1, 1 };
+
+  afp_lm_rms_norm (1, 2, 1e-5f, x, weight, out);
+  ck_assert_float_eq (out[0], 0);
+}
+END_TEST
+
+START_TEST (rope_turns_pairs)
+{
+  const double angles[] = { G_PI / 2, G_PI / 6 };
+  float near[] = { 1, 0, 1, 0 }, far[] = { 1, 1, 0, 0 };
+
+  afp_lm_rope (1, 1, 1, 4, 4, true, angles, 1, near);
+  ck_assert_float_eq_tol (near[0], 0, 1e-6f);
+  ck_assert_float_eq_tol (near[1], 1, 1e-6f);
+  ck_assert_float_eq_tol (near[2], (float) cos (G_PI / 6), 1e-6f);
+  afp_lm_rope (1, 1, 1, 4, 4, false, angles, 2, far);
+  ck_assert_float_eq_tol (far[0], 0, 1e-6f);
+  ck_assert_float_eq_tol (far[2], 2, 1e-6f);
+  ck_assert_float_eq_tol (far[1], 2 * (float) cos (G_PI / 6), 1e-6f);
+}
+END_TEST
+
+START_TEST (rope_leaves_the_first_position)
+{
+  const double angles[] = { 1, 0.1 };
+  float x[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+
+  afp_lm_rope (1, 0, 2, 4, 8, true, angles, 1, x);
+  for (guint i = 0; i < 8; i++)
+    ck_assert_float_eq (x[i], (float) (i + 1));
+}
+END_TEST
+
+START_TEST (softmax_sees_no_future)
+{
+  float scores[] = { 1, 50, 50, 2, 2, 50 };
+
+  afp_lm_causal_softmax (2, 0, 3, 1, scores);
+  const float expected[] = { 1, 0, 0, 0.5f, 0.5f, 0 };
+  for (guint i = 0; i < 6; i++)
+    ck_assert_float_eq_tol (scores[i], expected[i], 1e-6f);
+}
+END_TEST
+
+START_TEST (softmax_of_large_scores_is_finite)
+{
+  float scores[] = { 3e38f, -3e38f, 3e38f };
+
+  afp_lm_causal_softmax (1, 2, 3, 1, scores);
+  ck_assert_float_eq_tol (scores[0], 0.5f, 1e-6f);
+  ck_assert_float_eq (scores[1], 0);
+}
+END_TEST
+
+START_TEST (silu_and_sums)
+{
+  float gate[] = { 0, 2, -200 }, x[] = { 1, 2, 3, 4 };
+  const float up[] = { 5, 3, 1 }, y[] = { 10, 20 };
+
+  afp_lm_silu_mul (3, gate, up);
+  ck_assert_float_eq (gate[0], 0);
+  ck_assert_float_eq_tol (gate[1], (float) (6 / (1 + exp (-2.0))), 1e-5f);
+  ck_assert_float_eq_tol (gate[2], 0, 1e-6f);
+  afp_lm_add_bias (2, 2, y, x);
+  ck_assert_float_eq (x[0], 11);
+  ck_assert_float_eq (x[3], 24);
+}
+END_TEST
+
+START_TEST (outcome_by_hand)
+{
+  const float logits[] = { 0, (float) log (3), 0, (float) log (3) };
+  const AfpLmOutcome outcome = afp_lm_outcome (4, logits);
+
+  ck_assert_uint_eq (outcome.best, 1);
+  ck_assert_double_eq_tol (outcome.log_sum, log (8), 1e-6);
+}
+END_TEST
+
+START_TEST (divergence_by_hand)
+{
+  const float p[] = { 0, 0 }, q[] = { 0, (float) log (3) };
+  const AfpLmOutcome a = afp_lm_outcome (2, p), b = afp_lm_outcome (2, q);
+
+  ck_assert_double_eq_tol (afp_lm_divergence (2, p, &a, q, &b), 0.5 * log (2) + 0.5 * log (2.0 / 3),
+                           1e-6);
+  ck_assert_double_eq (afp_lm_divergence (2, p, &a, p, &a), 0);
+}
+END_TEST
+
+/* Rounding alone must not make it negative, nor large logits infinite. */
+START_TEST (divergence_is_not_negative)
+{
+  float p[1000], q[1000];
+
+  for (guint i = 0; i < 1000; i++) {
+    p[i] = (float) (i % 7) * 1000;
+    q[i] = p[i] + 1e-3f * (float) (i % 3);
+  }
+  const AfpLmOutcome a = afp_lm_outcome (1000, p), b = afp_lm_outcome (1000, q);
+  const double divergence = afp_lm_divergence (1000, p, &a, q, &b);
+  ck_assert_double_ge (divergence, 0);
+  ck_assert (isfinite (divergence));
+}
+END_TEST
+
+static TCase *
+good_case (void)
+{
+  TCase *tcase = tcase_create ("by hand");
+  tcase_add_test (tcase, norm_by_hand);
+  tcase_add_test (tcase, rope_turns_pairs);
+  tcase_add_test (tcase, softmax_sees_no_future);
+  tcase_add_test (tcase, silu_and_sums);
+  tcase_add_test (tcase, outcome_by_hand);
+  tcase_add_test (tcase, divergence_by_hand);
+  return tcase;
+}
+
+static TCase *
+edge_case (void)
+{
+  TCase *tcase = tcase_create ("edges");
+  tcase_add_test (tcase, norm_of_zeros_is_zero);
+  tcase_add_test (tcase, rope_leaves_the_first_position);
+  tcase_add_test (tcase, softmax_of_large_scores_is_finite);
+  tcase_add_test (tcase, divergence_is_not_negative);
+  return tcase;
+}
+
+int
+main (void)
+{
+  TCase *(*const cases[]) (void) = { good_case, edge_case };
+
+  return run_suite ("lm-kernel", cases, G_N_ELEMENTS (cases));
+}

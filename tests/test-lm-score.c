@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "lm-test.h"
+
+#include "afp-lm-score.h"
+#include "afp-lm-text.h"
+
+#include <math.h>
+
+/* --- a model on the disk ------------------------------------------------------------------------------------------ */
+
+/* An AfpLmOpen over the tensors of `load location=PATH`. */
+typedef struct {
+  AfpSource *source;
+  GHashTable *tensors; /* name -> AfpTensor */
+} Loaded;
+
+static AfpMatrix *
+open_loaded (gpointer user_data, const char *name, GError **error)
+{
+  Loaded *loaded = user_data;
+  AfpTensor *tensor = g_hash_table_lookup (loaded->tensors, name);
+
+  return tensor ? afp_plane_open (afp_tensor_get_root (tensor), afp_tensor_get_spec (tensor), error)
+                : NULL;
+}
+
+static Loaded
+load (const char *path)
+{
+  g_autoptr (AfpElement) element = afp_registry_make (afp_registry_get_default (), "load", NULL);
+  Loaded loaded = { AFP_SOURCE (element),
+                    g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                           (GDestroyNotify) afp_tensor_unref) };
+
+  ck_assert (afp_element_set_property_text (element, "location", path, NULL));
+  ck_assert (afp_source_open (loaded.source, NULL));
+  for (gsize i = 0; i < afp_source_get_n_tensors (loaded.source); i++) {
+    AfpTensor *tensor = afp_source_read_tensor (loaded.source, i, NULL);
+    ck_assert_ptr_nonnull (tensor);
+    g_hash_table_insert (loaded.tensors,
+                         g_strdup (afp_spec_get_name (afp_tensor_get_spec (tensor))), tensor);
+  }
+  g_steal_pointer (&element);
+  return loaded;
+}
+
+static void
+unload (Loaded *loaded)
+{
+  g_hash_table_unref (loaded->tensors);
+  g_object_unref (loaded->source);
+}
+
+static char *
+shared (const char *name)
+{
+  const char *folder = g_getenv ("AFP_TEST_SHARED");
+
+  return folder && *folder ? g_build_filename (folder, "data", name, NULL) : NULL;
+}
+
+static AfpLmText *
+read_stories (const char *name, guint64 *n_bytes)
+{
+  g_autofree char *tokens = shared ("stories260k/tok512.bin"), *path = shared (name), *text = NULL,
+                  *bytes = NULL;
+  const AfpLmTextOptions options = { "<|endoftext|>", 512, 0, 1 };
+  gsize n, n_file;
+
+  ck_assert (g_file_get_contents (tokens, &bytes, &n_file, NULL));
+  g_autoptr (GBytes) file = g_bytes_new (bytes, n_file);
+  g_autoptr (AfpTokenizer) tokenizer = afp_tokenizer_new_llama2c (file, 512, NULL);
+  ck_assert (g_file_get_contents (path, &text, &n, NULL));
+  return afp_lm_text_new (tokenizer, text, n, &options, n_bytes, NULL);
+}
+
+/* shared/data/README.md: from independent implementations. */
+static const struct {
+  const char *text;
+  gsize tokens, hits;
+  double nll;
+} stories[] = {
+  { "text/cs336_sample.txt", 1804, 1174, 1.266441031 },
+#ifndef AFP_SANITIZED
+  { "text/valid200_eot.txt", 66505, 44369, 1.214528376 },
+#endif
+};
+
+static AfpLmConfig
+read_config (gboolean hf)
+{
+  g_autofree char *path = shared (hf ? "stories260k/config.json" : "stories260k/stories260K.bin"),
+                  *bytes = NULL;
+  AfpLmConfig config;
+  gsize n;
+
+  ck_assert (g_file_get_contents (path, &bytes, &n, NULL));
+  if (hf)
+    ck_assert (afp_lm_config_from_json (bytes, n, &config, NULL));
+  else
+    ck_assert (afp_lm_config_from_llama2c ((guint8 *) bytes, n, &config, NULL));
+  return config;
+}
+
+/* The llama2.c checkpoint on all texts, its Hugging Face form on the first. */
+START_TEST (stories260k_scores_as_published)
+{
+  const gboolean hf = _i == G_N_ELEMENTS (stories);
+  const guint which = hf ? 0 : (guint) _i;
+  g_autofree char *path =
+      shared (hf ? "stories260k/model.safetensors" : "stories260k/stories260K.bin");
+  guint64 n_bytes;
+  AfpLmScore score;
+
+  if (!path)
+    return;
+  const AfpLmConfig config = read_config (hf);
+  Loaded loaded = load (path);
+  g_autoptr (AfpLmText) text = read_stories (stories[which].text, &n_bytes);
+  g_autoptr (AfpLm) lm = afp_lm_new (&config, open_loaded, &loaded, NULL);
+  g_autoptr (AfpPool) pool = afp_pool_new (2);
+
+  ck_assert_ptr_nonnull (lm);
+  ck_assert (afp_lm_score (&lm, 1, text, pool, NULL, NULL, &score, NULL));
+  ck_assert_uint_eq (afp_lm_text_get_n_targets (text), stories[which].tokens);
+  ck_assert_uint_gt (n_bytes, stories[which].tokens);
+  ck_assert_double_eq_tol (score.nll, stories[which].nll, 1e-5);
+  ck_assert_double_eq_tol (score.top1 * (double) stories[which].tokens,
+                           (double) stories[which].hits, 1.5);
+  ck_assert_double_eq (score.kl_mean, 0);
+  ck_assert_double_eq (score.same_top1, 1);
+  unload (&loaded);
+}
+END_TEST
+
+/* --- small models ------------------------------------------------------------------------------------------------- */
+
+static AfpLmText *
+make_text (const LmTest *m)
+{
+  guint32 tokens[80];
+
+  for (guint i = 0; i < 80; i++)
+    tokens[i] = i * i % m->config.vocab;
+  return afp_lm_text_new_tokens (tokens, 80);
+}
+
+static void
+count_steps (gpointer user_data, guint done, guint all)
+{
+  guint *steps = user_data;
+
+  ck_assert_uint_eq (++*steps, done);
+  ck_assert_uint_eq (all, 6); /* two layers and the head, of two models */
+}
+
+START_TEST (scores_are_those_of_the_logits)
+{
+  g_autoptr (LmTest) a = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  g_autoptr (LmTest) b = lm_test_new (FALSE, TRUE, FALSE, FALSE);
+  g_autoptr (AfpLm) first = afp_lm_new (&a->config, lm_test_open, a, NULL);
+  g_autoptr (AfpLm) second = afp_lm_new (&b->config, lm_test_open, b, NULL);
+  AfpLm *const models[] = { first, second };
+  g_autoptr (AfpLmText) text = make_text (a);
+  g_autofree float *p = afp_lm_run (first, text, NULL, NULL),
+                   *q = afp_lm_run (second, text, NULL, NULL);
+  const guint vocab = a->config.vocab;
+  double nll = 0, kl = 0;
+  AfpLmScore scores[2];
+  guint steps = 0;
+
+  ck_assert (afp_lm_score (models, 2, text, NULL, count_steps, &steps, scores, NULL));
+  ck_assert_uint_eq (steps, 6);
+  for (gsize t = 0; t < 79; t++) {
+    double p_sum = 0, q_sum = 0;
+    for (guint i = 0; i < vocab; i++) {
+      p_sum += exp ((double) p[t * vocab + i]);
+      q_sum += exp ((double) q[t * vocab + i]);
+    }
+    nll += log (q_sum) - (double) q[t * vocab + text->targets[t]];
+    for (guint i = 0; i < vocab; i++) {
+      const double x = exp ((double) p[t * vocab + i]) / p_sum,
+                   y = exp ((double) q[t * vocab + i]) / q_sum;
+      kl += x * log (x / y);
+    }
+  }
+  ck_assert_double_eq_tol (scores[1].nll, nll / 79, 1e-5);
+  ck_assert_double_eq_tol (scores[1].kl_mean, kl / 79, 1e-5);
+  ck_assert_double_gt (scores[1].kl_p99, scores[1].kl_median);
+  ck_assert_double_lt (scores[1].same_top1, 1);
+  ck_assert_double_eq (scores[0].kl_p99, 0);
+}
+END_TEST
+
+START_TEST (other_sizes_cannot_be_compared)
+{
+  g_autoptr (LmTest) a = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  g_autoptr (LmTest) b = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  b->config.n_layers = 1;
+  g_autoptr (AfpLm) first = afp_lm_new (&a->config, lm_test_open, a, NULL);
+  g_autoptr (AfpLm) second = afp_lm_new (&b->config, lm_test_open, b, NULL);
+  AfpLm *const models[] = { first, second };
+  g_autoptr (AfpLmText) text = make_text (a);
+  AfpLmScore scores[2];
+  GError *error = NULL;
+
+  ck_assert (!afp_lm_score (models, 2, text, NULL, NULL, NULL, scores, &error));
+  assert_error (error, AFP_ERROR_PLAN, "cannot be compared", "2 layers against 24, 16, 1");
+}
+END_TEST
+
+START_TEST (a_target_beyond_the_vocabulary_is_an_error)
+{
+  g_autoptr (LmTest) a = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  g_autoptr (AfpLm) lm = afp_lm_new (&a->config, lm_test_open, a, NULL);
+  const guint32 tokens[] = { 1, 2, 4711 };
+  g_autoptr (AfpLmText) text = afp_lm_text_new_tokens (tokens, 3);
+  AfpLmScore score;
+  GError *error = NULL;
+
+  ck_assert (!afp_lm_score (&lm, 1, text, NULL, NULL, NULL, &score, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "token 4711", "vocabulary of 24");
+}
+END_TEST
+
+START_TEST (cancelling_ends_it)
+{
+  g_autoptr (LmTest) a = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  g_autoptr (AfpLm) lm = afp_lm_new (&a->config, lm_test_open, a, NULL);
+  g_autoptr (AfpLmText) text = make_text (a);
+  g_autoptr (AfpPool) pool = afp_pool_new (1);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  AfpLmScore score;
+  GError *error = NULL;
+
+  afp_pool_set_cancellable (pool, cancellable);
+  g_cancellable_cancel (cancellable);
+  ck_assert (!afp_lm_score (&lm, 1, text, pool, NULL, NULL, &score, &error));
+  assert_error (error, AFP_ERROR_CANCELLED, "cancelled");
+}
+END_TEST
+
+static TCase *
+good_case (void)
+{
+  TCase *tcase = tcase_create ("good");
+  tcase_add_loop_test (tcase, stories260k_scores_as_published, 0, G_N_ELEMENTS (stories) + 1);
+  tcase_add_test (tcase, scores_are_those_of_the_logits);
+  return tcase;
+}
+
+static TCase *
+bad_case (void)
+{
+  TCase *tcase = tcase_create ("bad");
+  tcase_add_test (tcase, other_sizes_cannot_be_compared);
+  tcase_add_test (tcase, a_target_beyond_the_vocabulary_is_an_error);
+  tcase_add_test (tcase, cancelling_ends_it);
+  return tcase;
+}
+
+int
+main (void)
+{
+  TCase *(*const cases[]) (void) = { good_case, bad_case };
+
+  return run_suite ("lm-score", cases, G_N_ELEMENTS (cases));
+}
