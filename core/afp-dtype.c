@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-dtype.h"
 
+#include "afp-block-kernel.h"
+#include "afp-half.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -8,15 +11,37 @@ static const struct {
   const char *name;
   guint8 size;
   gboolean real;
+  guint16 block; /* elements of a block; 0: there are no blocks */
+  AfpBlockDecode decode;
 } dtypes[AFP_N_DTYPES] = {
-  [AFP_DTYPE_F32] = { "f32", 4, TRUE },          [AFP_DTYPE_F64] = { "f64", 8, TRUE },
-  [AFP_DTYPE_F16] = { "f16", 2, TRUE },          [AFP_DTYPE_BF16] = { "bf16", 2, TRUE },
-  [AFP_DTYPE_F8_E4M3] = { "f8_e4m3", 1, FALSE }, [AFP_DTYPE_F8_E5M2] = { "f8_e5m2", 1, FALSE },
-  [AFP_DTYPE_I64] = { "i64", 8, FALSE },         [AFP_DTYPE_I32] = { "i32", 4, FALSE },
-  [AFP_DTYPE_I16] = { "i16", 2, FALSE },         [AFP_DTYPE_I8] = { "i8", 1, FALSE },
-  [AFP_DTYPE_U64] = { "u64", 8, FALSE },         [AFP_DTYPE_U32] = { "u32", 4, FALSE },
-  [AFP_DTYPE_U16] = { "u16", 2, FALSE },         [AFP_DTYPE_U8] = { "u8", 1, FALSE },
-  [AFP_DTYPE_BOOL] = { "bool", 1, FALSE },
+  [AFP_DTYPE_F32] = { "f32", 4, TRUE, 0, NULL },
+  [AFP_DTYPE_F64] = { "f64", 8, TRUE, 0, NULL },
+  [AFP_DTYPE_F16] = { "f16", 2, TRUE, 0, NULL },
+  [AFP_DTYPE_BF16] = { "bf16", 2, TRUE, 0, NULL },
+  [AFP_DTYPE_F8_E4M3] = { "f8_e4m3", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_F8_E5M2] = { "f8_e5m2", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_I64] = { "i64", 8, FALSE, 0, NULL },
+  [AFP_DTYPE_I32] = { "i32", 4, FALSE, 0, NULL },
+  [AFP_DTYPE_I16] = { "i16", 2, FALSE, 0, NULL },
+  [AFP_DTYPE_I8] = { "i8", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_U64] = { "u64", 8, FALSE, 0, NULL },
+  [AFP_DTYPE_U32] = { "u32", 4, FALSE, 0, NULL },
+  [AFP_DTYPE_U16] = { "u16", 2, FALSE, 0, NULL },
+  [AFP_DTYPE_U8] = { "u8", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_BOOL] = { "bool", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_Q4_0] = { "q4_0", 18, TRUE, AFP_BLOCK_SMALL, afp_block_q4_0 },
+  [AFP_DTYPE_Q4_1] = { "q4_1", 20, TRUE, AFP_BLOCK_SMALL, afp_block_q4_1 },
+  [AFP_DTYPE_Q5_0] = { "q5_0", 22, TRUE, AFP_BLOCK_SMALL, afp_block_q5_0 },
+  [AFP_DTYPE_Q5_1] = { "q5_1", 24, TRUE, AFP_BLOCK_SMALL, afp_block_q5_1 },
+  [AFP_DTYPE_Q8_0] = { "q8_0", 34, TRUE, AFP_BLOCK_SMALL, afp_block_q8_0 },
+  [AFP_DTYPE_Q2_K] = { "q2_k", 84, TRUE, AFP_BLOCK_LARGE, afp_block_q2_k },
+  [AFP_DTYPE_Q3_K] = { "q3_k", 110, TRUE, AFP_BLOCK_LARGE, afp_block_q3_k },
+  [AFP_DTYPE_Q4_K] = { "q4_k", 144, TRUE, AFP_BLOCK_LARGE, afp_block_q4_k },
+  [AFP_DTYPE_Q5_K] = { "q5_k", 176, TRUE, AFP_BLOCK_LARGE, afp_block_q5_k },
+  [AFP_DTYPE_Q6_K] = { "q6_k", 210, TRUE, AFP_BLOCK_LARGE, afp_block_q6_k },
+  [AFP_DTYPE_IQ4_NL] = { "iq4_nl", 18, TRUE, AFP_BLOCK_SMALL, afp_block_iq4_nl },
+  [AFP_DTYPE_TQ1_0] = { "tq1_0", 54, TRUE, AFP_BLOCK_LARGE, afp_block_tq1_0 },
+  [AFP_DTYPE_TQ2_0] = { "tq2_0", 66, TRUE, AFP_BLOCK_LARGE, afp_block_tq2_0 },
 };
 
 /**
@@ -54,13 +79,27 @@ afp_dtype_parse (const char *name, AfpDType *dtype)
  * afp_dtype_size:
  * @dtype: an element type
  *
- * Returns: bytes of one element
+ * Returns: bytes of one element; of one block if the type has blocks
  */
 gsize
 afp_dtype_size (AfpDType dtype)
 {
   g_return_val_if_fail ((guint) dtype < AFP_N_DTYPES, 0);
   return dtypes[dtype].size;
+}
+
+/**
+ * afp_dtype_block:
+ * @dtype: an element type
+ *
+ * Returns: how many elements share a block of afp_dtype_size() bytes; 1 for all but the types of ggml ("q4_0", ...), whose blocks
+ *   run along the innermost axis and never cross its end
+ */
+gsize
+afp_dtype_block (AfpDType dtype)
+{
+  g_return_val_if_fail ((guint) dtype < AFP_N_DTYPES, 1);
+  return MAX (dtypes[dtype].block, 1);
 }
 
 /**
@@ -101,17 +140,7 @@ bits_float (guint32 bits)
 float
 afp_f16_to_f32 (guint16 half)
 {
-  guint32 sign = (guint32) (half & 0x8000u) << 16;
-  guint32 exponent = (half >> 10) & 0x1fu;
-  guint32 mantissa = half & 0x3ffu;
-
-  if (exponent == 31)
-    return bits_float (sign | 0x7f800000u | (mantissa << 13));
-  if (exponent == 0) {
-    float value = ldexpf ((float) mantissa, -24);
-    return sign ? -value : value;
-  }
-  return bits_float (sign | ((exponent + 112) << 23) | (mantissa << 13));
+  return afp_half_to_float (half);
 }
 
 /**
@@ -190,6 +219,38 @@ afp_dtype_to_f32 (AfpDType dtype, const void *in, gsize stride, float *out, gsiz
     break;
   default:
     g_return_if_reached ();
+  }
+}
+
+/**
+ * afp_dtype_read:
+ * @dtype: a real type
+ * @array: its first element or block; need not be aligned
+ * @first: the element to begin with
+ * @out: (array length=n): floats
+ * @n: number of elements
+ *
+ * Reads elements that follow each other in an array of any real type, blocks included.
+ */
+void
+afp_dtype_read (AfpDType dtype, const void *array, guint64 first, float *out, gsize n)
+{
+  const gsize block = afp_dtype_block (dtype), size = afp_dtype_size (dtype);
+  const guint8 *p = (const guint8 *) array + first / block * size;
+  float numbers[AFP_BLOCK_LARGE];
+
+  if (block == 1) {
+    afp_dtype_to_f32 (dtype, p, 1, out, n);
+    return;
+  }
+  for (gsize skip = first % block; n > 0; skip = 0, p += size) {
+    const gsize used = MIN (n, block - skip);
+    const gboolean whole = used == block;
+    dtypes[dtype].decode (p, whole ? out : numbers);
+    if (!whole)
+      memcpy (out, numbers + skip, used * sizeof *out);
+    out += used;
+    n -= used;
   }
 }
 

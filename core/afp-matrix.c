@@ -177,15 +177,13 @@ raw_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 
 {
   const Raw *raw = user_data;
   const AfpDType dtype = afp_spec_get_dtype (raw->spec);
-  const gsize size = afp_dtype_size (dtype);
   const gboolean transposed =
       afp_spec_get_rank (raw->spec) >= 2 && afp_spec_get_view (raw->spec)->input_first;
 
   if (!transposed) {
     const guint64 cols = afp_spec_get_cols (raw->spec);
     for (guint64 r = 0; r < n_rows; r++)
-      afp_dtype_to_f32 (dtype, raw->data + ((row + r) * cols + col) * size, 1, out + r * n_cols,
-                        n_cols);
+      afp_dtype_read (dtype, raw->data, (row + r) * cols + col, out + r * n_cols, n_cols);
     return TRUE;
   }
   const guint64 rows = afp_spec_get_rows (raw->spec);
@@ -193,7 +191,7 @@ raw_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 
   for (guint64 r0 = 0; r0 < n_rows; r0 += G_N_ELEMENTS (run)) {
     const guint64 n = MIN (G_N_ELEMENTS (run), n_rows - r0);
     for (guint64 c = 0; c < n_cols; c++) {
-      afp_dtype_to_f32 (dtype, raw->data + ((col + c) * rows + row + r0) * size, 1, run, n);
+      afp_dtype_read (dtype, raw->data, (col + c) * rows + row + r0, run, n);
       for (guint64 r = 0; r < n; r++)
         out[(r0 + r) * n_cols + c] = run[r];
     }
@@ -368,7 +366,7 @@ raw_tile (gsize index, gpointer user_data, GError **error)
  * afp_matrix_to_raw:
  * @matrix: outputs x inputs of @spec
  * @spec: shape and matrix view
- * @dtype: the element type to write
+ * @dtype: the element type to write; none with blocks
  * @pool: (nullable): threads
  * @error: return location
  *
@@ -377,6 +375,7 @@ raw_tile (gsize index, gpointer user_data, GError **error)
 GBytes *
 afp_matrix_to_raw (AfpMatrix *matrix, AfpSpec *spec, AfpDType dtype, AfpPool *pool, GError **error)
 {
+  g_return_val_if_fail (afp_dtype_block (dtype) == 1, NULL);
   g_return_val_if_fail (
       matrix->rows == afp_spec_get_rows (spec) && matrix->cols == afp_spec_get_cols (spec), NULL);
 

@@ -50,6 +50,30 @@ afp_shape_count (guint rank, const guint64 *shape, gsize element_size, guint64 *
   return TRUE;
 }
 
+/**
+ * afp_shape_count_dtype:
+ * @dtype: element type
+ * @rank: number of axes
+ * @shape: (array length=rank): their lengths
+ * @n_elements: (out): product of the axes; 1 for a scalar
+ * @n_bytes: (out): bytes of the array
+ *
+ * Returns: %FALSE if no array can be so: afp_shape_count(), or the innermost axis is no multiple of the type's blocks
+ */
+gboolean
+afp_shape_count_dtype (AfpDType dtype, guint rank, const guint64 *shape, guint64 *n_elements,
+                       guint64 *n_bytes)
+{
+  const gsize block = afp_dtype_block (dtype), size = afp_dtype_size (dtype);
+
+  if (block > 1 && (rank == 0 || rank > AFP_MAX_RANK || shape[rank - 1] % block != 0))
+    return FALSE;
+  if (!afp_shape_count (rank, shape, block > 1 ? 1 : size, n_elements, n_bytes))
+    return FALSE;
+  *n_bytes = *n_elements / block * size;
+  return TRUE;
+}
+
 static void
 spec_set_matrix (AfpSpec *spec)
 {
@@ -76,7 +100,7 @@ spec_set_matrix (AfpSpec *spec)
  * @name: unique name in the model
  * @dtype: element type
  * @rank: number of axes, up to %AFP_MAX_RANK
- * @shape: (array length=rank): lengths, outermost first; must pass afp_shape_count()
+ * @shape: (array length=rank): lengths, outermost first; must pass afp_shape_count_dtype()
  * @view: (nullable): the matrix view; "out:1" if %NULL
  * @alias_of: (nullable): name of the tensor that this one shares its values with
  *
@@ -89,7 +113,7 @@ afp_spec_new (const char *name, AfpDType dtype, guint rank, const guint64 *shape
   guint64 n, bytes;
 
   g_return_val_if_fail (name != NULL, NULL);
-  g_return_val_if_fail (afp_shape_count (rank, shape, afp_dtype_size (dtype), &n, &bytes), NULL);
+  g_return_val_if_fail (afp_shape_count_dtype (dtype, rank, shape, &n, &bytes), NULL);
 
   AfpSpec *spec = g_new0 (AfpSpec, 1);
   g_atomic_ref_count_init (&spec->ref_count);
@@ -169,7 +193,7 @@ afp_spec_get_n_elements (const AfpSpec *spec)
 guint64
 afp_spec_get_n_bytes (const AfpSpec *spec)
 {
-  return spec->n_elements * afp_dtype_size (spec->dtype);
+  return spec->n_elements / afp_dtype_block (spec->dtype) * afp_dtype_size (spec->dtype);
 }
 
 guint64

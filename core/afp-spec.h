@@ -51,5 +51,8 @@ AFP_API gboolean afp_view_parse (const char *text, guint rank, AfpView *view);
 /* Product of the axes, or FALSE where it overflows 63 bits in bytes. For readers of untrusted headers. */
 AFP_API gboolean afp_shape_count (guint rank, const guint64 *shape, gsize element_size,
                                   guint64 *n_elements, guint64 *n_bytes);
+/* The same for a dtype, whose blocks must fill the innermost axis. */
+AFP_API gboolean afp_shape_count_dtype (AfpDType dtype, guint rank, const guint64 *shape,
+                                        guint64 *n_elements, guint64 *n_bytes);
 
 G_END_DECLS

@@ -26,10 +26,13 @@ START_TEST (names)
     gsize size;
     gboolean real;
   } rows[AFP_N_DTYPES] = {
-    { "f32", 4, TRUE },      { "f64", 8, TRUE },      { "f16", 2, TRUE },   { "bf16", 2, TRUE },
-    { "f8_e4m3", 1, FALSE }, { "f8_e5m2", 1, FALSE }, { "i64", 8, FALSE },  { "i32", 4, FALSE },
-    { "i16", 2, FALSE },     { "i8", 1, FALSE },      { "u64", 8, FALSE },  { "u32", 4, FALSE },
-    { "u16", 2, FALSE },     { "u8", 1, FALSE },      { "bool", 1, FALSE },
+    { "f32", 4, TRUE },      { "f64", 8, TRUE },      { "f16", 2, TRUE },    { "bf16", 2, TRUE },
+    { "f8_e4m3", 1, FALSE }, { "f8_e5m2", 1, FALSE }, { "i64", 8, FALSE },   { "i32", 4, FALSE },
+    { "i16", 2, FALSE },     { "i8", 1, FALSE },      { "u64", 8, FALSE },   { "u32", 4, FALSE },
+    { "u16", 2, FALSE },     { "u8", 1, FALSE },      { "bool", 1, FALSE },  { "q4_0", 18, TRUE },
+    { "q4_1", 20, TRUE },    { "q5_0", 22, TRUE },    { "q5_1", 24, TRUE },  { "q8_0", 34, TRUE },
+    { "q2_k", 84, TRUE },    { "q3_k", 110, TRUE },   { "q4_k", 144, TRUE }, { "q5_k", 176, TRUE },
+    { "q6_k", 210, TRUE },   { "iq4_nl", 18, TRUE },  { "tq1_0", 54, TRUE }, { "tq2_0", 66, TRUE },
   };
   for (guint i = 0; i < AFP_N_DTYPES; i++) {
     AfpDType parsed = AFP_N_DTYPES;
@@ -48,8 +51,9 @@ END_TEST
 
 START_TEST (no_such_names)
 {
-  static const char *const wrong[] = { "",        " f32",  "f32 ", "f",    "f3",    "f320",
-                                       "float32", "bf-16", "i4",   "U128", "f16\n", "\xff" };
+  static const char *const wrong[] = { "",        " f32",  "f32 ", "f",     "f3",    "f320",
+                                       "float32", "bf-16", "i4",   "U128",  "f16\n", "\xff",
+                                       "q4_2",    "q8_k",  "q4",   "iq4_xs" };
   for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
     AfpDType parsed = AFP_DTYPE_I8;
     ck_assert_msg (!afp_dtype_parse (wrong[i], &parsed), "'%s'", wrong[i]);
@@ -206,6 +210,40 @@ START_TEST (no_elements)
 }
 END_TEST
 
+START_TEST (blocks)
+{
+  for (guint i = 0; i < AFP_N_DTYPES; i++) {
+    const gsize block = afp_dtype_block ((AfpDType) i);
+    const char *name = afp_dtype_name ((AfpDType) i);
+    const gboolean large = g_str_has_suffix (name, "_k") || g_str_has_prefix (name, "tq");
+    ck_assert_uint_eq (block, i < AFP_DTYPE_Q4_0 ? 1 : large ? 256 : 32);
+  }
+}
+END_TEST
+
+/* From any element on, any number of them: what the whole array has there. Nothing behind them is touched. */
+START_TEST (parts_of_arrays)
+{
+  static const AfpDType types[] = { AFP_DTYPE_Q8_0, AFP_DTYPE_Q4_K, AFP_DTYPE_F16, AFP_DTYPE_F32 };
+  for (guint t = 0; t < G_N_ELEMENTS (types); t++) {
+    const gsize block = afp_dtype_block (types[t]), n = 4 * block + (block == 1 ? 60 : 0);
+    const gsize n_bytes = n / block * afp_dtype_size (types[t]);
+    g_autofree guint8 *array = g_malloc (n_bytes);
+    g_autofree float *whole = g_new (float, n), *part = g_new (float, n + 1);
+    for (gsize i = 0; i < n_bytes; i++)
+      array[i] = (guint8) (i * 29 % 120);
+    afp_dtype_read (types[t], array, 0, whole, n);
+    for (gsize first = 0; first < n; first += 13)
+      for (gsize count = 0; count <= n - first; count += 31) {
+        part[count] = 77;
+        afp_dtype_read (types[t], array, first, part, count);
+        ck_assert (count == 0 || memcmp (part, whole + first, count * sizeof *part) == 0);
+        ck_assert (part[count] == 77);
+      }
+  }
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -219,6 +257,8 @@ all (void)
   tcase_add_test (tcase, f64);
   tcase_add_test (tcase, strides);
   tcase_add_test (tcase, no_elements);
+  tcase_add_test (tcase, blocks);
+  tcase_add_test (tcase, parts_of_arrays);
   return tcase;
 }
 

@@ -289,11 +289,34 @@ START_TEST (empty_rectangles_read_nothing)
 }
 END_TEST
 
+/* Elements that share blocks with their neighbours, through both kinds of view. */
+START_TEST (arrays_of_blocks)
+{
+  static const char *const views[] = { "out:1", "in:1", "out:2", "in:2" };
+  for (guint v = 0; v < G_N_ELEMENTS (views); v++) {
+    g_autoptr (AfpSpec) spec = test_spec ("t", AFP_DTYPE_Q8_0, "3x5x64", views[v]);
+    const gsize n = afp_spec_get_n_elements (spec), n_bytes = afp_spec_get_n_bytes (spec);
+    g_autofree guint8 *array = g_malloc (n_bytes);
+    g_autofree float *values = g_new (float, n);
+    for (gsize i = 0; i < n_bytes; i++)
+      array[i] = i % 34 == 1 ? 0x3c : i % 34 == 0 ? 0 : (guint8) (i * 7);
+    afp_dtype_read (AFP_DTYPE_Q8_0, array, 0, values, n);
+    g_autoptr (GBytes) raw = g_bytes_new_static (array, n_bytes);
+    g_autoptr (AfpMatrix) matrix = afp_matrix_new_raw (spec, raw);
+    const guint64 rows = afp_matrix_get_rows (matrix), cols = afp_matrix_get_cols (matrix);
+    check_rectangle (matrix, spec, values, 0, rows, 0, cols);
+    check_rectangle (matrix, spec, values, 1, 2, 3, MIN (cols - 3, 40));
+    check_rectangle (matrix, spec, values, rows - 1, 1, cols - 1, 9);
+  }
+}
+END_TEST
+
 static TCase *
 all (void)
 {
   TCase *tcase = tcase_create ("matrix");
   tcase_add_test (tcase, views_of_every_dtype);
+  tcase_add_test (tcase, arrays_of_blocks);
   tcase_add_test (tcase, two_frameworks);
   tcase_add_test (tcase, to_raw_in_another_dtype);
   tcase_add_test (tcase, reshape);

@@ -152,6 +152,35 @@ START_TEST (no_views)
 }
 END_TEST
 
+START_TEST (counts_of_blocks)
+{
+  guint64 n, bytes;
+  ck_assert (afp_shape_count_dtype (AFP_DTYPE_Q4_1, 2, (guint64[]){ 3, 64 }, &n, &bytes));
+  ck_assert (n == 192 && bytes == 120);
+  ck_assert (afp_shape_count_dtype (AFP_DTYPE_Q6_K, 1, (guint64[]){ 512 }, &n, &bytes));
+  ck_assert (n == 512 && bytes == 420);
+  ck_assert (afp_shape_count_dtype (AFP_DTYPE_Q8_0, 2, (guint64[]){ 0, 32 }, &n, &bytes));
+  ck_assert (n == 0 && bytes == 0);
+  ck_assert (afp_shape_count_dtype (AFP_DTYPE_F16, 2, (guint64[]){ 3, 5 }, &n, &bytes));
+  ck_assert (n == 15 && bytes == 30);
+  g_autoptr (AfpSpec) spec = test_spec ("t", AFP_DTYPE_Q4_1, "3x2x64", NULL);
+  ck_assert_uint_eq (afp_spec_get_n_bytes (spec), 240);
+  ck_assert_uint_eq (afp_spec_get_cols (spec), 128);
+}
+END_TEST
+
+START_TEST (no_counts_of_blocks)
+{
+  guint64 n, bytes;
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_Q4_1, 0, NULL, &n, &bytes));
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_Q4_1, 2, (guint64[]){ 64, 3 }, &n, &bytes));
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_Q4_K, 1, (guint64[]){ 32 }, &n, &bytes));
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_Q8_0, 2, (guint64[]){ 1ull << 40, 1ull << 40 }, &n,
+                                     &bytes));
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_F64, 1, (guint64[]){ 1ull << 61 }, &n, &bytes));
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -161,6 +190,8 @@ all (void)
   tcase_add_test (tcase, splits_out_of_range);
   tcase_add_test (tcase, counts);
   tcase_add_test (tcase, counts_too_large);
+  tcase_add_test (tcase, counts_of_blocks);
+  tcase_add_test (tcase, no_counts_of_blocks);
   tcase_add_test (tcase, views);
   tcase_add_test (tcase, no_views);
   return tcase;

@@ -135,9 +135,10 @@ afp_file_make_spec (const AfpFile *file, guint tensor, GError **error)
     return NULL;
   }
   if (!parse_shape (row->shape, &rank, shape) ||
-      !afp_shape_count (rank, shape, afp_dtype_size (dtype), &n_elements, &n_bytes)) {
+      !afp_shape_count_dtype (dtype, rank, shape, &n_elements, &n_bytes)) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                 "tensor '%s': shape '%s' is damaged or too large", row->name, row->shape);
+                 "tensor '%s': shape '%s' is damaged or too large for dtype %s", row->name,
+                 row->shape, row->dtype);
     return NULL;
   }
   if (!afp_view_parse (row->view, rank, &view)) {
@@ -147,6 +148,14 @@ afp_file_make_spec (const AfpFile *file, guint tensor, GError **error)
   }
   return afp_spec_new (row->name, dtype, rank, shape, &view,
                        row->alias_of < 0 ? NULL : afp_file_tensor (file, row->alias_of)->name);
+}
+
+guint8
+afp_file_raw_bits (AfpSpec *spec)
+{
+  const AfpDType dtype = afp_spec_get_dtype (spec);
+
+  return (guint8) (8 * (afp_dtype_block (dtype) > 1 ? 1 : afp_dtype_size (dtype)));
 }
 
 /* --- check -------------------------------------------------------------------------------------------------------- */

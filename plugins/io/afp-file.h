@@ -74,6 +74,8 @@ gboolean afp_file_is_ours (const char *path);
 gboolean afp_file_check (const AfpFile *file, const char *path, guint64 file_bytes, GError **error);
 /* The spec of a row of /tensors; AFP_ERROR_FORMAT if dtype, shape or view are damaged. (transfer full) */
 AfpSpec *afp_file_make_spec (const AfpFile *file, guint tensor, GError **error);
+/* Column bits of /planes for a raw array: of an element; of a byte if its dtype has blocks. */
+guint8 afp_file_raw_bits (AfpSpec *spec);
 /* The tables in one piece, and back; AFP_ERROR_FORMAT if the bytes are no such thing. */
 GBytes *afp_file_pack (const AfpFile *file);
 AfpFile *afp_file_unpack (GBytes *packed, const char *path, GError **error);

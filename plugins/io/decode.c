@@ -3,7 +3,7 @@
 
 /*
  * decode: the dense array again, from the finalized planes and from nothing else. What is plain already passes, unless it is to
- * get another dtype; tensors that no codec can take (integers, bool, scalars) always pass as they are.
+ * get another dtype, or its own has blocks; tensors that no codec can take (integers, bool, scalars) always pass as they are.
  */
 struct _AfpDecode {
   AfpTransform parent_instance;
@@ -17,8 +17,9 @@ static const AfpDType dtype_values[] = { AFP_N_DTYPES, AFP_DTYPE_F32, AFP_DTYPE_
                                          AFP_DTYPE_F64 };
 
 static const AfpProperty properties[] = {
-  AFP_PROP_ENUM ("dtype", NULL, 0, AfpDecode, dtype, "auto", dtypes,
-                 "Element type of the decoded arrays; auto is that of the input model"),
+  AFP_PROP_ENUM (
+      "dtype", NULL, 0, AfpDecode, dtype, "auto", dtypes,
+      "Element type of the decoded arrays; auto is that of the input model, f32 where that has blocks"),
 };
 
 static gboolean
@@ -27,14 +28,25 @@ is_takeable (AfpTensor *tensor)
   return afp_plane_get_desc (afp_tensor_get_root (tensor))->kind != AFP_KIND_RAW;
 }
 
-/* The tensor's spec in the dtype that is asked for. (transfer full) */
+/* The dtype that is asked for; numbers of a type with blocks become f32, which holds them exactly. */
+static AfpDType
+target_dtype (AfpDecode *self, AfpSpec *spec)
+{
+  const AfpDType own = afp_spec_get_dtype (spec);
+
+  if (self->dtype > 0)
+    return dtype_values[self->dtype];
+  return afp_dtype_block (own) > 1 ? AFP_DTYPE_F32 : own;
+}
+
+/* The tensor's spec in the target dtype. (transfer full) */
 static AfpSpec *
 target_spec (AfpDecode *self, AfpTensor *tensor)
 {
   AfpSpec *spec = afp_tensor_get_spec (tensor);
-  const AfpDType dtype = dtype_values[self->dtype];
+  const AfpDType dtype = target_dtype (self, spec);
 
-  if (self->dtype == 0 || dtype == afp_spec_get_dtype (spec) || !is_takeable (tensor))
+  if (dtype == afp_spec_get_dtype (spec) || !is_takeable (tensor))
     return afp_spec_ref (spec);
   return afp_spec_new (afp_spec_get_name (spec), dtype, afp_spec_get_rank (spec),
                        afp_spec_get_shape (spec), afp_spec_get_view (spec),

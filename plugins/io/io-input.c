@@ -66,9 +66,26 @@ afp_input_check_shape (guint64 rank, const guint64 *shape, AfpDType dtype, guint
 {
   if (rank > AFP_MAX_RANK)
     return g_strdup_printf ("has rank %" G_GUINT64_FORMAT "; the limit is %d", rank, AFP_MAX_RANK);
-  if (!afp_shape_count ((guint) rank, shape, afp_dtype_size (dtype), n_elements, n_bytes))
+  const gsize block = afp_dtype_block (dtype);
+  if (block > 1 && (rank == 0 || shape[rank - 1] % block != 0))
+    return g_strdup_printf ("has rows of %" G_GUINT64_FORMAT
+                            " elements, no multiple of the %" G_GSIZE_FORMAT
+                            " in a block of its type %s",
+                            rank == 0 ? 1 : shape[rank - 1], block, afp_dtype_name (dtype));
+  if (!afp_shape_count_dtype (dtype, (guint) rank, shape, n_elements, n_bytes))
     return g_strdup ("has a shape whose bytes do not fit into 63 bits");
   return NULL;
+}
+
+AfpTensor *
+afp_input_make_tensor (AfpSpec *spec, GBytes *map, guint64 offset)
+{
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (map != NULL)
+    bytes = g_bytes_new_from_bytes (map, (gsize) offset, (gsize) afp_spec_get_n_bytes (spec));
+  g_autoptr (AfpPlane) plane = afp_plane_new_raw (spec, bytes);
+  return afp_tensor_new (spec, plane);
 }
 
 GChecksum *

@@ -21,6 +21,9 @@ gboolean afp_input_check_name (const char *name, const char *path, GError **erro
 char *afp_input_check_shape (guint64 rank, const guint64 *shape, AfpDType dtype,
                              guint64 *n_elements, guint64 *n_bytes);
 
+/* A raw tensor whose array lies in the mapped file at @offset; planned, if there is no map. (transfer full) */
+AfpTensor *afp_input_make_tensor (AfpSpec *spec, GBytes *map, guint64 offset);
+
 /* A fingerprint begins with the format's name; sizes and header bytes follow. */
 GChecksum *afp_input_fingerprint_new (const char *format);
 void afp_input_fingerprint_add_size (GChecksum *checksum, guint64 size);

@@ -29,17 +29,18 @@ struct _AfpLoad {
 G_DEFINE_FINAL_TYPE (AfpLoad, afp_load, AFP_TYPE_SOURCE)
 
 static const char *const formats[] = { "auto",    "safetensors", "keras", "afpipe",
-                                       "llama2c", "numpy",       NULL };
+                                       "llama2c", "numpy",       "gguf",  NULL };
 /* In the order of formats[]. Our own files are HDF5 too: they are looked for before Keras. */
 static const AfpReader *const readers[] = { NULL,
                                             &afp_reader_safetensors,
                                             &afp_reader_keras,
                                             &afp_reader_afp,
                                             &afp_reader_llama2c,
-                                            &afp_reader_numpy };
-static const AfpReader *const sniff_order[] = { &afp_reader_afp, &afp_reader_keras,
-                                                &afp_reader_safetensors, &afp_reader_numpy,
-                                                &afp_reader_llama2c };
+                                            &afp_reader_numpy,
+                                            &afp_reader_gguf };
+static const AfpReader *const sniff_order[] = { &afp_reader_afp,   &afp_reader_keras,
+                                                &afp_reader_gguf,  &afp_reader_safetensors,
+                                                &afp_reader_numpy, &afp_reader_llama2c };
 
 static const AfpProperty properties[] = {
   AFP_PROP_STRING ("location", NULL, AFP_PROPERTY_REQUIRED | AFP_PROPERTY_FILE, AfpLoad, location,
@@ -120,14 +121,12 @@ read_head (const char *path, guint8 *head, gsize *n, guint64 *size, GError **err
 static const char *
 advise (const guint8 *head, gsize n)
 {
-  if (n >= 4 && memcmp (head, "GGUF", 4) == 0)
-    return "it is GGUF: convert it to safetensors";
   if (n >= 2 && head[0] == 0x80 && head[1] <= 5)
     return "it is a Python pickle: save the weights as safetensors";
   if (n >= 7 && memcmp (head, "version", 7) == 0)
     return "it is a pointer of Git LFS: fetch the file itself with 'git lfs pull'";
   return "known are safetensors, its index of shards, Keras .h5 and other HDF5, our own files, NumPy "
-         ".npy and .npz, and llama2.c .bin; perhaps it is cut off";
+         ".npy and .npz, GGUF and llama2.c .bin; perhaps it is cut off";
 }
 
 static const AfpReader *

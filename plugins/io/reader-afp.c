@@ -187,8 +187,7 @@ check_leaf (const LeafWalk *walk, guint leaf, const AfpPlaneDesc *desc, const ch
   const AfpFilePlane *row =
       afp_file_plane (file, afp_file_tensor (file, walk->tensor)->first_plane + leaf);
   const gboolean is_raw = desc->kind != AFP_KIND_CODE;
-  const guint bits =
-      is_raw ? (guint) (8 * afp_dtype_size (afp_spec_get_dtype (walk->spec))) : desc->bits;
+  const guint bits = is_raw ? afp_file_raw_bits (walk->spec) : desc->bits;
   const guint64 bytes = is_raw ? afp_spec_get_n_bytes (walk->spec) : afp_plane_desc_bytes (desc);
 
   if (!g_str_equal (row->role, path) || row->bits != bits) {

@@ -226,13 +226,8 @@ static AfpTensor *
 make_tensor (Reader *self, gsize index, gboolean with_data)
 {
   const Entry *entry = &g_array_index (self->entries, Entry, index);
-  g_autoptr (GBytes) bytes = NULL;
 
-  if (with_data)
-    bytes = g_bytes_new_from_bytes (self->map, (gsize) entry->offset,
-                                    (gsize) afp_spec_get_n_bytes (entry->spec));
-  g_autoptr (AfpPlane) plane = afp_plane_new_raw (entry->spec, bytes);
-  return afp_tensor_new (entry->spec, plane);
+  return afp_input_make_tensor (entry->spec, with_data ? self->map : NULL, entry->offset);
 }
 
 static AfpTensor *

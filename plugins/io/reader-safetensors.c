@@ -312,15 +312,9 @@ static AfpTensor *
 make_tensor (Reader *self, gsize index, gboolean with_data)
 {
   const AfpSafetensorsEntry *entry = &g_array_index (self->entries, AfpSafetensorsEntry, index);
-  g_autoptr (GBytes) bytes = NULL;
+  const Shard *shard = self->shards->pdata[entry->file];
 
-  if (with_data) {
-    const Shard *shard = self->shards->pdata[entry->file];
-    bytes = g_bytes_new_from_bytes (shard->map, (gsize) entry->offset,
-                                    (gsize) afp_spec_get_n_bytes (entry->spec));
-  }
-  g_autoptr (AfpPlane) plane = afp_plane_new_raw (entry->spec, bytes);
-  return afp_tensor_new (entry->spec, plane);
+  return afp_input_make_tensor (entry->spec, with_data ? shard->map : NULL, entry->offset);
 }
 
 static AfpTensor *

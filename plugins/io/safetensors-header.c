@@ -55,7 +55,7 @@ get_dtype (JsonObject *object, const char *path, const char *name, AfpDType *dty
       json_node_get_value_type (node) != G_TYPE_STRING)
     return tensor_error (error, path, name, "has no dtype");
   const char *text = json_node_get_string (node);
-  if (!afp_dtype_parse (text, dtype))
+  if (!afp_dtype_parse (text, dtype) || afp_dtype_block (*dtype) > 1)
     return tensor_error (error, path, name,
                          "has the dtype '%s'; known are F64 F32 F16 BF16 F8_E4M3 F8_E5M2 I64 I32 "
                          "I16 I8 U64 U32 U16 U8 BOOL",

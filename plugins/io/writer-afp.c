@@ -302,7 +302,7 @@ write_leaf (AfpPlane *plane, const char *path, gpointer user_data)
   AfpFilePlane row = { .role = g_string_chunk_insert_const (file->texts, path),
                        .bits = (guint8) desc->bits };
   if (is_raw)
-    row.bits = (guint8) (8 * afp_dtype_size (afp_spec_get_dtype (walk->spec)));
+    row.bits = afp_file_raw_bits (walk->spec);
   if (!afp_part_add_plane (walk->writer->part, data, &row, walk->error))
     return FALSE;
   g_array_append_val (file->planes, row);

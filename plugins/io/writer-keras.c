@@ -185,7 +185,7 @@ convert (GBytes *bytes, AfpDType from, AfpDType to, guint64 n, GError **error)
                  afp_dtype_name (from), afp_dtype_name (to));
     return NULL;
   }
-  afp_dtype_to_f32 (from, g_bytes_get_data (bytes, NULL), 1, values, (gsize) n);
+  afp_dtype_read (from, g_bytes_get_data (bytes, NULL), 0, values, (gsize) n);
   afp_dtype_from_f32 (to, values, out, 1, (gsize) n);
   return g_bytes_new_take (g_steal_pointer (&out), (gsize) n * afp_dtype_size (to));
 }
