@@ -47,6 +47,15 @@ f16_describe (AfpCodec *self, AfpLayout *layout, GError **error)
   return TRUE;
 }
 
+/* The code of the nearest number; of the largest below it where that, times the factor, would be an infinity of binary32. */
+static guint16
+f16_encode (float x, int exponent)
+{
+  const guint16 code = afp_f32_to_f16 (ldexpf (x, -exponent));
+
+  return isfinite (x) && !isfinite (ldexpf (afp_f16_to_f32 (code), exponent)) ? code - 1 : code;
+}
+
 static gboolean
 f16_fit (AfpCodec *self, AfpContext *ctx, GError **error)
 {
@@ -68,7 +77,7 @@ f16_fit (AfpCodec *self, AfpContext *ctx, GError **error)
     if (!afp_context_read (ctx, r, 1, 0, cols, row, error))
       return FALSE;
     for (guint64 c = 0; c < cols; c++)
-      codes[1 + r * cols + c] = afp_f32_to_f16 (ldexpf (row[c], -exponent));
+      codes[1 + r * cols + c] = f16_encode (row[c], exponent);
   }
   return TRUE;
 }

@@ -237,6 +237,21 @@ START_TEST (block_float_vectors)
 }
 END_TEST
 
+/* What binary16 would round up beyond binary32 goes down instead, with either sign. */
+START_TEST (f16_of_the_largest_numbers)
+{
+  const float x[] = { G_MAXFLOAT, -G_MAXFLOAT, G_MAXFLOAT / 2, 1, 0, -0x1.ffdp127f };
+  g_autofree float *y = through ("f16", x, 2, 3, 0);
+
+  ck_assert (y[0] == 0x1.ffcp127f && y[1] == -0x1.ffcp127f);
+  ck_assert (y[2] == 0x1p127f && y[4] == 0);
+  ck_assert (isfinite (y[5]) && fabsf (y[5] - x[5]) <= 0x1p117f);
+  const float infinite[] = { INFINITY, 1 };
+  g_autofree float *z = through ("f16", infinite, 1, 2, 0);
+  ck_assert (isinf (z[0])); /* it was one before */
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -247,6 +262,7 @@ all (void)
   tcase_add_test (tcase, f16_is_a_binary16_and_a_factor);
   tcase_add_test (tcase, f16_of_odd_planes);
   tcase_add_test (tcase, f16_of_any_codes);
+  tcase_add_test (tcase, f16_of_the_largest_numbers);
   tcase_add_test (tcase, block_float_is_near_the_best);
   tcase_add_test (tcase, block_float_codes);
   tcase_add_test (tcase, block_float_out_of_range);

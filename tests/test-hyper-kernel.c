@@ -2,6 +2,7 @@
 #include "hyper/hyper-kernel.h"
 
 #include <check.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,53 @@ START_TEST (degenerate_data)
 }
 END_TEST
 
+/* Distances without an inverse: the centre stands for all, and no vector is coded as a far one. */
+START_TEST (denormal_data)
+{
+  enum { N = 64 };
+  float x[2 * N], out[2 * N], p[4];
+  uint32_t symbols[N];
+  double error = 0, energy = 0;
+  Coder c;
+
+  state = 11;
+  for (unsigned i = 0; i < 2 * N; i++)
+    x[i] = draw () * 1e-40f;
+  c.storage = malloc (hyper_code_bytes (HYPER_GRID, 2, 225, true));
+  hyper_code_init (&c.code, c.storage, HYPER_GRID, 2, 225, 1, true);
+  hyper_fit_frame (&c.code, x, N, p);
+  ck_assert (p[2] == 0 && p[3] == 0);
+  ck_assert (hyper_frame_init (&c.frame, &c.code, p));
+  hyper_encode (&c.code, &c.frame, HYPER_METRIC_NONE, NULL, x, N, symbols, NULL);
+  ck_assert_uint_eq (hyper_decode (&c.code, &c.frame, symbols, N, out), N);
+  for (unsigned i = 0; i < 2 * N; i++) {
+    error += ((double) x[i] - out[i]) * ((double) x[i] - out[i]);
+    energy += (double) x[i] * x[i];
+  }
+  ck_assert_double_le (error, energy);
+  free (c.storage);
+}
+END_TEST
+
+/* A sum beyond binary32 is the largest number of its sign. */
+START_TEST (largest_numbers)
+{
+  const float params[4] = { FLT_MAX / 2, -FLT_MAX / 2, FLT_MAX, FLT_MAX };
+  float out[2];
+  Coder c;
+
+  coder_init (&c, HYPER_GRID, 2, 225, 1, params);
+  unsigned saturated = 0;
+  for (uint32_t s = 0; s < 450; s++) {
+    ck_assert_uint_eq (hyper_decode (&c.code, &c.frame, &s, 1, out), 1);
+    ck_assert (isfinite (out[0]) && isfinite (out[1]));
+    saturated += (out[0] == FLT_MAX) + (out[1] == -FLT_MAX);
+  }
+  ck_assert_uint_gt (saturated, 0);
+  free (c.storage);
+}
+END_TEST
+
 START_TEST (nothing_to_do)
 {
   const float params[4] = { 0, 0, 1, 2 };
@@ -296,6 +344,8 @@ main (void)
   tcase_add_test (bad, bad_symbol_is_found);
   tcase_add_loop_test (bad, bad_frames, 0, 4);
   tcase_add_loop_test (bad, degenerate_data, 0, 3);
+  tcase_add_test (bad, denormal_data);
+  tcase_add_test (bad, largest_numbers);
   tcase_add_test (bad, nothing_to_do);
   suite_add_tcase (suite, good);
   suite_add_tcase (suite, bad);

@@ -2,6 +2,8 @@
 #include "seedlm/seedlm-kernel.h"
 
 #include <check.h>
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,6 +249,19 @@ START_TEST (decode_is_a_plain_sum)
 }
 END_TEST
 
+/* A product beyond binary32 is the largest number of its sign; what is no number stays none. */
+START_TEST (decode_of_the_largest_numbers)
+{
+  const float u[4] = { 1, -1, 0.25f, 0 }, t[1] = { 2 }, none[1] = { NAN };
+  float out[4];
+
+  seedlm_decode (u, 4, 1, t, 0x1.8p127f, out);
+  ck_assert (out[0] == FLT_MAX && out[1] == -FLT_MAX && out[2] == 0x1.8p126f && out[3] == 0);
+  seedlm_decode (u, 4, 1, none, 1, out);
+  ck_assert (isnan (out[0]) && isnan (out[3]));
+}
+END_TEST
+
 /* Column p of a seed's matrix is column p - 1 of the next one's: windows overlap. */
 START_TEST (windows_overlap)
 {
@@ -274,6 +289,7 @@ sequence_case (void)
   tcase_add_test (tcase, bytes_are_counted);
   tcase_add_test (tcase, nothing_to_free);
   tcase_add_loop_test (tcase, decode_is_a_plain_sum, 1, SEEDLM_MAX_RANK + 1);
+  tcase_add_test (tcase, decode_of_the_largest_numbers);
   tcase_add_test (tcase, windows_overlap);
   return tcase;
 }

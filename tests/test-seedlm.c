@@ -208,7 +208,7 @@ static const struct {
   { "leap=2047 K=12", AFP_ERROR_PROPERTY, "12-bit register", "0.50", "leap=16" },
   { "K=20 C=8 P=8", AFP_ERROR_MEMORY, "seed-bits=20", "268435456 are the limit",
     "fewer seed-bits" },
-  { "K=2 C=4 P=4", AFP_ERROR_CODEC, "3 seeds of 2 bits", "4 dimensions", "more seed-bits" },
+  { "K=2 C=4 P=4", AFP_ERROR_PROPERTY, "3 seeds of 2 bits", "4 dimensions", "more seed-bits" },
 };
 
 START_TEST (poor_choices_are_refused)

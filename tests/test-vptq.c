@@ -400,6 +400,32 @@ START_TEST (more_centroids_than_vectors)
 }
 END_TEST
 
+/* A power of two on all numbers is one on all decoded numbers, even where no square is a number of binary32. */
+START_TEST (magnitude_does_not_matter)
+{
+  static const int shifts[] = { -100, -70, 70, 100 };
+  static const char *const properties[] = { "k=16", "k=16 residual=true", "v=2 k=9 scale=tensor" };
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_WEIGHT, 24, 40, 0, AFP_METRIC_NONE);
+  Coded coded;
+
+  for (guint p = 0; p < G_N_ELEMENTS (properties); p++) {
+    GError *error = NULL;
+    float values[960];
+    coded_init (&coded, properties[p], &desc, FALSE, NULL);
+    for (guint i = 0; i < 960; i++)
+      values[i] = ldexpf (coded.values[i], shifts[_i]);
+    g_autoptr (AfpClaim) claim = make_claim (properties[p], &desc);
+    g_autoptr (AfpMatrix) matrix = make_matrix (values, 24, 40);
+    g_autoptr (AfpPlane) plane = afp_claim_encode (claim, matrix, NULL, "fc/weight", NULL, &error);
+    ck_assert_msg (plane != NULL, "%s", error ? error->message : "");
+    g_autofree float *back = read_plane (plane);
+    for (guint i = 0; i < 960; i++)
+      ck_assert (back[i] == ldexpf (coded.decoded[i], shifts[_i]));
+    coded_clear (&coded);
+  }
+}
+END_TEST
+
 START_TEST (constant_planes)
 {
   static const float constants[] = { 0, 1, -3.5f };
@@ -451,6 +477,7 @@ plane_case (void)
   tcase_add_loop_test (tcase, threads_do_not_matter, 0, 3);
   tcase_add_test (tcase, seed_matters);
   tcase_add_test (tcase, more_centroids_than_vectors);
+  tcase_add_loop_test (tcase, magnitude_does_not_matter, 0, 4);
   tcase_add_loop_test (tcase, constant_planes, 0, 3);
   tcase_add_test (tcase, cancelled);
   return tcase;

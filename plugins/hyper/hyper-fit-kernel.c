@@ -171,8 +171,11 @@ hyper_fit_scales (const HyperCode *code, HyperMetric metric, const float *weight
   double half = typical_size (params, d, x, n) / 8;
 
   params[d] = 0;
-  if (!(farthest > 0))
+  /* So near to the centre that binary32 has no inverse of the distance: the centre stands for all. */
+  if (!(farthest > 0) || !isfinite (code->half / (float) farthest)) {
+    params[d + 1] = 0;
     return;
+  }
   try_half (&fit, farthest);
   for (unsigned i = 0; half > 0 && half < farthest && i < MAX_SCAN; i++, half *= ROOT)
     try_half (&fit, half);

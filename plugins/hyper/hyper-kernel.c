@@ -166,8 +166,10 @@ hyper_decode (const HyperCode *code, const HyperFrame *frame, const uint32_t *sy
       return v;
     const float *point = code->points + (size_t) j * d;
     const float reach = frame->reach[c];
-    for (unsigned i = 0; i < d; i++)
-      out[i] = frame->centre[i] + reach * point[i];
+    for (unsigned i = 0; i < d; i++) {
+      const float value = frame->centre[i] + reach * point[i];
+      out[i] = value > FLT_MAX ? FLT_MAX : value < -FLT_MAX ? -FLT_MAX : value;
+    }
   }
   return n;
 }

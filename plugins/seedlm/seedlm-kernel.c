@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-kernel.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -170,7 +171,8 @@ decode_rank (const float *restrict u, unsigned block_size, const unsigned rank,
     float sum = u[0] * t[0];
     for (unsigned p = 1; p < rank; p++)
       sum = sum + u[p] * t[p];
-    out[i] = scale * sum;
+    const float value = scale * sum;
+    out[i] = value > FLT_MAX ? FLT_MAX : value < -FLT_MAX ? -FLT_MAX : value;
     u += rank;
   }
 }

@@ -65,7 +65,7 @@ add_basis (SeedlmTables *self, GError **error)
   }
   if (basis->n_usable == 0) {
     g_set_error (
-        error, AFP_ERROR, AFP_ERROR_CODEC,
+        error, AFP_ERROR, AFP_ERROR_PROPERTY,
         "seedlm: none of the %u seeds of %u bits spans %u dimensions: take more seed-bits or a lower rank",
         self->sequence->period, self->seed_bits, self->rank);
     seedlm_basis_free (basis);

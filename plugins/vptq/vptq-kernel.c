@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq-kernel.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -72,6 +73,29 @@ vptq_table_init (VptqTable *table, float *storage, const float *codebook, unsign
   table->n_centroids = n_centroids;
   table->stride = stride;
   table->table = out;
+}
+
+float
+vptq_unit (const float *x, size_t n)
+{
+  float peak = 0;
+  int exponent;
+
+  for (size_t i = 0; i < n; i++)
+    peak = fmaxf (peak, fabsf (x[i]));
+  if (peak == 0 || (peak > 0x1p-40f && peak < 0x1p40f))
+    return 1;
+  frexpf (peak, &exponent);
+  return ldexpf (1, exponent < -125 ? -125 : exponent > 125 ? 125 : exponent);
+}
+
+void
+vptq_divide (float *x, size_t n, float by)
+{
+  const float factor = by > FLT_MIN ? 1 / by : 0;
+
+  for (size_t i = 0; i < n; i++)
+    x[i] *= factor;
 }
 
 size_t

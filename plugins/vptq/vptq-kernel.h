@@ -55,6 +55,12 @@ void vptq_search (const VptqTable *table, VptqMetric metric, const float *weight
 void vptq_search_portable (const VptqTable *table, VptqMetric metric, const float *weights,
                            const float *x, size_t n, uint32_t *indices, float *errors);
 
+/* Squares of numbers far from 1 leave binary32: a power of two to divide by before the search. 1 where the numbers are well inside. */
+float vptq_unit (const float *x, size_t n);
+
+/* x / by, as the product with 1 / by; zeros where that is no number of binary32. */
+void vptq_divide (float *x, size_t n, float by);
+
 /* out: n x length floats, factor * centroid. Returns n, or the position of the first index that is not below n_centroids. */
 size_t vptq_lookup (const float *codebook, unsigned n_centroids, unsigned length, float factor,
                     const uint32_t *indices, size_t n, float *out);

@@ -2,7 +2,6 @@
 #include "afpipe.h"
 #include "vptq-train-kernel.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -196,15 +195,6 @@ sample_clear (Sample *sample)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Sample, sample_clear)
 
-static void
-divide (float *x, gsize n, float by)
-{
-  const float factor = by > FLT_MIN ? 1 / by : 0;
-
-  for (gsize i = 0; i < n; i++)
-    x[i] *= factor;
-}
-
 /* One index from each of n equal stretches of total. */
 static guint64
 pick (guint64 seed, gsize i, gsize n, guint64 total)
@@ -245,7 +235,7 @@ sample_rows (AfpContext *ctx, gsize max, const float *scale, Sample *sample, GEr
       memcpy (x, all.vectors + index * v, v * sizeof *x);
     else if (!afp_context_read (ctx, row, 1, index % per_row * v, v, x, error))
       return FALSE;
-    divide (x, v, scale[row]);
+    vptq_divide (x, v, scale[row]);
     for (gsize j = 0; j < stride; j++)
       w[j] = (all.weights ? all.weights[index * stride + j] : 1) * (scale[row] * scale[row]);
   }
@@ -264,7 +254,7 @@ sample_plane (AfpContext *ctx, gsize max, const float *scale, Sample *sample, GE
   if (!sample->weights)
     sample->kind = AFP_METRIC_NONE;
   if (scale)
-    divide (sample->vectors, sample->n * v, scale[0]);
+    vptq_divide (sample->vectors, sample->n * v, scale[0]);
   return TRUE;
 }
 
@@ -333,6 +323,12 @@ vptq_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
     return FALSE;
   if (sample.n == 0) /* an empty plane: the codebook is of no use */
     return TRUE;
+  const float unit = vptq_unit (sample.vectors, sample.n * v);
+  float *codebook = afp_context_get_values (ctx, CHILD_CODEBOOK);
+  if (unit != 1)
+    vptq_divide (sample.vectors, sample.n * v, unit);
+  if (unit != 1 && afp_context_has_fit (ctx))
+    vptq_divide (codebook, (gsize) k * v, unit);
 
   const VptqTrainJob job = {
     .length = v,
@@ -356,11 +352,13 @@ vptq_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
                  afp_context_get_name (ctx), k, sample.n, bytes, self->samples);
     return FALSE;
   }
-  if (vptq_train (&job, workspace, afp_context_get_values (ctx, CHILD_CODEBOOK),
-                  afp_context_get_child_metric (ctx, CHILD_CODEBOOK), NULL) < 0) {
+  if (vptq_train (&job, workspace, codebook, afp_context_get_child_metric (ctx, CHILD_CODEBOOK),
+                  NULL) < 0) {
     g_propagate_error (error, runner.error);
     return FALSE;
   }
+  for (gsize i = 0; unit != 1 && i < (gsize) k * v; i++)
+    codebook[i] *= unit;
   return TRUE;
 }
 
@@ -378,6 +376,7 @@ typedef struct {
   float *storage; /* of the table; NULL while decoding */
   float *codebook;
   float *scale; /* NULL: none */
+  float unit;   /* of the table */
   AfpMetricKind residual_metric;
 } VptqState;
 
@@ -433,9 +432,13 @@ vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error)
     return NULL;
   }
   if (!afp_context_is_decoding (ctx)) {
-    state->storage = g_new (float, vptq_table_floats (state->n_centroids, state->length));
+    const gsize n_floats = vptq_table_floats (state->n_centroids, state->length);
+    state->unit = vptq_unit (state->codebook, (gsize) state->n_centroids * state->length);
+    state->storage = g_new0 (float, n_floats);
     vptq_table_init (&state->table, state->storage, state->codebook, state->n_centroids,
                      state->length);
+    if (state->unit != 1)
+      vptq_divide (state->storage, n_floats, state->unit);
   }
   return state;
 }
@@ -459,7 +462,7 @@ search_scaled (const VptqState *state, const AfpMetric *metric, gsize first, gsi
   for (gsize i = 0; i < n; i += step) {
     const gsize count = MIN (step, n - i);
     memcpy (scaled, x + i * state->length, count * state->length * sizeof *scaled);
-    divide (scaled, count * state->length, scale);
+    vptq_divide (scaled, count * state->length, scale);
     vptq_search (&state->table, (VptqMetric) metric->kind,
                  stride ? metric->data + (first + i) * stride : NULL, scaled, count, indices + i,
                  NULL);
@@ -502,13 +505,14 @@ vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
                  block->metric.length, state->length);
     return FALSE;
   }
-  if (self->scale == SCALE_NONE)
+  const gboolean direct = self->scale == SCALE_NONE && state->unit == 1;
+  if (direct)
     vptq_search (&state->table, (VptqMetric) block->metric.kind, block->metric.data, block->values,
                  n, indices, NULL);
-  for (gsize r = 0; self->scale != SCALE_NONE && r < block->n_rows; r++)
+  for (gsize r = 0; !direct && r < block->n_rows; r++)
     search_scaled (state, &block->metric, r * per_row, per_row,
-                   row_scale (self, state, block->row + r), block->values + r * block->n_cols,
-                   indices + r * per_row);
+                   row_scale (self, state, block->row + r) * state->unit,
+                   block->values + r * block->n_cols, indices + r * per_row);
   if (!self->residual)
     return TRUE;
 
