@@ -73,6 +73,14 @@ other_abi () {
     AFPIPE_PLUGIN_PATH=$tmp/abi "$inspect" --problems | tee "$tmp/problems" && grep -E 'ABI 99\.0' "$tmp/problems"
 }
 
+# by the path of the module and by the name of the plugin
+conforms () {
+  local status=0
+  "$prefix/bin/afpipe-conform" "$tmp/afp$1.so" >"$tmp/conform" && "$prefix/bin/afpipe-conform" --quick "$1" >>"$tmp/conform" || status=$?
+  grep -vE '^(ok|skip) ' "$tmp/conform"
+  return $status
+}
+
 check 'the codec has under 80 lines' short
 check 'plain cc and pkg-config build both' make -C "$tmp" -s CFLAGS='-O2 -Wall -Wextra -Wno-unused-parameter -Werror'
 check 'afpipe-inspect describes them' listed
@@ -81,6 +89,8 @@ check 'rtn: written and read back' round_trip
 check 'rtn: without the plugin the error names codec and origin (exit 3)' missing
 check "lloyd answers seedlm's query" answers
 check "hyper takes lloyd's levels" nested
+check 'rtn passes afpipe-conform' conforms rtn
+check 'lloyd passes afpipe-conform' conforms lloyd
 mkdir -p "$tmp/abi"
 printf '#undef AFP_ABI_MAJOR\n#define AFP_ABI_MAJOR 99\n' >"$tmp/abi/major.h"
 check 'another ABI is refused with both numbers' other_abi

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "conform.h"
+
+#include <string.h>
+
+/* --- the element's own properties ------------------------------------------------------------------------------------- */
+
+static gboolean
+is_own (AfpElementClass *klass, const AfpProperty *property)
+{
+  const GType base =
+      G_TYPE_CHECK_CLASS_TYPE (klass, AFP_TYPE_CODEC) ? AFP_TYPE_CODEC : AFP_TYPE_PACKER;
+  g_autoptr (GTypeClass) base_class = g_type_class_ref (base);
+
+  return afp_element_class_find_property (AFP_ELEMENT_CLASS (base_class), property->name) == NULL;
+}
+
+/* The values at the ends of what may be given; for enumerations all of them. */
+static GStrv
+values_at_bounds (const AfpProperty *property)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  const gboolean ranged = property->min < property->max;
+  char text[64];
+
+  switch (property->type) {
+  case AFP_PROPERTY_BOOL:
+    g_strv_builder_add_many (builder, "false", "true", NULL);
+    break;
+  case AFP_PROPERTY_ENUM:
+    g_strv_builder_addv (builder, (const char **) property->values);
+    break;
+  case AFP_PROPERTY_FLAGS:
+    g_strv_builder_add_many (builder, "none", "all", NULL);
+    break;
+  case AFP_PROPERTY_STRING:
+    break;
+  case AFP_PROPERTY_DOUBLE:
+    if (ranged) {
+      g_strv_builder_add (builder, g_ascii_dtostr (text, sizeof text, property->min));
+      g_strv_builder_add (builder, g_ascii_dtostr (text, sizeof text, property->max));
+    }
+    break;
+  default: {
+    const double low = ranged ? property->min : 0;
+    const double high = ranged                               ? property->max
+                        : property->type == AFP_PROPERTY_INT ? (double) G_MAXINT
+                                                             : (double) G_MAXUINT;
+    g_strv_builder_add (builder, g_ascii_formatd (text, sizeof text, "%.0f", low));
+    g_strv_builder_add (builder, g_ascii_formatd (text, sizeof text, "%.0f", high));
+  }
+  }
+  if (property->flags & AFP_PROPERTY_AUTO)
+    g_strv_builder_add (builder, "auto");
+  return g_strv_builder_end (builder);
+}
+
+typedef struct {
+  ConformReport *report;
+  const ConformTarget *target;
+  AfpElementClass *klass;
+} Battery;
+
+static void
+run_config (Battery *battery, const char *config, gboolean may_refuse)
+{
+  const ConformTrial trial = { conform_input_find ("small primes"), config, may_refuse };
+  g_autofree char *name = g_strdup_printf ("property %s", config);
+  g_autofree char *memory = g_strdup_printf ("memory with %s", config);
+
+  conform_case (battery->report, battery->target, name, conform_check_round_trip, &trial);
+  if (!battery->target->quick)
+    conform_case (battery->report, battery->target, memory, conform_check_memory, &trial);
+}
+
+/* All properties at their lowest, or at their highest, at once. */
+static void
+run_corner (Battery *battery, const AfpProperty **properties, gsize n, gboolean high)
+{
+  g_autoptr (GString) config = g_string_new (NULL);
+
+  for (gsize i = 0; i < n; i++) {
+    if (!is_own (battery->klass, properties[i]) || properties[i]->type == AFP_PROPERTY_BOOL ||
+        properties[i]->type == AFP_PROPERTY_ENUM)
+      continue;
+    g_auto (GStrv) values = values_at_bounds (properties[i]);
+    if (values[0] && values[1])
+      g_string_append_printf (config, "%s%s=%s", config->len ? " " : "", properties[i]->name,
+                              values[high]);
+  }
+  if (config->len)
+    run_config (battery, config->str, TRUE);
+}
+
+static void
+run_properties (Battery *battery)
+{
+  gsize n;
+  g_autofree const AfpProperty **properties =
+      afp_element_class_list_properties (battery->klass, &n);
+
+  for (gsize i = 0; i < n; i++) {
+    g_autofree char *name = g_strdup_printf ("values of %s", properties[i]->name);
+    conform_case (battery->report, battery->target, name, conform_check_limits, properties[i]);
+  }
+  for (gsize i = 0; i < n; i++) {
+    if (!is_own (battery->klass, properties[i]))
+      continue;
+    g_auto (GStrv) values = values_at_bounds (properties[i]);
+    for (guint v = 0; values[v]; v++) {
+      g_autofree char *config = g_strdup_printf ("%s=%s", properties[i]->name, values[v]);
+      run_config (battery, config, TRUE);
+    }
+    if (properties[i]->type == AFP_PROPERTY_STRING &&
+        properties[i]->flags & (AFP_PROPERTY_FORMAT | AFP_PROPERTY_FILE)) {
+      g_autofree char *name = g_strdup_printf ("text of %s", properties[i]->name);
+      conform_case (battery->report, battery->target, name, conform_check_text, properties[i]);
+    }
+  }
+  for (gsize i = 0; i < battery->klass->n_presets; i++) {
+    g_autofree char *config = g_strdup_printf ("preset=%s", battery->klass->presets[i].name);
+    run_config (battery, config, FALSE);
+  }
+  run_corner (battery, properties, n, FALSE);
+  if (!battery->target->quick)
+    run_corner (battery, properties, n, TRUE);
+}
+
+/* --- the rest ---------------------------------------------------------------------------------------------------------- */
+
+static void
+run_trial (Battery *battery, const char *what, ConformFunc func, const char *input)
+{
+  const ConformTrial trial = { conform_input_find (input), "", FALSE };
+  g_autofree char *described = conform_input_describe (trial.input, battery->target->quick);
+  g_autofree char *name = g_strdup_printf ("%s, %s", what, described);
+
+  conform_case (battery->report, battery->target, name, func, &trial);
+}
+
+void
+conform_battery (ConformReport *report, const ConformTarget *target)
+{
+  g_autoptr (AfpElement) element =
+      afp_registry_make (afp_registry_get_default (), target->element, NULL);
+  Battery battery = { report, target, AFP_ELEMENT_GET_CLASS (element) };
+  gsize n;
+  const ConformInput *inputs = conform_inputs (&n);
+
+  run_properties (&battery);
+  for (gsize i = 0; i < n; i++)
+    run_trial (&battery, "data", conform_check_round_trip, inputs[i].name);
+  run_trial (&battery, "threads", conform_check_threads, "several tiles");
+  run_trial (&battery, "threads", conform_check_threads, "large primes");
+  run_trial (&battery, "file", conform_check_file, "normal");
+  run_trial (&battery, "file", conform_check_file, "large primes");
+  run_trial (&battery, "damaged planes", conform_check_damage, "small primes");
+  run_trial (&battery, "recipes", conform_check_recipe, "normal");
+  run_trial (&battery, "other tensors", conform_check_passes, "normal");
+  run_trial (&battery, "cancel", conform_check_cancel, "several tiles");
+  run_trial (&battery, "leaks", conform_check_leaks, "small primes");
+  if (target->packer) {
+    conform_case (report, target, "bytes", conform_check_packer, NULL);
+    return;
+  }
+  run_trial (&battery, "NaN and infinities", conform_check_not_finite, "normal");
+  conform_case (report, target, "planes of every kind", conform_check_planes, NULL);
+  static const guint lengths[] = { 1, 2, 3, 4, 8, 12, 16 };
+  for (guint i = 0; i < G_N_ELEMENTS (lengths); i++) {
+    g_autofree char *name = g_strdup_printf ("query, vectors of %u", lengths[i]);
+    conform_case (report, target, name, conform_check_query, GUINT_TO_POINTER (lengths[i]));
+  }
+}
