@@ -14,6 +14,7 @@
  *   afp-claim.c     who takes a plane              afp-encode.c    encode a plane as claimed
  *   afp-quantizer.c a claim as a quantizer         afp-decoder.c   read a coded plane
  *   afp-routing.c   which tensors and planes       afp-codec.c     the element
+ *   afp-codec-memory.c what it takes of memory
  */
 
 struct _AfpLayout {
@@ -123,6 +124,18 @@ GBytes *afp_packer_unpack_plane (AfpPlane *plane, GError **error);
 AfpPlaneDesc afp_packer_child_desc (AfpPacker *self, const AfpPlaneDesc *code);
 AfpPlane *
 afp_plane_finalize_float (AfpPlane *plane, const char *name, AfpPool *pool, GError **error);
+
+/* What codecs work with, known from layouts. */
+typedef struct {
+  guint64 fixed;
+  guint64 per_thread;
+} AfpCodecMemory;
+guint64 afp_plane_desc_memory (const AfpPlaneDesc *desc); /* of its symbols, or floats and metric */
+AfpClaim *afp_claim_get_asked (const AfpClaim *claim, guint i);
+gboolean afp_claim_freezes (const AfpClaim *claim, guint i); /* child @i is coded with its parent */
+guint64 afp_claim_get_child_memory (const AfpClaim *claim, guint i); /* what child @i keeps */
+void afp_claim_get_memory (const AfpClaim *claim, AfpCodecMemory *memory);
+void afp_plane_get_decode_memory (AfpPlane *plane, AfpCodecMemory *memory);
 
 /* Routing: which tensors and planes a codec takes; properties of the base class. */
 typedef struct {

@@ -4,7 +4,7 @@
 #include "afp-codec-private.h"
 #include "afp-error.h"
 #include "afp-pipeline.h"
-#include "afp-plan.h"
+#include "afp-plan-private.h"
 #include "afp-pool.h"
 
 #include <math.h>
@@ -197,23 +197,22 @@ planned_coded (AfpClaim *claim)
       AFP_CODEC_GET_CLASS (claim->codec)->version, params, n, (AfpPlane **) children->pdata);
 }
 
-/* Working bytes while one plane is encoded: unpacked tiles are small; packed and float children are whole. */
-static guint64
-working_bytes (AfpClaim *claim)
+/* What the plane that is made keeps, and what is worked with meanwhile. What was frozen by who asked is there already. */
+static void
+note_memory (AfpPlan *plan, AfpSpec *spec, AfpClaim *claim, AfpPlane *plane, AfpPlane *coded)
 {
-  const AfpLayout *layout = claim->layout;
-  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (claim->codec);
-  guint64 bytes = klass->scratch ? klass->scratch (claim->codec, layout) : 0;
+  const gboolean frozen = afp_plan_plane_is_frozen (plan, plane);
+  AfpCodecMemory memory;
 
-  for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
-    const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
-    bytes += child->kind == AFP_KIND_CODE ? afp_plane_desc_bytes (child)
-                                          : child->rows * child->cols * sizeof (float);
-    if (child->vector)
-      bytes += child->rows * child->cols / child->vector *
-               afp_metric_stride (child->metric, child->vector) * sizeof (float);
-  }
-  return bytes;
+  for (guint i = 0; i < afp_plane_get_n_children (coded); i++)
+    afp_plan_note_plane (plan, afp_plane_get_child (coded, i),
+                         frozen ? 0 : afp_claim_get_child_memory (claim, i),
+                         frozen || afp_claim_freezes (claim, i));
+  if (frozen)
+    return;
+  afp_claim_get_memory (claim, &memory);
+  afp_plan_note_memory (plan, spec, memory.fixed);
+  afp_plan_note_thread_memory (plan, spec, memory.per_thread);
 }
 
 /* Walks the tree; take() replaces a float leaf or returns NULL to leave it. */
@@ -279,9 +278,10 @@ plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
   verdict_clear (&verdict);
   if (!claim)
     return NULL;
-  afp_plan_note_memory (plan, spec, afp_spec_get_n_bytes (spec) + working_bytes (claim));
   g_hash_table_insert (PRIVATE (self)->claims, claim_key (tensor, path), afp_claim_ref (claim));
-  return planned_coded (claim);
+  AfpPlane *coded = planned_coded (claim);
+  note_memory (plan, spec, claim, plane, coded);
+  return coded;
 }
 
 static AfpTensor *

@@ -129,7 +129,8 @@ G_DECLARE_DERIVABLE_TYPE (AfpCodec, afp_codec, AFP, CODEC, AfpTransform)
  * @close: (nullable): frees the state
  * @encode_block: const, thread-safe
  * @decode_block: const, thread-safe; must check every symbol that it uses as an index (AFP_ERROR_FORMAT)
- * @scratch: (nullable): working bytes for a plane beyond what the base class needs
+ * @scratch: (nullable): working bytes for a plane beyond what the base class needs: an upper bound
+ * @thread_scratch: (nullable): those that each thread needs, beside @scratch
  * @asks: %TRUE if encode_block uses quantizers of its block-scope float children
  */
 struct _AfpCodecClass {
@@ -144,7 +145,8 @@ struct _AfpCodecClass {
   gboolean (*encode_block) (AfpCodec *self, gpointer state, AfpBlock *block, GError **error);
   gboolean (*decode_block) (AfpCodec *self, gpointer state, AfpBlock *block, GError **error);
   guint64 (*scratch) (AfpCodec *self, const AfpLayout *layout);
-  gpointer padding[8];
+  guint64 (*thread_scratch) (AfpCodec *self, const AfpLayout *layout);
+  gpointer padding[7];
 };
 
 /* The layout of @desc under this codec's properties, or NULL with the reason. */

@@ -132,6 +132,7 @@ afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
 {
   AfpLink *self = AFP_LINK (afp_pad_get_element (pad));
   AfpStage *from = self->from;
+  AfpRun *run = afp_element_get_run (self->to->element);
   AfpStageFrame frame;
   AfpSize size;
   gboolean ok;
@@ -146,7 +147,7 @@ afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
   }
   if (!AFP_IS_SOURCE (from->element) && from->root != (gconstpointer) afp_tensor_get_root (tensor))
     from->changed = TRUE;
-  ok = self->queue ? afp_queue_push (self->queue, tensor, error)
+  ok = self->queue ? afp_queue_push (self->queue, tensor, afp_run_get_ticket (run), error)
                    : afp_link_deliver (self, tensor, error);
   afp_run_stage_end (&frame);
   return ok;

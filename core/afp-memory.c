@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-memory.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define AFP_MEMORY_UNKNOWN (G_GUINT64_CONSTANT (4) << 30)
+#define AFP_MEMORY_LATER (G_GUINT64_CONSTANT (5) << 20)    /* code of libraries, HDF5 at work */
+#define AFP_MEMORY_THREAD (G_GUINT64_CONSTANT (256) << 10) /* a stack, small blocks of malloc */
+#define AFP_MEMORY_RECORD 5120 /* of a tensor: by a sink, by eval, in the report */
 
 static char *
 afp_memory_read (const char *root, const char *path)
@@ -77,6 +82,24 @@ afp_memory_get_default_budget (void)
   guint64 limit = afp_memory_get_limit ("");
 
   return limit ? MAX (limit / 5 * 4, 1) : AFP_MEMORY_UNKNOWN;
+}
+
+guint64
+afp_memory_get_rss (void)
+{
+  g_autofree char *text = afp_memory_read ("", "/proc/self/statm");
+  guint64 pages = 0;
+
+  if (!text || sscanf (text, "%*u %" G_GUINT64_FORMAT, &pages) != 1)
+    return 0;
+  return pages * (guint64) sysconf (_SC_PAGESIZE);
+}
+
+guint64
+afp_memory_get_base (guint n_threads, guint64 n_records)
+{
+  return afp_memory_get_rss () + AFP_MEMORY_LATER + n_threads * AFP_MEMORY_THREAD +
+         n_records * AFP_MEMORY_RECORD;
 }
 
 guint64

@@ -15,7 +15,11 @@ G_BEGIN_DECLS
  */
 AFP_API guint64 afp_memory_get_limit (const char *root);
 AFP_API guint64 afp_memory_get_default_budget (void); /* 80 % of it; 4 GiB if nothing is known */
-AFP_API guint64 afp_memory_get_peak_rss (void);       /* of this process, in bytes; 0 if unknown */
+AFP_API guint64 afp_memory_get_rss (void); /* of this process now, in bytes; 0 if unknown */
+/* What this process, as it is now, will take without any tensor: libraries that are still to be loaded, stacks, @n_records of tensors
+ * that ended in some sink. */
+AFP_API guint64 afp_memory_get_base (guint n_threads, guint64 n_records);
+AFP_API guint64 afp_memory_get_peak_rss (void); /* of this process, in bytes; 0 if unknown */
 
 G_END_DECLS
 

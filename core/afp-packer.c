@@ -3,6 +3,7 @@
 
 #include "afp-codec-private.h"
 #include "afp-error.h"
+#include "afp-plan-private.h"
 
 G_DEFINE_ABSTRACT_TYPE (AfpPacker, afp_packer, AFP_TYPE_TRANSFORM)
 
@@ -98,6 +99,7 @@ typedef struct {
   AfpPacker *self;
   AfpSpec *spec;
   AfpPool *pool;
+  AfpPlan *plan; /* NULL in the run */
 } PackJob;
 
 static AfpPlane *pack_under (PackJob *job, AfpPlane *plane, const char *path, GError **error);
@@ -128,9 +130,15 @@ pack_under (PackJob *job, AfpPlane *plane, const char *path, GError **error)
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
   AfpPad *src = afp_transform_get_src (AFP_TRANSFORM (job->self));
 
-  if (desc->kind == AFP_KIND_CODE)
-    return afp_plane_get_codec (plane) ? afp_plane_ref (plane)
-                                       : pack_code_plane (job->self, plane, error);
+  if (desc->kind == AFP_KIND_CODE && afp_plane_get_codec (plane))
+    return afp_plane_ref (plane);
+  if (desc->kind == AFP_KIND_CODE) {
+    if (job->plan && AFP_PACKER_GET_CLASS (job->self)->scratch)
+      afp_plan_note_memory (job->plan, job->spec,
+                            AFP_PACKER_GET_CLASS (job->self)->scratch (
+                                job->self, afp_plane_desc_bytes (desc), desc->bits));
+    return pack_code_plane (job->self, plane, error);
+  }
   if (afp_plane_get_codec (plane))
     return pack_children (job, plane, path, error);
   if (afp_plane_desc_is_array (desc))
@@ -144,10 +152,11 @@ pack_under (PackJob *job, AfpPlane *plane, const char *path, GError **error)
 }
 
 static AfpTensor *
-pack_tensor (AfpPacker *self, AfpTensor *tensor, GError **error)
+pack_tensor (AfpPacker *self, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
   AfpPlane *root = afp_tensor_get_root (tensor);
-  PackJob job = { self, afp_tensor_get_spec (tensor), afp_element_get_pool (AFP_ELEMENT (self)) };
+  PackJob job = { self, afp_tensor_get_spec (tensor), afp_element_get_pool (AFP_ELEMENT (self)),
+                  plan };
   g_autoptr (AfpPlane) result = pack_under (&job, root, afp_plane_get_desc (root)->name, error);
 
   if (!result) {
@@ -160,13 +169,14 @@ pack_tensor (AfpPacker *self, AfpTensor *tensor, GError **error)
 static AfpTensor *
 packer_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
-  return pack_tensor (AFP_PACKER (transform), tensor, error);
+  afp_plan_note_finalize (plan, tensor);
+  return pack_tensor (AFP_PACKER (transform), tensor, plan, error);
 }
 
 static AfpTensor *
 packer_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
 {
-  return pack_tensor (AFP_PACKER (transform), tensor, error);
+  return pack_tensor (AFP_PACKER (transform), tensor, NULL, error);
 }
 
 static void

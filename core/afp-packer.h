@@ -14,6 +14,7 @@ G_DECLARE_DERIVABLE_TYPE (AfpPacker, afp_packer, AFP, PACKER, AfpTransform)
  * @version: of the coded format
  * @bound: largest packed size for @n_bytes
  * @pack: lossless: packed bytes of a code plane (@bits per symbol); (transfer full). Must not exceed @bound
+ * @scratch: (nullable): working bytes of pack for @n_bytes of codes, @bits per symbol, beside what it takes and returns: an upper bound
  * @unpack: the original @n_bytes bytes back, or AFP_ERROR_FORMAT
  *
  * A lossless stage over code planes. The base class finalizes the float planes that nobody downstream claims, then
@@ -25,7 +26,8 @@ struct _AfpPackerClass {
   guint64 (*bound) (AfpPacker *self, guint64 n_bytes);
   GBytes *(*pack) (AfpPacker *self, GBytes *codes, guint bits, GError **error);
   GBytes *(*unpack) (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GError **error);
-  gpointer padding[4];
+  guint64 (*scratch) (AfpPacker *self, guint64 n_bytes, guint bits);
+  gpointer padding[3];
 };
 
 G_END_DECLS

@@ -109,6 +109,7 @@ struct _AfpPipeline {
   gboolean used;     /* a pipeline runs once */
   gboolean finished; /* all went well */
   double seconds;
+  guint64 charged_peak; /* the most that the run charged to its budget */
 };
 
 gboolean afp_pipeline_build (AfpPipeline *self, const AfpAst *ast, GError **error);
@@ -121,5 +122,6 @@ guint64 afp_pipeline_get_budget (AfpPipeline *self);
 gboolean afp_pipeline_is_cancelled (AfpPipeline *self);
 void afp_run_cancel (AfpRun *run);
 gboolean afp_run_interrupt (AfpRun *run);
+AfpTicket *afp_run_get_ticket (AfpRun *run);
 
 #pragma GCC visibility pop

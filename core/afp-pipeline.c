@@ -396,8 +396,12 @@ afp_pipeline_plan_tensor (AfpPipeline *self, AfpStage *stage, gsize index, GHash
                          afp_element_get_name (stage->element), name);
   } else {
     afp_plan_note_tensor (self->plan, stage->element, NULL, tensor);
+    afp_plan_begin_tensor (self->plan, tensor,
+                           afp_source_get_tensor_memory (source, index, tensor));
     afp_pad_push_plan (afp_element_get_pad (stage->element, AFP_PAD_SRC, 0), tensor, self->plan,
                        &error);
+    afp_plan_drop (self->plan, tensor);
+    afp_plan_end_tensor (self->plan);
   }
   if (error)
     afp_plan_add_error (self->plan, error);
@@ -488,13 +492,19 @@ afp_pipeline_plan_sources (AfpPipeline *self)
 static void
 afp_pipeline_make_plan (AfpPipeline *self)
 {
+  const guint n_threads = self->n_threads ? self->n_threads : g_get_num_processors ();
+  guint64 n_records = 0;
+
   self->plan = afp_plan_new ();
   afp_pipeline_check_elements (self);
   if (!afp_plan_has_errors (self->plan))
     afp_pipeline_plan_sources (self);
   if (!afp_plan_has_errors (self->plan))
     afp_pipeline_check_sinks (self);
-  afp_plan_check_memory (self->plan, afp_pipeline_get_budget (self));
+  for (guint i = 0; i < self->plan->outputs->len; i++)
+    n_records += ((AfpPlanOutput *) g_ptr_array_index (self->plan->outputs, i))->tensors->len;
+  afp_plan_check_memory (self->plan, afp_pipeline_get_budget (self),
+                         afp_memory_get_base (n_threads, n_records), n_threads);
   self->plan_error = afp_plan_take_error (self->plan);
   if (afp_pipeline_is_cancelled (self)) {
     g_clear_error (&self->plan_error);

@@ -51,14 +51,28 @@ typedef struct {
   guint files; /* as far as the sink says, else 0 */
 } AfpPlanOutput;
 
+/* Bytes that a tensor takes of memory while it is in a run. */
+typedef struct {
+  guint64 kept;       /* its planes, while the stages have it */
+  guint64 all;        /* with what the stages work with */
+  guint64 per_thread; /* and for each thread */
+  guint64 after;      /* its planes, while only sinks have it */
+} AfpPlanMemory;
+
 struct _AfpPlan {
   gint ref_count;
   guint64 n_tensors;  /* of the sources */
   GPtrArray *stages;  /* AfpPlanStage */
   GPtrArray *outputs; /* AfpPlanOutput */
-  GHashTable *memory; /* tensor name -> guint64 *, the largest note */
+  GHashTable *memory; /* tensor name -> AfpPlanMemory */
   GPtrArray *names;   /* keys of memory, in the order of their first note */
   GPtrArray *errors;  /* GError */
+
+  AfpPlanMemory *current; /* of the tensor that is being planned */
+  GHashTable *held;       /* its planes -> HeldPlane */
+  guint64 live, working;  /* bytes of those that are held; what was noted since the last of them */
+  guint64 base;           /* what the process takes without any tensor */
+  guint n_threads;        /* that the budget allows */
 };
 
 AfpPlanStage *afp_plan_add_stage (
@@ -66,10 +80,26 @@ AfpPlanStage *afp_plan_add_stage (
     AfpElement *element); /* finds or makes it: the order of stages is the order of these calls */
 AfpPlanStage *afp_plan_find_stage (AfpPlan *plan, AfpElement *element);
 AfpPlanOutput *afp_plan_find_output (AfpPlan *plan, AfpElement *sink);
-/* The largest working memory of one tensor, and whose. */
+
+/* --- afp-plan-memory.c --- */
+AFP_API void afp_plan_begin_tensor (AfpPlan *plan, AfpTensor *tensor, guint64 bytes);
+AFP_API void afp_plan_end_tensor (AfpPlan *plan);
+/* A stage has @tensor from here on; all notes since the last call were of the stage that made it. */
+AFP_API void afp_plan_hold (AfpPlan *plan, AfpTensor *tensor);
+AFP_API void afp_plan_drop (AfpPlan *plan, AfpTensor *tensor);
+/* What a plane takes, where its description does not tell. @frozen: coded already by the stage that made it. */
+AFP_API void afp_plan_note_plane (AfpPlan *plan, AfpPlane *plane, guint64 bytes, gboolean frozen);
+AFP_API gboolean afp_plan_plane_is_frozen (AfpPlan *plan, AfpPlane *plane);
+AFP_API void afp_plan_note_finalize (AfpPlan *plan, AfpTensor *tensor); /* the stage finalizes it */
+/* The most that one tensor takes, and whose. */
 AFP_API guint64 afp_plan_get_peak_memory (AfpPlan *plan, const char **name);
-/* Adds an error for every tensor that needs more than @budget. */
-AFP_API void afp_plan_check_memory (AfpPlan *plan, guint64 budget);
+/* For afp_budget_take() and afp_ticket_shrink(). */
+AFP_API void
+afp_plan_get_ticket (AfpPlan *plan, AfpSpec *spec, guint64 *kept, guint64 *working, guint64 *after);
+/* Chooses the threads, at most @n_threads. Adds an error for every tensor that does not fit into @budget beside @base, what the process
+ * takes without any. */
+AFP_API void afp_plan_check_memory (AfpPlan *plan, guint64 budget, guint64 base, guint n_threads);
+
 AFP_API gboolean afp_plan_has_errors (AfpPlan *plan);
 /* "first\nalso: second\nalso: third\nand 7 more"; frees the array. NULL if it is empty. */
 GError *afp_errors_join (GPtrArray *errors, guint most);

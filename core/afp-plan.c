@@ -67,6 +67,8 @@ afp_plan_new (void)
   plan->outputs = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plan_output_free);
   plan->memory = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   plan->names = g_ptr_array_new ();
+  plan->held = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) afp_plane_unref, g_free);
+  plan->n_threads = 1;
   plan->errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   return plan;
 }
@@ -88,6 +90,7 @@ afp_plan_unref (AfpPlan *plan)
   g_ptr_array_unref (plan->outputs);
   g_ptr_array_unref (plan->names);
   g_hash_table_unref (plan->memory);
+  g_hash_table_unref (plan->held);
   g_ptr_array_unref (plan->errors);
   g_free (plan);
 }
@@ -266,64 +269,6 @@ void
 afp_plan_note_files (AfpPlan *plan, AfpElement *sink, guint n_files)
 {
   afp_plan_add_output (plan, sink)->files = n_files;
-}
-
-void
-afp_plan_note_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes)
-{
-  const char *name = afp_spec_get_name (spec);
-  guint64 *most = g_hash_table_lookup (plan->memory, name);
-
-  if (!most) {
-    char *key = g_strdup (name);
-
-    most = g_new0 (guint64, 1);
-    g_hash_table_insert (plan->memory, key, most);
-    g_ptr_array_add (plan->names, key);
-  }
-  *most = MAX (*most, bytes);
-}
-
-guint64
-afp_plan_get_peak_memory (AfpPlan *plan, const char **name)
-{
-  guint64 peak = 0;
-
-  if (name)
-    *name = NULL;
-  for (guint i = 0; i < plan->names->len; i++) {
-    const char *key = g_ptr_array_index (plan->names, i);
-    guint64 *bytes = g_hash_table_lookup (plan->memory, key);
-
-    if (*bytes > peak) {
-      peak = *bytes;
-      if (name)
-        *name = key;
-    }
-  }
-  return peak;
-}
-
-void
-afp_plan_check_memory (AfpPlan *plan, guint64 budget)
-{
-  for (guint i = 0; i < plan->names->len; i++) {
-    const char *key = g_ptr_array_index (plan->names, i);
-    guint64 *bytes = g_hash_table_lookup (plan->memory, key);
-    g_autofree char *need = NULL, *have = NULL;
-
-    if (*bytes <= budget)
-      continue;
-    need = afp_format_bytes (*bytes);
-    have = afp_format_bytes (budget);
-    afp_plan_add_error (plan, g_error_new (AFP_ERROR, AFP_ERROR_MEMORY,
-                                           "tensor '%s' needs %s (%" G_GUINT64_FORMAT
-                                           " bytes) of working memory, but the "
-                                           "budget is %s (%" G_GUINT64_FORMAT
-                                           " bytes): raise --max-mem, or leave the tensor "
-                                           "out of the codec with exclude='%s'",
-                                           key, need, *bytes, have, budget, key));
-  }
 }
 
 void

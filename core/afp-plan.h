@@ -24,8 +24,10 @@ AFP_API void afp_plan_note_tensor (AfpPlan *plan, AfpElement *element, AfpTensor
                                    AfpTensor *out); /* bytes in and out of a stage */
 AFP_API void afp_plan_note_output (AfpPlan *plan, AfpElement *sink, AfpTensor *tensor);
 AFP_API void afp_plan_note_files (AfpPlan *plan, AfpElement *sink, guint n_files);
-AFP_API void afp_plan_note_memory (AfpPlan *plan, AfpSpec *spec,
-                                   guint64 bytes); /* peak working bytes for one tensor */
+/* What a stage works with while it has a tensor: afp-plan-memory.c */
+AFP_API void afp_plan_note_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes);
+AFP_API void afp_plan_note_thread_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes);
+AFP_API void afp_plan_note_decode (AfpPlan *plan, AfpTensor *tensor, AfpTensor *finalized);
 AFP_API void
 afp_plan_add_error (AfpPlan *plan, GError *error); /* (transfer full): errors are collected */
 

@@ -5,6 +5,7 @@
 
 typedef struct {
   AfpTensor *tensor;
+  AfpTicket *ticket; /* may be NULL */
   guint64 bytes;
 } AfpQueueItem;
 
@@ -22,7 +23,8 @@ struct _AfpQueue {
 static void
 afp_queue_item_free (AfpQueueItem *item)
 {
-  afp_tensor_unref (item->tensor);
+  g_clear_pointer (&item->tensor, afp_tensor_unref);
+  g_clear_pointer (&item->ticket, afp_ticket_unref);
   g_free (item);
 }
 
@@ -59,7 +61,7 @@ afp_queue_set_stopped (GError **error)
 }
 
 gboolean
-afp_queue_push (AfpQueue *queue, AfpTensor *tensor, GError **error)
+afp_queue_push (AfpQueue *queue, AfpTensor *tensor, AfpTicket *ticket, GError **error)
 {
   guint64 bytes = afp_queue_tensor_bytes (tensor);
   gboolean aborted;
@@ -74,6 +76,7 @@ afp_queue_push (AfpQueue *queue, AfpTensor *tensor, GError **error)
 
     g_warn_if_fail (!queue->ended);
     item->tensor = afp_tensor_ref (tensor);
+    item->ticket = ticket ? afp_ticket_ref (ticket) : NULL;
     item->bytes = bytes;
     g_queue_push_tail (&queue->items, item);
     queue->bytes += bytes;
@@ -93,12 +96,14 @@ afp_queue_push_end (AfpQueue *queue)
 }
 
 AfpTensor *
-afp_queue_pop (AfpQueue *queue, GError **error)
+afp_queue_pop (AfpQueue *queue, AfpTicket **ticket, GError **error)
 {
   AfpQueueItem *item;
   AfpTensor *tensor = NULL;
   gboolean aborted;
 
+  if (ticket)
+    *ticket = NULL;
   g_mutex_lock (&queue->lock);
   while (!queue->aborted && !queue->ended && !queue->items.length)
     g_cond_wait (&queue->item, &queue->lock);
@@ -106,11 +111,15 @@ afp_queue_pop (AfpQueue *queue, GError **error)
   item = aborted ? NULL : g_queue_pop_head (&queue->items);
   if (item) {
     queue->bytes -= item->bytes;
-    tensor = item->tensor;
-    g_free (item);
     g_cond_broadcast (&queue->room);
   }
   g_mutex_unlock (&queue->lock);
+  if (item) {
+    tensor = g_steal_pointer (&item->tensor);
+    if (ticket)
+      *ticket = g_steal_pointer (&item->ticket);
+    afp_queue_item_free (item);
+  }
   if (aborted)
     afp_queue_set_stopped (error);
   return tensor;

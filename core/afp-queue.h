@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "afp-budget.h"
 #include "afp-tensor.h"
 
 /* Not installed, but tests call it. */
@@ -18,11 +19,13 @@ AFP_API AfpQueue *afp_queue_new (guint64 max_bytes);
 AFP_API void afp_queue_free (AfpQueue *queue); /* no thread may be inside */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpQueue, afp_queue_free)
 
-/* Waits for room; takes a reference. FALSE with AFP_ERROR_CANCELLED after afp_queue_abort(). */
-AFP_API gboolean afp_queue_push (AfpQueue *queue, AfpTensor *tensor, GError **error);
+/* Waits for room; takes a reference, also on the ticket (or NULL) that goes with the tensor. FALSE with AFP_ERROR_CANCELLED after
+ * afp_queue_abort(). */
+AFP_API gboolean afp_queue_push (AfpQueue *queue, AfpTensor *tensor, AfpTicket *ticket,
+                                 GError **error);
 AFP_API void afp_queue_push_end (AfpQueue *queue); /* never waits */
-/* Waits for a tensor. (transfer full); NULL without error: the end; NULL with AFP_ERROR_CANCELLED after afp_queue_abort(). */
-AFP_API AfpTensor *afp_queue_pop (AfpQueue *queue, GError **error);
+/* Waits for a tensor. (transfer full), as its ticket, where @ticket is not NULL; NULL without error: the end; NULL with AFP_ERROR_CANCELLED after afp_queue_abort(). */
+AFP_API AfpTensor *afp_queue_pop (AfpQueue *queue, AfpTicket **ticket, GError **error);
 AFP_API void
 afp_queue_abort (AfpQueue *queue); /* drops what is inside and wakes everybody, for good */
 AFP_API guint64 afp_queue_get_bytes (AfpQueue *queue);

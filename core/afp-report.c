@@ -3,6 +3,7 @@
 
 #include "afp-error.h"
 #include "afp-memory.h"
+#include "afp-plan-private.h"
 #include "afp-packer.h"
 #include "afp-pipeline-private.h"
 #include "afp-registry.h"
@@ -428,6 +429,13 @@ afp_report_get_main_sink (AfpPipeline *self)
   return NULL;
 }
 
+/* What the tensor that takes most takes beside the process; 0 before there is a plan. */
+static guint64
+afp_report_get_planned_peak (AfpPipeline *self)
+{
+  return self->plan ? self->plan->base + afp_plan_get_peak_memory (self->plan, NULL) : 0;
+}
+
 /**
  * afp_pipeline_get_report:
  * @self: a pipeline that has run, or failed
@@ -465,8 +473,13 @@ afp_pipeline_get_report (AfpPipeline *self, const GError *error)
   afp_report_set_count (report, "tensors_resumed", self->n_resumed);
   json_object_set_double_member (report, "seconds", self->seconds);
   json_object_set_int_member (report, "threads",
-                              self->n_threads ? self->n_threads : g_get_num_processors ());
+                              self->plan        ? self->plan->n_threads
+                              : self->n_threads ? self->n_threads
+                                                : g_get_num_processors ());
   afp_report_set_count (report, "peak_rss_bytes", afp_memory_get_peak_rss ());
+  afp_report_set_count (report, "budget_bytes", afp_pipeline_get_budget (self));
+  afp_report_set_count (report, "planned_peak_bytes", afp_report_get_planned_peak (self));
+  afp_report_set_count (report, "charged_peak_bytes", self->charged_peak);
   afp_report_add_versions (self, report);
   json_node_take_object (node, report);
   return node;

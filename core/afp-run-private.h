@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "afp-budget.h"
 #include "afp-pipeline-private.h"
 #include "afp-pool.h"
 
@@ -21,6 +22,9 @@ struct _AfpRun {
   AfpPipeline *pipeline;
   AfpPool *pool;
   AfpPlan *plan;
+  AfpBudget *budget;
+  AfpTicket
+      *ticket; /* of the tensor that the stages have; NULL between two; the compute thread's */
   guint64 queue_bytes;
   GPtrArray *writers; /* AfpRunWriter */
   GMutex lock;        /* of all fields below */

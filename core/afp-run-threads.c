@@ -2,12 +2,43 @@
 #include "afp-run-private.h"
 
 #include "afp-error.h"
+#include "afp-mapped.h"
+#include "afp-plan-private.h"
 #include "afp-table.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 /* --- load --- */
+
+static gboolean
+afp_run_add_mapped (AfpPlane *plane, const char *path, gpointer user_data)
+{
+  GBytes *bytes = afp_plane_get_data (plane);
+
+  if (bytes && afp_mapped_contains (bytes))
+    g_ptr_array_add (user_data, g_bytes_ref (bytes));
+  return TRUE;
+}
+
+static void
+afp_run_forget_pages (gpointer data)
+{
+  g_autoptr (GPtrArray) mapped = data;
+
+  for (guint i = 0; i < mapped->len; i++)
+    afp_mapped_forget (g_ptr_array_index (mapped, i));
+}
+
+/* When nobody has the tensor any more its mapped pages need not stay. */
+static void
+afp_run_watch_pages (AfpTensor *tensor, AfpTicket *ticket)
+{
+  GPtrArray *mapped = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+
+  afp_plane_foreach (afp_tensor_get_root (tensor), afp_run_add_mapped, mapped);
+  afp_ticket_set_notify (ticket, afp_run_forget_pages, mapped);
+}
 
 /* The kernel may begin to read what is mapped; for memory of our own this does nothing. */
 static gboolean
@@ -29,6 +60,20 @@ typedef struct {
   AfpStage *stage;
   AfpQueue *queue;
 } AfpRunLoader;
+
+/* Waits until the tensor fits into the budget. What it takes was found out by the plan. */
+static AfpTicket *
+afp_run_take_ticket (AfpRun *run, AfpStage *stage, gsize index, GError **error)
+{
+  g_autoptr (AfpTensor) planned =
+      afp_source_plan_tensor (AFP_SOURCE (stage->element), index, error);
+  guint64 kept, working, after;
+
+  if (!planned)
+    return NULL;
+  afp_plan_get_ticket (run->plan, afp_tensor_get_spec (planned), &kept, &working, &after);
+  return afp_budget_take (run->budget, kept, working, error);
+}
 
 /* Does no sink need it? Then it goes through without data, and the link behind the source takes it over. (transfer full) */
 static AfpTensor *
@@ -53,9 +98,7 @@ afp_run_read_tensor (AfpRunLoader *loader, gsize index, GError **error)
   AfpTensor *tensor;
 
   afp_run_stage_begin (&frame, stage, NULL);
-  tensor = afp_run_plan_held (loader, index);
-  if (!tensor)
-    tensor = afp_source_read_tensor (AFP_SOURCE (stage->element), index, error);
+  tensor = afp_source_read_tensor (AFP_SOURCE (stage->element), index, error);
   if (tensor)
     afp_plane_foreach (afp_tensor_get_root (tensor), afp_run_read_ahead, NULL);
   afp_run_stage_end (&frame);
@@ -72,10 +115,14 @@ afp_run_load (gpointer data)
   GError *error = NULL;
 
   for (gsize i = 0; i < n && !error && !afp_run_is_stopping (loader->run); i++) {
-    g_autoptr (AfpTensor) tensor = afp_run_read_tensor (loader, i, &error);
+    g_autoptr (AfpTicket) ticket = NULL;
+    g_autoptr (AfpTensor) tensor = afp_run_plan_held (loader, i);
 
+    if (!tensor && (ticket = afp_run_take_ticket (loader->run, loader->stage, i, &error)) &&
+        (tensor = afp_run_read_tensor (loader, i, &error)))
+      afp_run_watch_pages (tensor, ticket);
     if (tensor)
-      afp_queue_push (loader->queue, tensor, &error);
+      afp_queue_push (loader->queue, tensor, ticket, &error);
   }
   if (error)
     afp_run_fail (loader->run, error);
@@ -95,6 +142,17 @@ afp_run_set_load_queue (AfpRun *run, AfpQueue *queue)
   g_mutex_unlock (&run->lock);
 }
 
+/* Only sinks have what was made of the tensor. */
+static void
+afp_run_shrink_ticket (AfpRun *run, AfpTensor *tensor, AfpTicket *ticket)
+{
+  guint64 kept, working, after;
+
+  afp_plan_get_ticket (run->plan, afp_tensor_get_spec (tensor), &kept, &working, &after);
+  if (ticket)
+    afp_ticket_shrink (ticket, after);
+}
+
 static void
 afp_run_push_all (AfpRun *run, AfpQueue *queue, AfpPad *src)
 {
@@ -102,11 +160,16 @@ afp_run_push_all (AfpRun *run, AfpQueue *queue, AfpPad *src)
   gboolean more = TRUE;
 
   while (more && !error) {
-    g_autoptr (AfpTensor) tensor = afp_queue_pop (queue, &error);
+    g_autoptr (AfpTicket) ticket = NULL;
+    g_autoptr (AfpTensor) tensor = afp_queue_pop (queue, &ticket, &error);
 
     more = tensor != NULL;
-    if (tensor)
-      afp_pad_push (src, tensor, &error);
+    if (!tensor)
+      break;
+    run->ticket = ticket;
+    afp_pad_push (src, tensor, &error);
+    run->ticket = NULL;
+    afp_run_shrink_ticket (run, tensor, ticket);
   }
   if (error)
     afp_run_fail (run, error);
@@ -178,7 +241,8 @@ afp_run_write (gpointer data)
   gboolean more = TRUE;
 
   while (more && !error) {
-    g_autoptr (AfpTensor) tensor = afp_queue_pop (writer->link->queue, &error);
+    g_autoptr (AfpTicket) ticket = NULL;
+    g_autoptr (AfpTensor) tensor = afp_queue_pop (writer->link->queue, &ticket, &error);
 
     more = tensor != NULL;
     if (tensor && afp_link_deliver (writer->link, tensor, &error) && stage->counted)

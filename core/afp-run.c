@@ -4,6 +4,7 @@
 #include "afp-error.h"
 #include "afp-plan-private.h"
 
+/* How far threads run ahead of each other, mapped arrays counted; what it costs is charged to the budget. */
 #define AFP_RUN_QUEUE_SHARE 8                                /* of the budget, each */
 #define AFP_RUN_QUEUE_BYTES (G_GUINT64_CONSTANT (128) << 20) /* at most */
 #define AFP_RUN_MAX_ERRORS 20
@@ -32,6 +33,13 @@ afp_run_get_plan (AfpRun *run)
   return run->plan;
 }
 
+/* Of the tensor that the stages have, or NULL. */
+AfpTicket *
+afp_run_get_ticket (AfpRun *run)
+{
+  return run->ticket;
+}
+
 /**
  * afp_run_post:
  * @run: a run
@@ -51,6 +59,7 @@ afp_run_stop (AfpRun *run)
 {
   run->stopping = TRUE;
   g_cancellable_cancel (run->pipeline->cancellable);
+  afp_budget_abort (run->budget);
   if (run->load_queue)
     afp_queue_abort (run->load_queue);
   for (guint i = 0; i < run->writers->len; i++) {
@@ -266,25 +275,16 @@ afp_run_count_sinks (AfpRun *run)
   }
 }
 
-/* What the largest tensor leaves of the budget, shared by the queues. */
-static guint64
-afp_run_get_queue_bytes (AfpRun *run, guint n_queues)
-{
-  guint64 budget = afp_pipeline_get_budget (run->pipeline);
-  guint64 peak = afp_plan_get_peak_memory (run->plan, NULL);
-  guint64 rest = budget > peak ? budget - peak : 0;
-
-  return MIN (MIN (budget / AFP_RUN_QUEUE_SHARE, AFP_RUN_QUEUE_BYTES), rest / n_queues);
-}
-
 static AfpRun *
 afp_run_new (AfpPipeline *pipeline, AfpPlan *plan)
 {
   AfpRun *run = g_new0 (AfpRun, 1);
+  const guint64 budget = afp_pipeline_get_budget (pipeline);
 
   run->pipeline = pipeline;
   run->plan = afp_plan_ref (plan);
-  run->pool = afp_pool_new (pipeline->n_threads);
+  run->pool = afp_pool_new (plan->n_threads);
+  run->budget = afp_budget_new (budget, plan->base);
   afp_pool_set_cancellable (run->pool, pipeline->cancellable);
   run->errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   run->writers = g_ptr_array_new_with_free_func (g_free);
@@ -300,7 +300,7 @@ afp_run_new (AfpPipeline *pipeline, AfpPlan *plan)
     writer->link = link;
     g_ptr_array_add (run->writers, writer);
   }
-  run->queue_bytes = afp_run_get_queue_bytes (run, run->writers->len + 1);
+  run->queue_bytes = MIN (budget / AFP_RUN_QUEUE_SHARE, AFP_RUN_QUEUE_BYTES);
   for (guint i = 0; i < run->writers->len; i++) {
     AfpRunWriter *writer = g_ptr_array_index (run->writers, i);
 
@@ -322,6 +322,7 @@ afp_run_free (AfpRun *run)
   if (run->errors)
     g_ptr_array_unref (run->errors);
   afp_pool_unref (run->pool);
+  afp_budget_free (run->budget);
   afp_plan_unref (run->plan);
   g_mutex_clear (&run->lock);
   g_free (run);
@@ -386,6 +387,18 @@ afp_run_add_advice (AfpRun *run, GError *error)
   }
 }
 
+static void
+afp_run_say_threads (AfpPipeline *self, AfpPlan *plan)
+{
+  const guint wanted = self->n_threads ? self->n_threads : g_get_num_processors ();
+  g_autofree char *text =
+      g_strdup_printf ("%u of %u threads: the memory budget has no room for what more of them need",
+                       plan->n_threads, wanted);
+
+  if (plan->n_threads < wanted)
+    afp_pipeline_post (self, afp_message_new (AFP_MESSAGE_WARNING, NULL, text, NULL));
+}
+
 static GError *
 afp_run_all (AfpPipeline *self, AfpPlan *plan)
 {
@@ -396,6 +409,7 @@ afp_run_all (AfpPipeline *self, AfpPlan *plan)
   if (!afp_run_has_failed (run))
     afp_run_work (run);
   afp_run_set_current (self, NULL);
+  self->charged_peak = afp_budget_get_peak (run->budget);
   error = afp_run_take_error (run);
   afp_run_stop_elements (run, error == NULL);
   afp_run_add_advice (run, error);
@@ -430,6 +444,7 @@ afp_pipeline_run (AfpPipeline *self, GError **error)
 
     afp_pipeline_post (self,
                        afp_message_new (AFP_MESSAGE_PLAN, NULL, text, afp_plan_to_json (plan)));
+    afp_run_say_threads (self, plan);
     local = afp_run_all (self, plan);
   }
   self->seconds = (double) (g_get_monotonic_time () - begin) / G_USEC_PER_SEC;

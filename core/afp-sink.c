@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-sink.h"
 
-#include "afp-plan.h"
+#include "afp-plan-private.h"
 
 typedef struct {
   GMutex lock;         /* of what follows: a writer thread adds, others look */
@@ -210,6 +210,10 @@ afp_sink_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
 
   if (!finalized || (klass->plan_tensor && !klass->plan_tensor (self, finalized, error)))
     return FALSE;
+  /* Both are here when the stages before are done with them. */
+  afp_plan_note_finalize (plan, tensor);
+  afp_plan_hold (plan, tensor);
+  afp_plan_hold (plan, finalized);
   afp_plan_note_output (plan, AFP_ELEMENT (self), finalized);
   return TRUE;
 }

@@ -98,6 +98,20 @@ afp_source_read_tensor (AfpSource *self, gsize index, GError **error)
   return check_result (self, index, tensor, local, error);
 }
 
+guint64
+afp_source_get_tensor_memory (AfpSource *self, gsize index, AfpTensor *tensor)
+{
+  AfpSourceClass *klass = AFP_SOURCE_GET_CLASS (self);
+  AfpSize size;
+
+  if (klass->tensor_memory)
+    return klass->tensor_memory (self, index);
+  if (afp_tensor_is_raw (tensor))
+    return afp_spec_get_n_bytes (afp_tensor_get_spec (tensor));
+  afp_tensor_get_size (tensor, &size);
+  return size.planes;
+}
+
 /* (transfer full): facts about the input, an object */
 JsonNode *
 afp_source_get_info (AfpSource *self)

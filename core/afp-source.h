@@ -17,6 +17,8 @@ G_DECLARE_DERIVABLE_TYPE (AfpSource, afp_source, AFP, SOURCE, AfpElement)
  * @read_tensor: tensor @index with data (transfer full); raw arrays should be mapped, not copied. Called from one thread,
  *   in order of index, or at random by tools
  * @get_info: (nullable): facts about the file: "format", "pipeline", "plugins", "metrics", "notes" ...; (transfer full)
+ * @tensor_memory: (nullable): bytes of memory that read_tensor takes for tensor @index: 0 if it is mapped. Without this function: all
+ *   that the tensor has
  * @get_fingerprint: (nullable): SHA-256 hex of what identifies the input without reading all of it; (transfer full)
  */
 struct _AfpSourceClass {
@@ -27,7 +29,8 @@ struct _AfpSourceClass {
   AfpTensor *(*read_tensor) (AfpSource *self, gsize index, GError **error);
   JsonNode *(*get_info) (AfpSource *self);
   char *(*get_fingerprint) (AfpSource *self);
-  gpointer padding[8];
+  guint64 (*tensor_memory) (AfpSource *self, gsize index);
+  gpointer padding[7];
 };
 
 AFP_API gboolean afp_source_open (AfpSource *self,
@@ -35,6 +38,8 @@ AFP_API gboolean afp_source_open (AfpSource *self,
 AFP_API gsize afp_source_get_n_tensors (AfpSource *self);
 AFP_API AfpTensor *afp_source_plan_tensor (AfpSource *self, gsize index, GError **error);
 AFP_API AfpTensor *afp_source_read_tensor (AfpSource *self, gsize index, GError **error);
+/* What tensor @index, as planned, takes of memory when it is read. */
+AFP_API guint64 afp_source_get_tensor_memory (AfpSource *self, gsize index, AfpTensor *tensor);
 AFP_API JsonNode *afp_source_get_info (AfpSource *self);    /* an object; never NULL */
 AFP_API char *afp_source_get_fingerprint (AfpSource *self); /* or NULL */
 

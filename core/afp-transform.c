@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-transform.h"
 
-#include "afp-plan.h"
+#include "afp-plan-private.h"
 #include "afp-quantizer.h"
 
 typedef struct {
@@ -42,7 +42,12 @@ transform_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
     return FALSE;
   }
   afp_plan_note_tensor (plan, AFP_ELEMENT (self), tensor, out);
-  return out ? afp_pad_push_plan (afp_transform_get_src (self), out, plan, error) : TRUE;
+  if (!out)
+    return TRUE;
+  afp_plan_hold (plan, out);
+  const gboolean ok = afp_pad_push_plan (afp_transform_get_src (self), out, plan, error);
+  afp_plan_drop (plan, out);
+  return ok;
 }
 
 static gboolean

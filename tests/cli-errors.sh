@@ -74,5 +74,8 @@ check 'a required metric that is not met' fails 7 'sqnr_db>90' -- \
 check '... leaves no file' test ! -e "$tmp/none.h5"
 check '... and no part of one' test -z "$(find "$tmp" -name '*.part*' -o -name '*.tmp*')"
 check 'a condition on no metric' fails 2 'sqnr' 'sqnr_db' -- launch 'synth shapes=8x8 ! eval require=sqnr>3 ! null'
-check 'a tensor over the budget' fails 8 'synth.0' -- launch --max-mem 1M 'synth shapes=2048x2048 ! vptq ! null'
+check 'a tensor over the budget' fails 8 "tensor 'synth.0' needs" 'the budget is 95.4 MiB (100000000 bytes)' '--max-mem' -- \
+  launch --max-mem 100MB 'synth shapes=8192x8192 ! vptq ! null'
+check 'a budget below what the process takes' fails 8 'the budget is 1.00 MiB (1048576 bytes)' 'without any tensor' -- \
+  launch --max-mem 1M 'synth shapes=8x8 ! null'
 finish

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pipe-test.h"
 
+#include "afp-memory.h"
+
 /* Planning fails; the error is left for assert_error(). */
 static GError *
 plan_fails (AfpPipeline *pipeline)
@@ -155,7 +157,7 @@ START_TEST (test_memory_fits)
 {
   g_autoptr (AfpPipeline) pipeline = pipe_new ("tsource n=3 ! tpass memory=2000000 ! tsink");
 
-  afp_pipeline_set_max_memory (pipeline, 2000000);
+  afp_pipeline_set_max_memory (pipeline, afp_memory_get_base (64, 100) + 4000000);
   ck_assert_ptr_nonnull (afp_pipeline_plan (pipeline, NULL));
 }
 END_TEST
@@ -240,13 +242,27 @@ END_TEST
 
 START_TEST (test_memory_over_budget)
 {
-  g_autoptr (AfpPipeline) pipeline = pipe_new ("tsource n=3 ! tpass memory=2000000 ! tsink");
+  g_autoptr (AfpPipeline) pipeline = pipe_new ("tsource n=3 ! tpass memory=2000000000 ! tsink");
   GError *error;
 
-  afp_pipeline_set_max_memory (pipeline, 1999999);
+  afp_pipeline_set_max_memory (pipeline, 1999999999);
   error = plan_fails (pipeline);
   ck_assert_int_eq (afp_error_exit_code (error), 8);
-  assert_error (error, AFP_ERROR_MEMORY, "tensor 't0' needs", "2000000 bytes", "1999999 bytes");
+  assert_error (error, AFP_ERROR_MEMORY, "tensor 't0' needs", "1.86 GiB for itself",
+                "1999999999 bytes", "\nalso: tensor 't1'");
+}
+END_TEST
+
+START_TEST (test_budget_below_the_process)
+{
+  g_autoptr (AfpPipeline) pipeline = pipe_new ("tsource n=3 ! tsink");
+  GError *error;
+
+  afp_pipeline_set_max_memory (pipeline, 100000);
+  error = plan_fails (pipeline);
+  ck_assert_int_eq (afp_error_exit_code (error), 8);
+  assert_error (error, AFP_ERROR_MEMORY, "the budget is 97.7 KiB (100000 bytes)",
+                "without any tensor", "--max-mem");
 }
 END_TEST
 
@@ -313,6 +329,7 @@ make_refusals (void)
   tcase_add_test (tcase, test_assertion_not_met);
   tcase_add_test (tcase, test_nothing_reaches_the_sink);
   tcase_add_test (tcase, test_memory_over_budget);
+  tcase_add_test (tcase, test_budget_below_the_process);
   tcase_add_test (tcase, test_cancelled);
   tcase_add_test (tcase, test_syntax);
   return tcase;

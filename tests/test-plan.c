@@ -183,7 +183,7 @@ START_TEST (test_memory)
   afp_plan_note_memory (plan, afp_tensor_get_spec (b), 80);
   ck_assert_uint_eq (afp_plan_get_peak_memory (plan, &name), 100);
   ck_assert_str_eq (name, "a");
-  afp_plan_check_memory (plan, 100);
+  afp_plan_check_memory (plan, 100, 0, 4);
   ck_assert (!afp_plan_has_errors (plan));
   g_autofree char *text = afp_plan_to_string (plan);
   ck_assert_ptr_nonnull (strstr (text, "working memory: at most 100 B, for tensor 'a'\n"));
@@ -199,7 +199,7 @@ START_TEST (test_memory_over_budget)
 
   afp_plan_note_memory (plan, afp_tensor_get_spec (a), 5000);
   afp_plan_note_memory (plan, afp_tensor_get_spec (b), 3000);
-  afp_plan_check_memory (plan, 2048);
+  afp_plan_check_memory (plan, 2048, 0, 1);
   GError *error = afp_plan_take_error (plan);
   assert_error (error, AFP_ERROR_MEMORY, "tensor 'a' needs 4.88 KiB (5000 bytes)",
                 "budget is 2.00 KiB (2048 bytes)", "--max-mem", "\nalso: tensor 'b'");

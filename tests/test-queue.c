@@ -15,14 +15,14 @@ push (AfpQueue *queue, const char *name, guint64 n)
 {
   g_autoptr (AfpTensor) tensor = make (name, n);
 
-  ck_assert (afp_queue_push (queue, tensor, NULL));
+  ck_assert (afp_queue_push (queue, tensor, NULL, NULL));
 }
 
 static void
 pop (AfpQueue *queue, const char *name)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (AfpTensor) tensor = afp_queue_pop (queue, &error);
+  g_autoptr (AfpTensor) tensor = afp_queue_pop (queue, NULL, &error);
 
   ck_assert_ptr_null (error);
   if (name)
@@ -98,7 +98,7 @@ produce (gpointer data)
     g_autofree char *name = g_strdup_printf ("%u", i);
     g_autoptr (AfpTensor) tensor = make (name, 1 + i % 40);
 
-    if (!afp_queue_push (queue, tensor, NULL))
+    if (!afp_queue_push (queue, tensor, NULL, NULL))
       return NULL;
   }
   afp_queue_push_end (queue);
@@ -139,7 +139,7 @@ static gpointer
 consume (gpointer data)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (AfpTensor) tensor = afp_queue_pop (data, &error);
+  g_autoptr (AfpTensor) tensor = afp_queue_pop (data, NULL, &error);
 
   return GINT_TO_POINTER (!tensor && g_error_matches (error, AFP_ERROR, AFP_ERROR_CANCELLED));
 }
@@ -167,9 +167,9 @@ START_TEST (test_abort_is_for_good)
   afp_queue_abort (queue);
   ck_assert_uint_eq (afp_queue_get_length (queue), 0);
   ck_assert_uint_eq (afp_queue_get_bytes (queue), 0);
-  ck_assert (!afp_queue_push (queue, tensor, &error));
+  ck_assert (!afp_queue_push (queue, tensor, NULL, &error));
   assert_error (error, AFP_ERROR_CANCELLED, "stopped");
-  ck_assert_ptr_null (afp_queue_pop (queue, &error));
+  ck_assert_ptr_null (afp_queue_pop (queue, NULL, &error));
   assert_error (error, AFP_ERROR_CANCELLED, "stopped");
 }
 END_TEST

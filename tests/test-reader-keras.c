@@ -32,6 +32,9 @@ START_TEST (model)
   assert_read (handle, 0, 36, CONV_BASE);  /* mapped */
   assert_read (handle, 1, 30, DENSE_BASE); /* compressed */
   assert_read (handle, 2, 5, BIAS_BASE);   /* big-endian */
+  ck_assert_uint_eq (reader->tensor_memory (handle, 0), 0);
+  ck_assert_uint_eq (reader->tensor_memory (handle, 1), 120);
+  ck_assert_uint_eq (reader->tensor_memory (handle, 2), 20);
   g_autofree char *notes = get_notes (reader, handle);
   ck_assert_str_eq (notes, "left out: /optimizer_weights (2 datasets, 240 bytes)\n");
   g_autoptr (JsonNode) node = NULL;

@@ -52,10 +52,12 @@ count (JsonNode *report, const char *array)
 
 START_TEST (test_schema)
 {
-  static const char *const names[] = { "pipeline",       "exit",    "total",          "outputs",
-                                       "stages",         "tensors", "evals",          "notes",
-                                       "seconds",        "threads", "peak_rss_bytes", "versions",
-                                       "tensors_resumed" };
+  static const char *const names[] = {
+    "pipeline",          "exit",     "total",           "outputs",      "stages",
+    "tensors",           "evals",    "notes",           "seconds",      "threads",
+    "peak_rss_bytes",    "versions", "tensors_resumed", "budget_bytes", "planned_peak_bytes",
+    "charged_peak_bytes"
+  };
   static const char *const totals[] = {
     "weights",     "bytes",      "bits_per_weight", "file_bytes", "file_bits_per_weight",
     "ratio_input", "ratio_fp16", "ratio_fp32",      "nmse",       "sqnr_db",
@@ -74,6 +76,11 @@ START_TEST (test_schema)
                     "tsource n=3 notes=true ! tpass metrics=true ! tsink");
   assert_int (object, "exit", 0);
   ck_assert_int_gt (json_object_get_int_member (object, "peak_rss_bytes"), 100000);
+  ck_assert_int_gt (json_object_get_int_member (object, "planned_peak_bytes"), 100000);
+  ck_assert_int_ge (json_object_get_int_member (object, "charged_peak_bytes"),
+                    json_object_get_int_member (object, "planned_peak_bytes"));
+  ck_assert_int_ge (json_object_get_int_member (object, "budget_bytes"),
+                    json_object_get_int_member (object, "charged_peak_bytes"));
   versions = json_object_get_object_member (object, "versions");
   ck_assert_str_eq (json_object_get_string_member (versions, "afpipe"), AFP_VERSION);
   ck_assert_str_eq (

@@ -3,6 +3,7 @@
 #include "entropy-kernel.h"
 
 #include <string.h>
+#define ZSTD_STATIC_LINKING_ONLY /* the estimate of its memory */
 #include <zstd.h>
 
 /*
@@ -31,6 +32,17 @@ static guint64
 entropy_bound (AfpPacker *packer, guint64 n_bytes)
 {
   return n_bytes + 1;
+}
+
+/* The plane spread, what zstd makes of it, and its tables. */
+static guint64
+entropy_scratch (AfpPacker *packer, guint64 n_bytes, guint bits)
+{
+  const int level = (int) AFP_ENTROPY (packer)->level;
+  const guint64 n = MAX (n_bytes, entropy_spread_bytes (n_bytes, bits));
+  const ZSTD_compressionParameters params = ZSTD_getCParams (level, n, 0);
+
+  return n + ZSTD_compressBound (n) + ZSTD_estimateCCtxSize_usingCParams (params);
 }
 
 static void
@@ -172,6 +184,7 @@ afp_entropy_class_init (AfpEntropyClass *klass)
       "load location=model.safetensors ! hyper ! entropy ! eval ! write location=model.h5");
   packer_class->version = 1;
   packer_class->bound = entropy_bound;
+  packer_class->scratch = entropy_scratch;
   packer_class->pack = entropy_pack;
   packer_class->unpack = entropy_unpack;
 }

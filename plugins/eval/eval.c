@@ -107,9 +107,9 @@ spec_with_view_of (AfpSpec *spec, AfpSpec *other)
                        afp_spec_get_shape (spec), afp_spec_get_view (other), NULL);
 }
 
-/* (transfer full): the original's numbers, or NULL without error if nobody knows it */
+/* (transfer full): the original's numbers, or NULL without error if nobody knows it. *mapped: what is to be forgotten afterwards */
 static AfpMatrix *
-open_reference (AfpEval *self, AfpTensor *tensor, GError **error)
+open_reference (AfpEval *self, AfpTensor *tensor, GBytes **mapped, GError **error)
 {
   g_autoptr (AfpSpec) spec = afp_spec_ref (afp_tensor_get_original_spec (tensor));
   AfpPlane *plane = afp_tensor_get_original (tensor);
@@ -126,6 +126,7 @@ open_reference (AfpEval *self, AfpTensor *tensor, GError **error)
     if (!read)
       return NULL;
     plane = afp_tensor_get_root (read);
+    *mapped = afp_plane_get_data (plane) ? g_bytes_ref (afp_plane_get_data (plane)) : NULL;
     afp_spec_unref (spec);
     spec = spec_with_view_of (afp_tensor_get_spec (read), afp_tensor_get_spec (tensor));
   }
@@ -142,7 +143,8 @@ judge (AfpEval *self, AfpTensor *tensor, AfpTensor *final, EvalSums *sums, gbool
   AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
   AfpPlane *root = afp_tensor_get_root (final);
   GError *local = NULL;
-  g_autoptr (AfpMatrix) original = open_reference (self, tensor, &local);
+  g_autoptr (GBytes) mapped = NULL;
+  g_autoptr (AfpMatrix) original = open_reference (self, tensor, &mapped, &local);
 
   if (local) {
     g_propagate_error (error, local);
@@ -161,9 +163,23 @@ judge (AfpEval *self, AfpTensor *tensor, AfpTensor *final, EvalSums *sums, gbool
   }
   if (!eval_compare (original, decoded, pool, sums, error))
     return FALSE;
+  if (mapped)
+    afp_mapped_forget (mapped);
   /* A tensor that passed untouched may hold an infinity (a mask): it says nothing of the others. */
   *judged = root != afp_tensor_get_original (tensor) || isfinite (sums->xx);
   return TRUE;
+}
+
+/* The tensor passes; a finalized copy is decoded. */
+static AfpTensor *
+eval_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GError **error)
+{
+  g_autoptr (AfpTensor) final = afp_tensor_finalize (tensor, NULL, error);
+
+  if (!final)
+    return NULL;
+  afp_plan_note_decode (plan, tensor, final);
+  return afp_tensor_ref (tensor);
 }
 
 static AfpTensor *
@@ -258,6 +274,7 @@ afp_eval_class_init (AfpEvalClass *klass)
   element_class->get_metrics = eval_get_metrics;
   element_class->save_found = eval_save_found;
   element_class->restore_found = eval_restore_found;
+  AFP_TRANSFORM_CLASS (klass)->plan_tensor = eval_plan_tensor;
   AFP_TRANSFORM_CLASS (klass)->process = eval_process;
   AFP_TRANSFORM_CLASS (klass)->finish = eval_finish;
 }

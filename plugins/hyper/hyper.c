@@ -145,6 +145,13 @@ hyper_scratch (AfpCodec *codec, const AfpLayout *layout)
          n_chunks * d * (sizeof (float) + sizeof (double));
 }
 
+/* What is read at once while it is fitted. */
+static guint64
+hyper_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
+{
+  return MAX (CHUNK_NUMBERS, afp_layout_get_padded_cols (layout)) * sizeof (float);
+}
+
 /* --- the trajectory --- */
 
 typedef struct {
@@ -578,6 +585,7 @@ afp_hyper_class_init (AfpHyperClass *klass)
   codec_class->encode_block = hyper_encode_block;
   codec_class->decode_block = hyper_decode_block;
   codec_class->scratch = hyper_scratch;
+  codec_class->thread_scratch = hyper_thread_scratch;
 }
 
 static void

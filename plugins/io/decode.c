@@ -72,8 +72,7 @@ decode_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, G
   g_autoptr (AfpTensor) finalized = afp_tensor_finalize (tensor, NULL, error);
   if (finalized == NULL)
     return NULL;
-  afp_plan_note_memory (
-      plan, spec, afp_spec_get_n_elements (spec) * sizeof (float) + afp_spec_get_n_bytes (spec));
+  afp_plan_note_decode (plan, tensor, finalized);
   g_autoptr (AfpPlane) root = afp_plane_new_raw (spec, NULL);
   return with_root (tensor, spec, root);
 }

@@ -7,13 +7,11 @@ GBytes *
 afp_input_map (const char *path, GError **error)
 {
   g_autoptr (GError) local = NULL;
-  g_autoptr (GMappedFile) map = g_mapped_file_new (path, FALSE, &local);
+  GBytes *map = afp_mapped_new (path, &local);
 
-  if (map == NULL) {
+  if (map == NULL)
     g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot read '%s': %s", path, local->message);
-    return NULL;
-  }
-  return g_mapped_file_get_bytes (map);
+  return map;
 }
 
 gboolean

@@ -195,6 +195,14 @@ load_read_tensor (AfpSource *source, gsize index, GError **error)
   return self->reader->read_tensor (self->handle, index, error);
 }
 
+static guint64
+load_tensor_memory (AfpSource *source, gsize index)
+{
+  AfpLoad *self = AFP_LOAD (source);
+
+  return self->reader->tensor_memory ? self->reader->tensor_memory (self->handle, index) : 0;
+}
+
 static JsonNode *
 load_get_info (AfpSource *source)
 {
@@ -251,6 +259,7 @@ afp_load_class_init (AfpLoadClass *klass)
   source_class->get_n_tensors = load_get_n_tensors;
   source_class->plan_tensor = load_plan_tensor;
   source_class->read_tensor = load_read_tensor;
+  source_class->tensor_memory = load_tensor_memory;
   source_class->get_info = load_get_info;
   source_class->get_fingerprint = load_get_fingerprint;
 }

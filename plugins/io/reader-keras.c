@@ -73,6 +73,12 @@ reader_plan_tensor (gpointer data, gsize index, GError **error)
   return make_tensor (((Reader *) data)->scan->entries->pdata[index], NULL);
 }
 
+static gboolean
+is_mapped (const AfpKerasEntry *entry)
+{
+  return entry->dataset.offset != AFP_H5_NOT_MAPPABLE && G_BYTE_ORDER == G_LITTLE_ENDIAN;
+}
+
 static AfpTensor *
 reader_read_tensor (gpointer data, gsize index, GError **error)
 {
@@ -80,12 +86,20 @@ reader_read_tensor (gpointer data, gsize index, GError **error)
   const AfpKerasEntry *entry = self->scan->entries->pdata[index];
   g_autoptr (GBytes) bytes = NULL;
 
-  if (entry->dataset.offset != AFP_H5_NOT_MAPPABLE && G_BYTE_ORDER == G_LITTLE_ENDIAN)
+  if (is_mapped (entry))
     bytes = g_bytes_new_from_bytes (self->map, (gsize) entry->dataset.offset,
                                     (gsize) entry->dataset.n_bytes);
   else
     bytes = afp_keras_read (self->path, g_bytes_get_size (self->map), entry, error);
   return bytes != NULL ? make_tensor (entry, bytes) : NULL;
+}
+
+static guint64
+reader_tensor_memory (gpointer data, gsize index)
+{
+  const AfpKerasEntry *entry = ((Reader *) data)->scan->entries->pdata[index];
+
+  return is_mapped (entry) ? 0 : entry->dataset.n_bytes;
 }
 
 static JsonNode *
@@ -137,6 +151,7 @@ const AfpReader afp_reader_keras = {
   .get_n_tensors = reader_get_n_tensors,
   .plan_tensor = reader_plan_tensor,
   .read_tensor = reader_read_tensor,
+  .tensor_memory = reader_tensor_memory,
   .get_info = reader_get_info,
   .get_fingerprint = reader_get_fingerprint,
 };

@@ -239,6 +239,20 @@ put_in_order (GBytes *bytes, const AfpNpyHeader *header, const char *name, GErro
   return g_bytes_new_take (out, n);
 }
 
+/* Unpacked, and put in order. */
+static guint64
+reader_tensor_memory (gpointer data, gsize index)
+{
+  Reader *self = data;
+  const Entry *entry = &g_array_index (self->entries, Entry, index);
+  const AfpZipMember *member =
+      entry->member < 0 ? NULL
+                        : &g_array_index (self->members, AfpZipMember, (guint) entry->member);
+
+  return (member && member->method != AFP_ZIP_STORED ? member->bytes : 0) +
+         (entry->header.fortran || entry->header.swapped ? entry->header.n_bytes : 0);
+}
+
 static AfpTensor *
 reader_read_tensor (gpointer data, gsize index, GError **error)
 {
@@ -301,6 +315,7 @@ const AfpReader afp_reader_numpy = {
   .get_n_tensors = reader_get_n_tensors,
   .plan_tensor = reader_plan_tensor,
   .read_tensor = reader_read_tensor,
+  .tensor_memory = reader_tensor_memory,
   .get_info = reader_get_info,
   .get_fingerprint = reader_get_fingerprint,
 };

@@ -22,6 +22,8 @@ typedef struct {
   gsize (*get_n_tensors) (gpointer reader);
   AfpTensor *(*plan_tensor) (gpointer reader, gsize index, GError **error);
   AfpTensor *(*read_tensor) (gpointer reader, gsize index, GError **error);
+  guint64 (*tensor_memory) (gpointer reader,
+                            gsize index); /* (nullable) as of AfpSourceClass; NULL: all is mapped */
   JsonNode *(*get_info) (gpointer reader);    /* (nullable) object: "format", "notes": [..] ... */
   char *(*get_fingerprint) (gpointer reader); /* (nullable) */
 } AfpReader;

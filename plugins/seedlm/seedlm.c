@@ -194,9 +194,15 @@ seedlm_scratch (AfpCodec *codec, const AfpLayout *layout)
       afp_layout_get_rows (layout) * (afp_layout_get_padded_cols (layout) / self->block_size);
 
   return seedlm_basis_bound (self->seed_bits, self->block_size, self->rank) +
-         g_get_num_processors () *
-             seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, 1) +
          seedlm_fit_bytes (self->block_size, self->rank, MIN (blocks, (guint64) self->samples));
+}
+
+static guint64
+seedlm_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+
+  return seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, self->rank);
 }
 
 /* --- fit ------------------------------------------------------------------------------------------------------------- */
@@ -548,6 +554,7 @@ afp_seedlm_class_init (AfpSeedlmClass *klass)
   codec_class->asks = TRUE;
   codec_class->describe = seedlm_describe;
   codec_class->scratch = seedlm_scratch;
+  codec_class->thread_scratch = seedlm_thread_scratch;
   codec_class->fit = seedlm_fit;
   codec_class->open = seedlm_open;
   codec_class->close = seedlm_close;
