@@ -312,9 +312,11 @@ run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, 
   if (!matrix)
     return NULL;
   AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
+  g_autofree char *seed =
+      g_strconcat (afp_spec_get_family (afp_tensor_get_spec (tensor)), "/", path, NULL);
   GBytes *metric = afp_plane_get_metric (plane);
   AfpPlane *coded = afp_claim_encode (
-      claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, key, pool, error);
+      claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, seed, pool, error);
   if (!coded && error && !*error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC, "%s failed on plane '%s' and did not say why",
                  afp_element_get_name (AFP_ELEMENT (self)), key);
@@ -449,6 +451,7 @@ afp_codec_class_init (AfpCodecClass *klass)
   afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties),
                                     AfpCodec_private_offset);
   element_class->check = codec_check;
+  transform_class->reuses = TRUE;
   transform_class->plan_tensor = codec_plan_tensor;
   transform_class->process = codec_process;
   transform_class->describe = codec_describe_plane;

@@ -146,7 +146,7 @@ pack_under (PackJob *job, AfpPlane *plane, const char *path, GError **error)
   g_autoptr (AfpClaim) claim = afp_pad_query_claim (src, job->spec, path, desc);
   if (claim)
     return afp_plane_ref (plane);
-  g_autofree char *name = g_strconcat (afp_spec_get_name (job->spec), "/", path, NULL);
+  g_autofree char *name = g_strconcat (afp_spec_get_family (job->spec), "/", path, NULL);
   g_autoptr (AfpPlane) coded = afp_plane_finalize_float (plane, name, job->pool, error);
   return coded ? pack_children (job, coded, path, error) : NULL;
 }
@@ -182,6 +182,7 @@ packer_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
 static void
 afp_packer_class_init (AfpPackerClass *klass)
 {
+  AFP_TRANSFORM_CLASS (klass)->reuses = TRUE;
   AFP_TRANSFORM_CLASS (klass)->plan_tensor = packer_plan_tensor;
   AFP_TRANSFORM_CLASS (klass)->process = packer_process;
   klass->version = 1;

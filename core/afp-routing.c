@@ -171,7 +171,7 @@ AfpCodec *
 afp_routing_match (AfpRouting *routing, AfpCodec *codec, AfpSpec *spec, const AfpPlaneDesc *desc,
                    char **why)
 {
-  const char *name = afp_spec_get_name (spec);
+  const char *name = afp_spec_get_family (spec);
   const AfpRule *rule = find_rule (routing, name);
   AfpCodec *taker = rule && rule->variant ? rule->variant : codec;
   const AfpRouting *own = rule && rule->variant ? afp_codec_get_routing (rule->variant) : routing;

@@ -3,6 +3,8 @@
 
 #include "afp-plan-private.h"
 
+#include <string.h>
+
 typedef struct {
   GMutex lock;         /* of what follows: a writer thread adds, others look */
   GPtrArray *records;  /* of AfpSinkRecord */
@@ -12,6 +14,8 @@ typedef struct {
       held; /* name -> JsonNode or NULL: what its tensors' elements found out; whole before the threads begin */
   gboolean keeps;
   char *advice;
+  GHashTable
+      *families; /* family -> AfpSpec: the first of it that was planned; whole before the run */
 } AfpSinkPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpSink, afp_sink, AFP_TYPE_ELEMENT)
@@ -190,6 +194,7 @@ afp_sink_set_advice (AfpSink *self, const char *advice)
   AfpSinkPrivate *priv = get_private (self);
 
   g_free (priv->advice);
+  g_hash_table_unref (priv->families);
   priv->advice = g_strdup (advice);
 }
 
@@ -199,6 +204,31 @@ afp_sink_get_advice (AfpSink *self)
   return get_private (self)->advice;
 }
 
+/* --- tied weights --- */
+
+/*
+ * Of several names for the same values the first that comes to this sink is the tensor, whatever was dropped on the way, and the
+ * others are its aliases. (transfer full)
+ */
+static AfpTensor *
+settle_alias (AfpSink *self, AfpTensor *tensor)
+{
+  AfpSpec *spec = afp_tensor_get_spec (tensor);
+  AfpSpec *first = g_hash_table_lookup (get_private (self)->families, afp_spec_get_family (spec));
+  const char *name = afp_spec_get_name (spec), *target = NULL;
+
+  if (!first)
+    return afp_tensor_ref (tensor);
+  if (strcmp (afp_spec_get_name (first), name) != 0 && afp_spec_is_same_array (first, spec))
+    target = afp_spec_get_name (first);
+  if (g_strcmp0 (target, afp_spec_get_alias_of (spec)) == 0)
+    return afp_tensor_ref (tensor);
+  g_autoptr (AfpSpec) settled =
+      afp_spec_new (name, afp_spec_get_dtype (spec), afp_spec_get_rank (spec),
+                    afp_spec_get_shape (spec), afp_spec_get_view (spec), target);
+  return afp_tensor_new_with_spec (tensor, settled, afp_tensor_get_root (tensor));
+}
+
 /* --- functions of the pad --- */
 
 static gboolean
@@ -206,7 +236,13 @@ afp_sink_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
   AfpSink *self = AFP_SINK (afp_pad_get_element (pad));
   AfpSinkClass *klass = AFP_SINK_GET_CLASS (self);
-  g_autoptr (AfpTensor) finalized = afp_tensor_finalize (tensor, NULL, error);
+  GHashTable *families = get_private (self)->families;
+  AfpSpec *spec = afp_tensor_get_spec (tensor);
+
+  if (!g_hash_table_contains (families, afp_spec_get_family (spec)))
+    g_hash_table_insert (families, g_strdup (afp_spec_get_family (spec)), afp_spec_ref (spec));
+  g_autoptr (AfpTensor) settled = settle_alias (self, tensor);
+  g_autoptr (AfpTensor) finalized = afp_tensor_finalize (settled, NULL, error);
 
   if (!finalized || (klass->plan_tensor && !klass->plan_tensor (self, finalized, error)))
     return FALSE;
@@ -223,7 +259,8 @@ afp_sink_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
 {
   AfpSink *self = AFP_SINK (afp_pad_get_element (pad));
   AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
-  g_autoptr (AfpTensor) finalized = afp_tensor_finalize (tensor, pool, error);
+  g_autoptr (AfpTensor) settled = settle_alias (self, tensor);
+  g_autoptr (AfpTensor) finalized = afp_tensor_finalize (settled, pool, error);
 
   if (!finalized)
     return FALSE;
@@ -290,6 +327,8 @@ afp_sink_init (AfpSink *self)
   AfpPad *pad = afp_element_add_pad (AFP_ELEMENT (self), "sink", AFP_PAD_SINK);
 
   g_mutex_init (&priv->lock);
+  priv->families =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) afp_spec_unref);
   priv->records = g_ptr_array_new_with_free_func ((GDestroyNotify) record_free);
   priv->recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   priv->held = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, free_found);

@@ -184,6 +184,36 @@ afp_spec_get_alias_of (const AfpSpec *spec)
   return spec->alias_of;
 }
 
+/**
+ * afp_spec_get_family:
+ * @spec: a spec
+ *
+ * Tied weights are several names of the same values. Codecs choose by the family: what they make of one is what they make of all.
+ *
+ * Returns: (transfer none): the name of the tensor that it is an alias of, or its own
+ */
+const char *
+afp_spec_get_family (const AfpSpec *spec)
+{
+  return spec->alias_of ? spec->alias_of : spec->name;
+}
+
+/**
+ * afp_spec_is_same_array:
+ * @a: a spec
+ * @b: another
+ *
+ * Returns: whether dtype, shape and matrix view are the same; names may differ
+ */
+gboolean
+afp_spec_is_same_array (const AfpSpec *a, const AfpSpec *b)
+{
+  return a->dtype == b->dtype && a->rank == b->rank &&
+         (a->rank == 0 || memcmp (a->shape, b->shape, a->rank * sizeof *a->shape) == 0) &&
+         a->view.split == b->view.split && a->view.input_first == b->view.input_first &&
+         a->view.groups == b->view.groups;
+}
+
 guint64
 afp_spec_get_n_elements (const AfpSpec *spec)
 {

@@ -39,6 +39,9 @@ AFP_API guint afp_spec_get_rank (const AfpSpec *spec);
 AFP_API const guint64 *afp_spec_get_shape (const AfpSpec *spec);
 AFP_API const AfpView *afp_spec_get_view (const AfpSpec *spec);
 AFP_API const char *afp_spec_get_alias_of (const AfpSpec *spec);
+AFP_API const char *afp_spec_get_family (
+    const AfpSpec *spec); /* alias_of, or else its name: equal for all names of the same values */
+AFP_API gboolean afp_spec_is_same_array (const AfpSpec *a, const AfpSpec *b); /* but for names */
 AFP_API guint64
 afp_spec_get_n_elements (const AfpSpec *spec);              /* 1 for a scalar, 0 if an axis is 0 */
 AFP_API guint64 afp_spec_get_n_bytes (const AfpSpec *spec); /* of the raw array */

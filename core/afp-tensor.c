@@ -329,14 +329,16 @@ size_plane (AfpPlane *plane, const char *path, gpointer user_data)
  * @tensor: a tensor, planned or with data
  * @size: (out): what it costs in a file
  *
- * The one size function: planes, padding and table rows. Float planes count as their fallback would store them; their
+ * The one size function: planes, padding and table rows; of an alias, whose planes are another tensor's, only its row. Float planes count as their fallback would store them; their
  * padding and rows are then inside @planes.
  */
 void
 afp_tensor_get_size (const AfpTensor *tensor, AfpSize *size)
 {
   *size = (AfpSize){ .rows = AFP_TENSOR_ROW_BYTES, .exact = TRUE };
-  if (afp_tensor_is_raw (tensor))
+  if (afp_spec_get_alias_of (tensor->spec))
+    ;
+  else if (afp_tensor_is_raw (tensor))
     size_leaf (size, afp_spec_get_n_bytes (tensor->spec));
   else
     afp_plane_foreach (tensor->root, size_plane, size);

@@ -26,6 +26,8 @@ struct _AfpTransformClass {
   AfpClaim *(*describe) (AfpTransform *self, AfpSpec *spec, const char *path,
                          const AfpPlaneDesc *desc);
   gboolean terminates_queries; /* decode: nobody behind it sees the planes */
+  gboolean
+      reuses; /* what becomes of one of several names of the same values is kept for the others */
   gpointer padding[8];
 };
 

@@ -54,6 +54,25 @@ orders fashion-mnist "load location=$model" "$model"
 if [ -n "$shared" ]; then
   orders stories260k "load location=$shared/data/stories260k/model.safetensors" "$shared/data/stories260k/model.safetensors"
   orders resnet8 "load location=$shared/data/vision/resnet8_cifar10.h5" "$shared/data/vision/resnet8_cifar10.h5"
+  tied () { # the classifier of llama2.c is the embedding: coded once, stored once, given back twice
+    launch --report "$tmp/t.json" "load location=$shared/data/stories260k/stories260K.bin ! seedlm K=8 ! vptq ! eval ! write location=$tmp/tied.h5" &&
+      launch "load location=$tmp/tied.h5 ! decode ! write location=$tmp/tied.safetensors" &&
+      launch "load location=$tmp/tied.h5 ! write location=$tmp/again.h5" &&
+      cmp_planes "$tmp/tied.h5" "$tmp/again.h5" &&
+      python3 - "$tmp/t.json" "$tmp/tied.safetensors" <<'PY'
+import json, struct, sys
+report = json.load(open(sys.argv[1]))
+assert report["total"]["weights"] == 260032, report["total"]
+sizes = {t["name"]: t["bytes"] for t in report["tensors"]}
+assert len(sizes) == 48 and sizes["output.weight"] * 20 < sizes["tok_embeddings.weight"], sizes
+data = open(sys.argv[2], "rb").read()
+n, = struct.unpack("<Q", data[:8])
+header = json.loads(data[8:8 + n])
+one, two = (data[8 + n:][slice(*header[k]["data_offsets"])] for k in ("output.weight", "tok_embeddings.weight"))
+assert one == two and len(one) == 512 * 64 * 4
+PY
+  }
+  check 'tied weights are coded and stored once' tied
   check 'llama2.c and safetensors hold the same weights' bash -c "
     afpipe-launch -q --report $tmp/l.json 'load location=$shared/data/stories260k/stories260K.bin ! hyper ! eval ! null'"
 else

@@ -42,6 +42,17 @@ make_tensor (const char *name, AfpDType dtype, guint rank, const guint64 *shape,
   return afp_tensor_new (spec, plane);
 }
 
+/* The same planes under the name of an alias. */
+static inline AfpTensor *
+make_alias (const char *name, AfpTensor *target, const char *alias_of)
+{
+  AfpSpec *of = afp_tensor_get_spec (target);
+  g_autoptr (AfpSpec) spec =
+      afp_spec_new (name, afp_spec_get_dtype (of), afp_spec_get_rank (of), afp_spec_get_shape (of),
+                    afp_spec_get_view (of), alias_of);
+  return afp_tensor_new (spec, afp_tensor_get_root (target));
+}
+
 static inline int
 run_suite (const char *name, TCase *(*const *cases) (void), gsize n)
 {

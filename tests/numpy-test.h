@@ -48,7 +48,7 @@ static inline void
 put_number (GByteArray *bytes, guint64 value, guint size)
 {
   for (guint i = 0; i < size; i++) {
-    const guint8 byte = (guint8) (value >> 8 * i);
+    const guint8 byte = i < 8 ? (guint8) (value >> 8 * i) : 0;
     g_byte_array_append (bytes, &byte, 1);
   }
 }

@@ -84,7 +84,7 @@ START_TEST (llama2c)
   }
   g_autofree char *path = put_file ("model", data, 28 + 4 * n_floats);
   g_autoptr (AfpSource) source = open_load (path);
-  ck_assert_uint_eq (afp_source_get_n_tensors (source), 11);
+  ck_assert_uint_eq (afp_source_get_n_tensors (source), 12);
   assert_info (source, "llama2c", path);
 }
 END_TEST

@@ -260,6 +260,54 @@ START_TEST (defaults)
 }
 END_TEST
 
+/* Two names of the same values: the first that is planned is the tensor, the other costs a row. */
+START_TEST (aliases)
+{
+  Fixture f = set_up (TEST_TYPE_SINK);
+  const guint64 shape[] = { 8, 4 };
+  g_autoptr (AfpTensor) a = make_tensor ("a", AFP_DTYPE_F32, 2, shape, TRUE);
+  g_autoptr (AfpTensor) b = make_alias ("b", a, "a");
+  g_autoptr (AfpTensor) planned_a = make_tensor ("a", AFP_DTYPE_F32, 2, shape, FALSE);
+  g_autoptr (AfpTensor) planned_b = make_alias ("b", planned_a, "a");
+  ck_assert (afp_pad_push_plan (f.src, _i ? planned_b : planned_a, f.plan, NULL));
+  ck_assert (afp_pad_push_plan (f.src, _i ? planned_a : planned_b, f.plan, NULL));
+  ck_assert (afp_pad_push (f.src, _i ? b : a, NULL));
+  ck_assert (afp_pad_push (f.src, _i ? a : b, NULL));
+  const AfpSinkRecord *first = afp_sink_get_record (f.sink, 0);
+  const AfpSinkRecord *second = afp_sink_get_record (f.sink, 1);
+  ck_assert_str_eq (afp_spec_get_name (first->spec), _i ? "b" : "a");
+  ck_assert_ptr_null (afp_spec_get_alias_of (first->spec));
+  ck_assert_pstr_eq (afp_spec_get_alias_of (second->spec), _i ? "b" : "a");
+  ck_assert_uint_gt (first->size.total, 128);
+  ck_assert_uint_eq (second->size.total, AFP_TENSOR_ROW_BYTES);
+  gboolean exact;
+  ck_assert_uint_eq (afp_plan_get_total_bytes (f.plan, AFP_ELEMENT (f.sink), &exact),
+                     afp_sink_get_total_bytes (f.sink));
+  tear_down (&f);
+}
+END_TEST
+
+/* An alias whose tensor was dropped on the way, or that is of another shape, stands for itself. */
+START_TEST (aliases_of_nothing)
+{
+  Fixture f = set_up (TEST_TYPE_SINK);
+  const guint64 shape[] = { 8, 4 }, other[] = { 4, 8 };
+  g_autoptr (AfpTensor) a = make_tensor ("a", AFP_DTYPE_F32, 2, other, FALSE);
+  g_autoptr (AfpTensor) b = make_tensor ("b", AFP_DTYPE_F32, 2, shape, TRUE);
+  g_autoptr (AfpTensor) planned_b = make_tensor ("b", AFP_DTYPE_F32, 2, shape, FALSE);
+  g_autoptr (AfpTensor) alias = make_alias ("b", b, "a");
+  g_autoptr (AfpTensor) planned_alias = make_alias ("b", planned_b, "a");
+  if (_i)
+    ck_assert (afp_pad_push_plan (f.src, a, f.plan, NULL));
+  ck_assert (afp_pad_push_plan (f.src, planned_alias, f.plan, NULL));
+  ck_assert (afp_pad_push (f.src, alias, NULL));
+  const AfpSinkRecord *record = afp_sink_get_record (f.sink, 0);
+  ck_assert_ptr_null (afp_spec_get_alias_of (record->spec));
+  ck_assert_uint_gt (record->size.total, 128);
+  tear_down (&f);
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -272,6 +320,8 @@ all (void)
   tcase_add_test (tcase, failed_publish);
   tcase_add_test (tcase, failed_finish);
   tcase_add_test (tcase, defaults);
+  tcase_add_loop_test (tcase, aliases, 0, 2);
+  tcase_add_loop_test (tcase, aliases_of_nothing, 0, 2);
   return tcase;
 }
 

@@ -181,6 +181,26 @@ START_TEST (no_counts_of_blocks)
 }
 END_TEST
 
+START_TEST (families)
+{
+  const guint64 shape[] = { 2, 3 }, turned[] = { 3, 2 };
+  const AfpView view = { 1, TRUE, 1 };
+  g_autoptr (AfpSpec) a = afp_spec_new ("a", AFP_DTYPE_F32, 2, shape, NULL, NULL);
+  g_autoptr (AfpSpec) b = afp_spec_new ("b", AFP_DTYPE_F32, 2, shape, NULL, "a");
+  AfpSpec *others[] = { afp_spec_new ("a", AFP_DTYPE_U32, 2, shape, NULL, "a"),
+                        afp_spec_new ("a", AFP_DTYPE_F32, 2, turned, NULL, "a"),
+                        afp_spec_new ("a", AFP_DTYPE_F32, 1, shape, NULL, "a"),
+                        afp_spec_new ("a", AFP_DTYPE_F32, 2, shape, &view, "a") };
+  ck_assert_str_eq (afp_spec_get_family (a), "a");
+  ck_assert_str_eq (afp_spec_get_family (b), "a");
+  ck_assert (afp_spec_is_same_array (a, b));
+  for (guint i = 0; i < G_N_ELEMENTS (others); i++) {
+    ck_assert (!afp_spec_is_same_array (a, others[i]));
+    afp_spec_unref (others[i]);
+  }
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -194,6 +214,7 @@ all (void)
   tcase_add_test (tcase, no_counts_of_blocks);
   tcase_add_test (tcase, views);
   tcase_add_test (tcase, no_views);
+  tcase_add_test (tcase, families);
   return tcase;
 }
 

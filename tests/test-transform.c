@@ -79,6 +79,42 @@ test_identity_init (TestIdentity *self)
 {
 }
 
+/* Makes new planes of what comes, and counts. */
+#define TEST_TYPE_MAKER (test_maker_get_type ())
+GType test_maker_get_type (void);
+typedef struct {
+  AfpTransform parent_instance;
+  guint n_made;
+} TestMaker;
+typedef struct {
+  AfpTransformClass parent_class;
+} TestMakerClass;
+
+G_DEFINE_TYPE (TestMaker, test_maker, AFP_TYPE_TRANSFORM)
+
+static AfpTensor *
+test_maker_process (AfpTransform *self, AfpTensor *tensor, GError **error)
+{
+  AfpSpec *spec = afp_tensor_get_spec (tensor);
+  g_autoptr (GBytes) bytes =
+      g_bytes_new_take (g_malloc0 (afp_spec_get_n_bytes (spec)), afp_spec_get_n_bytes (spec));
+  g_autoptr (AfpPlane) plane = afp_plane_new_raw (spec, bytes);
+  ((TestMaker *) self)->n_made++;
+  return afp_tensor_new_with_root (tensor, plane);
+}
+
+static void
+test_maker_class_init (TestMakerClass *klass)
+{
+  klass->parent_class.process = test_maker_process;
+  klass->parent_class.reuses = TRUE;
+}
+
+static void
+test_maker_init (TestMaker *self)
+{
+}
+
 #define TEST_TYPE_WALL (test_wall_get_type ())
 GType test_wall_get_type (void);
 typedef struct {
@@ -106,9 +142,13 @@ test_wall_init (TestWall *self)
 static guint n_chained, n_planned, n_finished, n_described;
 static gboolean claim;
 
+static AfpTensor *last_chained; /* owned */
+
 static gboolean
 count_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
 {
+  g_clear_pointer (&last_chained, afp_tensor_unref);
+  last_chained = afp_tensor_ref (tensor);
   n_chained++;
   return TRUE;
 }
@@ -162,6 +202,7 @@ set_up (GType type)
 static void
 tear_down (Fixture *f)
 {
+  g_clear_pointer (&last_chained, afp_tensor_unref);
   afp_pad_free (f->src);
   afp_pad_free (f->sink);
   g_object_unref (f->transform);
@@ -283,6 +324,51 @@ START_TEST (queries_end)
 }
 END_TEST
 
+/* Two names of the same values: made once, in whatever order they come. */
+START_TEST (families)
+{
+  Fixture f = set_up (TEST_TYPE_MAKER);
+  g_autoptr (AfpTensor) alias = make_alias ("b", f.tensor, "t");
+  g_autoptr (AfpTensor) planned = make_alias ("b", f.planned, "t");
+  g_autoptr (AfpTensor) other = make_tensor ("o", AFP_DTYPE_F32, 2, (guint64[]){ 8, 8 }, TRUE);
+  ck_assert (afp_pad_push_plan (f.src, f.planned, f.plan, NULL));
+  ck_assert (afp_pad_push_plan (f.src, planned, f.plan, NULL));
+  ck_assert (afp_pad_push (f.src, _i ? alias : f.tensor, NULL));
+  g_autoptr (AfpTensor) first = afp_tensor_ref (last_chained);
+  ck_assert (afp_pad_push (f.src, other, NULL));
+  ck_assert (afp_pad_push (f.src, _i ? f.tensor : alias, NULL));
+  ck_assert_ptr_eq (afp_tensor_get_root (last_chained), afp_tensor_get_root (first));
+  ck_assert_str_eq (afp_spec_get_name (afp_tensor_get_spec (last_chained)), _i ? "t" : "b");
+  ck_assert_uint_eq (((TestMaker *) f.transform)->n_made, 2);
+  /* All that were planned have passed: nothing is kept. */
+  ck_assert (afp_pad_push (f.src, f.tensor, NULL));
+  ck_assert_uint_eq (((TestMaker *) f.transform)->n_made, 3);
+  tear_down (&f);
+}
+END_TEST
+
+/* A name that claims to be another tensor's, and holds other values, another type or another shape. */
+START_TEST (false_families)
+{
+  static const AfpDType types[] = { AFP_DTYPE_F32, AFP_DTYPE_U32, AFP_DTYPE_F32 };
+  static const guint64 shapes[][2] = { { 8, 8 }, { 8, 8 }, { 4, 16 } };
+  Fixture f = set_up (TEST_TYPE_MAKER);
+  g_autoptr (AfpSpec) spec = afp_spec_new ("b", types[_i], 2, shapes[_i], NULL, "t");
+  g_autoptr (GBytes) copy = g_bytes_new_take (g_malloc0 (256), 256);
+  g_autoptr (AfpPlane) plane = afp_plane_new_raw (
+      spec, _i == 0 ? copy : afp_plane_get_data (afp_tensor_get_root (f.tensor)));
+  g_autoptr (AfpPlane) planned_plane = afp_plane_new_raw (spec, NULL);
+  g_autoptr (AfpTensor) alias = afp_tensor_new (spec, plane);
+  g_autoptr (AfpTensor) planned = afp_tensor_new (spec, planned_plane);
+  ck_assert (afp_pad_push_plan (f.src, f.planned, f.plan, NULL));
+  ck_assert (afp_pad_push_plan (f.src, planned, f.plan, NULL));
+  ck_assert (afp_pad_push (f.src, f.tensor, NULL));
+  ck_assert (afp_pad_push (f.src, alias, NULL));
+  ck_assert_uint_eq (((TestMaker *) f.transform)->n_made, 2);
+  tear_down (&f);
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -294,6 +380,8 @@ all (void)
   tcase_add_test (tcase, linked_to_nothing);
   tcase_add_test (tcase, queries_are_forwarded);
   tcase_add_test (tcase, queries_end);
+  tcase_add_loop_test (tcase, families, 0, 2);
+  tcase_add_loop_test (tcase, false_families, 0, 3);
   return tcase;
 }
 

@@ -24,7 +24,7 @@ record_new (AfpSpec *spec, char *recipe, guint64 bytes)
   EvalRecord *record = g_new0 (EvalRecord, 1);
 
   record->name = g_strdup (afp_spec_get_name (spec));
-  record->weights = afp_spec_get_n_elements (spec);
+  record->weights = afp_spec_get_alias_of (spec) ? 0 : afp_spec_get_n_elements (spec);
   record->recipe = recipe;
   record->bytes = bytes;
   record->codecs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
@@ -110,7 +110,8 @@ eval_totals_add (EvalTotals *totals, AfpTensor *final, const EvalSums *sums)
   afp_tensor_get_size (final, &size);
   EvalRecord *record =
       record_new (afp_tensor_get_spec (final), afp_tensor_get_recipe (final), size.total);
-  count_leaves (record->codecs, afp_tensor_get_root (final), "raw");
+  if (!afp_spec_get_alias_of (afp_tensor_get_spec (final)))
+    count_leaves (record->codecs, afp_tensor_get_root (final), "raw");
   record->judged = sums != NULL;
   if (sums)
     record->sums = *sums;

@@ -186,12 +186,14 @@ static AfpTensor *
 eval_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
 {
   AfpEval *self = AFP_EVAL (transform);
+  const gboolean alias = afp_spec_get_alias_of (afp_tensor_get_spec (tensor)) != NULL;
   g_autoptr (AfpTensor) final =
       afp_tensor_finalize (tensor, afp_element_get_pool (AFP_ELEMENT (self)), error);
   gboolean judged = FALSE;
   EvalSums sums;
 
-  if (!final || !judge (self, tensor, final, &sums, &judged, error)) {
+  /* Tied weights are judged once, under their own name. */
+  if (!final || (!alias && !judge (self, tensor, final, &sums, &judged, error))) {
     g_prefix_error (error, "eval, tensor '%s': ", afp_spec_get_name (afp_tensor_get_spec (tensor)));
     return NULL;
   }

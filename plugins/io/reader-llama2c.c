@@ -126,6 +126,20 @@ add_layers (Reader *self, guint64 *offset, const char *suffix, guint rank, guint
   }
 }
 
+/* The embedding by another name, at the same place. */
+static void
+add_shared_classifier (Reader *self)
+{
+  const Entry *first = &g_array_index (self->entries, Entry, 0);
+  const AfpSpec *spec = first->spec;
+  Entry entry = { afp_spec_new ("output.weight", afp_spec_get_dtype (spec),
+                                afp_spec_get_rank (spec), afp_spec_get_shape (spec), NULL,
+                                afp_spec_get_name (spec)),
+                  first->offset };
+
+  g_array_append_val (self->entries, entry);
+}
+
 static void
 list_tensors (Reader *self)
 {
@@ -148,6 +162,8 @@ list_tensors (Reader *self)
   if (!c->shared)
     add (self, &offset, "output.weight", 2, c->vocab_size, c->dim);
   g_assert (offset == g_bytes_get_size (self->map));
+  if (c->shared)
+    add_shared_classifier (self);
 }
 
 static gboolean
@@ -269,7 +285,7 @@ reader_get_info (gpointer data)
                                     " bytes; they follow from the configuration)",
                                     self->skipped));
   if (c->shared)
-    g_ptr_array_add (notes, g_strdup ("the classifier is tok_embeddings.weight"));
+    g_ptr_array_add (notes, g_strdup ("output.weight is tok_embeddings.weight"));
   afp_input_set_notes (info, notes);
   JsonNode *node = json_node_new (JSON_NODE_OBJECT);
   json_node_take_object (node, info);
