@@ -242,7 +242,7 @@ afp_keras_serve_read (GBytes *request, GBytes *data, GError **error)
 {
   Access access;
   AfpH5Dataset info;
-  g_autoptr (GVariant) texts = read_access (request, &access);
+  G_GNUC_UNUSED g_autoptr (GVariant) texts = read_access (request, &access);
 
   g_auto (AfpHid) file = afp_h5_open_file (access.path, FALSE, error);
   if (file < 0)
@@ -257,7 +257,7 @@ afp_keras_serve_write (GBytes *request, GBytes *data, GError **error)
 {
   Access access;
   AfpH5Dataset info;
-  g_autoptr (GVariant) texts = read_access (request, &access);
+  G_GNUC_UNUSED g_autoptr (GVariant) texts = read_access (request, &access);
   gboolean ok = FALSE;
 
   const hid_t file = afp_h5_open_file (access.path, TRUE, error);
