@@ -67,7 +67,7 @@ check_tensors (AfpLm *lm, GError **error)
     const guint n = t < AFP_LM_ATTENTION_NORM ? 1 : lm->config.n_layers;
     for (guint layer = 0; layer < n; layer++) {
       GError *local = NULL;
-      g_autoptr (AfpMatrix) matrix = open_tensor (lm, t, layer, &local);
+      G_GNUC_UNUSED g_autoptr (AfpMatrix) matrix = open_tensor (lm, t, layer, &local);
       if (local) {
         g_propagate_error (error, local);
         return FALSE;
