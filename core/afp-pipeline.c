@@ -230,7 +230,7 @@ afp_pipeline_add_settings (AfpAstNode *node, AfpElement *element, gboolean with_
     g_autofree char *usual = afp_element_get_property_text (untouched, rows[i]->name);
 
     if (value && g_strcmp0 (value, usual) != 0 &&
-        (with_files || !(rows[i]->flags & AFP_PROPERTY_FILE)))
+        (with_files || !(rows[i]->flags & (AFP_PROPERTY_FILE | AFP_PROPERTY_RUN))))
       afp_pipeline_add_setting (node, rows[i]->name, value);
   }
 }
@@ -267,7 +267,7 @@ afp_pipeline_free_chain (AfpAstChain *chain)
 /**
  * afp_pipeline_get_canonical_text:
  * @self: a pipeline
- * @with_files: %FALSE leaves out properties that are paths
+ * @with_files: %FALSE leaves out properties that are paths, or on which nothing depends that comes out
  *
  * Returns: (transfer full): the pipeline as text: long names, presets resolved, defaults left out
  */

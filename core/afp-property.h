@@ -25,7 +25,8 @@ typedef enum {
   AFP_PROPERTY_AUTO = 1 << 0,     /* UINT, SIZE: "auto" is stored as 0 */
   AFP_PROPERTY_FORMAT = 1 << 1,   /* part of the coded format: written into recipes */
   AFP_PROPERTY_REQUIRED = 1 << 2, /* planning fails while it is unset */
-  AFP_PROPERTY_FILE = 1 << 3      /* a path: left out of the canonical pipeline text in files */
+  AFP_PROPERTY_FILE = 1 << 3,     /* a path: left out of the canonical pipeline text in files */
+  AFP_PROPERTY_RUN = 1 << 4 /* how a run goes about it, not what comes out: left out likewise */
 } AfpPropertyFlags;
 
 /**

@@ -1,22 +1,40 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "io-test.h"
 
-#include "io/afp-file.h"
+#include "io/afp-part.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+static JsonNode *
+header (const char *pipeline)
+{
+  g_autofree char *text =
+      g_strdup_printf ("{\"afpipe_journal\": 2, \"pipeline\": \"%s\"}", pipeline);
+
+  return json_from_string (text, NULL);
+}
+
 static AfpPart *
 open_part (const char *location)
 {
-  gboolean leftover;
+  g_autoptr (JsonNode) node = header ("a ! b");
   GError *error = NULL;
-  AfpPart *part = afp_part_new (location, "a ! b", NULL, &leftover, &error);
+  int leftover = 7;
+  AfpPart *part = afp_part_new (location, node, &leftover, &error);
 
   ck_assert_msg (part != NULL, "%s", error ? error->message : "");
-  ck_assert (!leftover);
+  ck_assert_int_eq (leftover, -1);
   return part;
+}
+
+static AfpPart *
+open_fails (const char *location, GError **error)
+{
+  g_autoptr (JsonNode) node = header ("a ! b");
+
+  return afp_part_new (location, node, NULL, error);
 }
 
 static AfpFilePlane
@@ -36,16 +54,30 @@ add (AfpPart *part, gsize n, guint8 first)
   return plane;
 }
 
-static void
-end (AfpPart *part, const char *name, const AfpFilePlane *planes, guint n)
+static AfpSpec *
+make_spec (const char *name)
 {
   const guint64 shape[] = { 3, 5 };
-  g_autoptr (AfpSpec) spec =
-      afp_spec_new (name, AFP_DTYPE_F16, 2, shape, NULL, n == 2 ? "other" : NULL);
+
+  return afp_spec_new (name, AFP_DTYPE_F16, 2, shape, NULL, NULL);
+}
+
+/* At most two planes. */
+static void
+end (AfpPart *part, const char *name, AfpFilePlane *planes, guint n)
+{
+  g_autoptr (AfpSpec) spec = make_spec (name);
+  g_autofree char *recipe = g_strdup (n == 2   ? "weight=q/1{a,b}"
+                                      : n == 1 ? "weight"
+                                               : "weight=q/1");
+  AfpJournalTensor tensor = { .spec = spec,
+                              .recipe = recipe,
+                              .planes = planes,
+                              .n_planes = n,
+                              .size = { .padding = 3, .rows = 13 } };
   GError *error = NULL;
 
-  ck_assert_msg (afp_part_end_tensor (part, spec, "weight", planes, n, &error), "%s",
-                 error ? error->message : "");
+  ck_assert_msg (afp_part_end_tensor (part, &tensor, &error), "%s", error ? error->message : "");
 }
 
 START_TEST (planes_are_aligned)
@@ -104,18 +136,13 @@ START_TEST (the_journal_tells_what_is_there)
   AfpFilePlane planes[] = { add (part, 5, 1), add (part, 70000, 2) };
   end (part, "first", planes, 2);
   planes[0] = add (part, 5, 3);
-  end (part, "second \"\n", planes, 1);
+  end (part, "second", planes, 1);
   ck_assert (g_file_get_contents (journal, &text, NULL, NULL));
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
   ck_assert_uint_eq (g_strv_length (lines), 4);
-  ck_assert_str_eq (lines[0], "{\"afpipe_journal\":1,\"pipeline\":\"a ! b\",\"fingerprint\":null}");
-  g_autofree char *expected = g_strdup_printf (
-      "{\"name\":\"first\",\"dtype\":\"f16\",\"shape\":\"3x5\",\"view\":\"out:1\",\"alias_of\":\"other\",\"recipe\":\"weight\","
-      "\"planes\":[{\"role\":\"weight\",\"bits\":8,\"offset\":0,\"bytes\":5,\"crc32\":%u},"
-      "{\"role\":\"weight\",\"bits\":8,\"offset\":64,\"bytes\":70000,\"crc32\":%u}]}",
-      (guint) add (part, 5, 1).crc32, planes[1].crc32);
-  ck_assert_str_eq (lines[1], expected);
-  ck_assert (g_str_has_prefix (lines[2], "{\"name\":\"second \\\"\\n\""));
+  ck_assert (g_str_has_prefix (lines[1], "{\"name\":\"first\","));
+  ck_assert (g_str_has_prefix (lines[2], "{\"name\":\"second\","));
+  ck_assert_uint_eq (afp_part_get_n_tensors (part), 2);
   /* All of it is in the file when the journal says so. */
   ck_assert (g_file_get_contents (payload_path, &payload, &n, NULL));
   ck_assert_uint_eq (n, 64 + 70000 + 5);
@@ -157,12 +184,13 @@ START_TEST (a_leftover_is_told_and_overwritten)
 {
   g_autofree char *location = in_folder ("x.h5"), *old = put_file ("x.h5.part", "old bytes", 9),
                   *text = NULL;
-  gboolean leftover;
+  g_autoptr (JsonNode) node = header ("a ! b");
+  int leftover;
   gsize n;
-  g_autoptr (AfpPart) part = afp_part_new (location, NULL, NULL, &leftover, NULL);
+  g_autoptr (AfpPart) part = afp_part_new (location, node, &leftover, NULL);
 
   ck_assert_ptr_nonnull (part);
-  ck_assert (leftover);
+  ck_assert_int_eq (leftover, 0);
   ck_assert (g_file_get_contents (old, &text, &n, NULL));
   ck_assert_uint_eq (n, 0);
 }
@@ -172,12 +200,16 @@ START_TEST (two_cannot_write_at_once)
 {
   g_autofree char *location = in_folder ("x.h5");
   g_autoptr (AfpPart) part = open_part (location);
-  const AfpFilePlane plane = add (part, 70000, 1);
-  gboolean leftover;
+  g_autoptr (AfpJournal) journal = NULL;
+  g_autoptr (JsonNode) node = header ("a ! b");
+  AfpFilePlane plane = add (part, 70000, 1);
   GError *error = NULL;
 
   end (part, "a", &plane, 1);
-  ck_assert_ptr_null (afp_part_new (location, NULL, NULL, &leftover, &error));
+  ck_assert_ptr_null (open_fails (location, &error));
+  assert_error (error, AFP_ERROR_IO, "x.h5.part'",
+                "another run or stage is writing to the same location");
+  ck_assert_ptr_null (afp_part_resume (location, node, NULL, &journal, &error));
   assert_error (error, AFP_ERROR_IO, "x.h5.part'",
                 "another run or stage is writing to the same location");
   ck_assert_uint_eq (add (part, 70000, 1).offset, 0); /* it was not touched */
@@ -189,13 +221,12 @@ START_TEST (impossible_places)
   g_autofree char *nowhere = in_folder ("no/x.h5"), *location = in_folder ("x.h5"),
                   *part = in_folder ("x.h5.part");
   g_autofree char *target = put_file ("target", "keep", 4);
-  gboolean leftover;
   GError *error = NULL;
 
-  ck_assert_ptr_null (afp_part_new (nowhere, NULL, NULL, &leftover, &error));
+  ck_assert_ptr_null (open_fails (nowhere, &error));
   assert_error (error, AFP_ERROR_IO, "cannot write '", "no/x.h5.part': opening it: No such file");
   ck_assert_int_eq (symlink (target, part), 0);
-  ck_assert_ptr_null (afp_part_new (location, NULL, NULL, &leftover, &error));
+  ck_assert_ptr_null (open_fails (location, &error));
   assert_error (error, AFP_ERROR_IO, "x.h5.part': opening it");
 }
 END_TEST
@@ -239,6 +270,223 @@ START_TEST (a_part_that_shrinks_is_noticed)
 }
 END_TEST
 
+/* --- going on ----------------------------------------------------------------------------------------------------- */
+
+/* Three tensors of two planes each, as a killed run leaves them; one plane is shared. */
+static void
+leave_part (const char *location, gboolean keep)
+{
+  AfpPart *part = open_part (location);
+
+  for (guint8 i = 0; i < 3; i++) {
+    g_autofree char *name = g_strdup_printf ("t%u", i);
+    AfpFilePlane planes[] = { add (part, 100, 9), add (part, 70000 + i, i) };
+    end (part, name, planes, 2);
+  }
+  add (part, 50, 77); /* not finished */
+  afp_part_set_keep (part, keep);
+  afp_part_free (part);
+}
+
+static AfpPart *
+go_on (const char *location, const char *pipeline, AfpJournal **journal, GError **error)
+{
+  g_autoptr (GPtrArray) planned = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_spec_unref);
+  g_autoptr (JsonNode) node = header (pipeline);
+
+  for (guint i = 0; i < 4; i++) {
+    g_autofree char *name = g_strdup_printf ("t%u", i);
+    g_ptr_array_add (planned, make_spec (name));
+  }
+  return afp_part_resume (location, node, planned, journal, error);
+}
+
+/* Goes on: with so many tensors. Then the rest is written, and the payload is that of a run that went through. */
+static void
+assert_goes_on (const char *location, guint n)
+{
+  g_autofree char *other = in_folder ("whole.h5"), *path = g_strconcat (location, ".part", NULL),
+                  *other_path = g_strconcat (other, ".part", NULL), *first = NULL, *second = NULL;
+  g_autoptr (AfpJournal) journal = NULL;
+  GError *error = NULL;
+  AfpPart *part = go_on (location, "a ! b", &journal, &error), *whole = open_part (other);
+  gsize n_first, n_second;
+
+  ck_assert_msg (part != NULL, "%s", error ? error->message : "");
+  ck_assert_uint_eq (journal->tensors->len, n);
+  ck_assert_uint_eq (afp_part_get_n_tensors (part), n);
+  for (guint8 i = 0; i < 4; i++) {
+    g_autofree char *name = g_strdup_printf ("t%u", i);
+    for (guint k = i < n; k < 2; k++) {
+      AfpPart *at = k == 0 ? part : whole;
+      AfpFilePlane planes[] = { add (at, 100, 9), add (at, 70000 + i, i) };
+      end (at, name, planes, 2);
+    }
+  }
+  ck_assert_uint_eq (afp_part_get_bytes (part), afp_part_get_bytes (whole));
+  afp_part_set_keep (whole, TRUE);
+  afp_part_free (part); /* it stays by itself */
+  afp_part_free (whole);
+  ck_assert (g_file_get_contents (path, &first, &n_first, NULL));
+  ck_assert (g_file_get_contents (other_path, &second, &n_second, NULL));
+  ck_assert_uint_eq (n_first, n_second);
+  ck_assert_mem_eq (first, second, n_first);
+  g_free (first);
+  g_free (second);
+  path = (g_free (path), g_strconcat (location, ".part.journal", NULL));
+  other_path = (g_free (other_path), g_strconcat (other, ".part.journal", NULL));
+  ck_assert (g_file_get_contents (path, &first, NULL, NULL));
+  ck_assert (g_file_get_contents (other_path, &second, NULL, NULL));
+  ck_assert_str_eq (first, second);
+}
+
+START_TEST (it_goes_on)
+{
+  g_autofree char *location = in_folder ("x.h5");
+
+  leave_part (location, TRUE);
+  assert_goes_on (location, 3);
+}
+END_TEST
+
+START_TEST (without_a_part_it_begins)
+{
+  g_autofree char *location = in_folder ("x.h5");
+
+  leave_part (location, FALSE);
+  assert_goes_on (location, 0);
+}
+END_TEST
+
+/* Damage of all kinds: as much as is whole before it is taken. @where: from the end of the file if negative */
+static void
+damage (const char *path, gssize where, const char *bytes, gssize n)
+{
+  g_autoptr (GByteArray) array = g_byte_array_new ();
+  g_autofree char *text = NULL;
+  gsize length;
+
+  ck_assert (g_file_get_contents (path, &text, &length, NULL));
+  g_byte_array_append (array, (const guint8 *) text, (guint) length);
+  const gsize at = where < 0 ? length - (gsize) -where : (gsize) where;
+  if (bytes)
+    memcpy (array->data + at, bytes, (gsize) n);
+  else
+    g_byte_array_set_size (array, (guint) at);
+  ck_assert (g_file_set_contents (path, (const char *) array->data, array->len, NULL));
+}
+
+START_TEST (damaged_parts)
+{
+  static const struct {
+    gboolean journal;
+    gssize where;
+    const char *bytes;
+    guint n;
+  } cases[] = {
+    { TRUE, -1, NULL, 2 },    /* the last line is torn: its end */
+    { TRUE, -30, NULL, 2 },   /* more of it */
+    { TRUE, -2, "x", 2 },     /* its checksum */
+    { TRUE, -60, "#", 2 },    /* a byte of it */
+    { TRUE, 3, "x", 0 },      /* the header */
+    { TRUE, 0, NULL, 0 },     /* all of it */
+    { FALSE, -51, NULL, 2 },  /* the payload is shorter: by a byte of the last tensor */
+    { FALSE, 0, NULL, 0 },    /* all of it */
+    { FALSE, 5, "x", 0 },     /* a byte of a plane that all share */
+    { FALSE, 127, "x", 0 },   /* a byte of the zeros between two planes */
+    { FALSE, 70200, "x", 1 }, /* a byte of the second tensor */
+    { FALSE, -60, "x", 2 },   /* a byte of the third */
+    { FALSE, -10, "x", 2 },   /* its end */
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *name = g_strdup_printf ("x%u.h5", i), *location = in_folder (name);
+    g_autofree char *path =
+        g_strconcat (location, cases[i].journal ? ".part.journal" : ".part", NULL);
+
+    leave_part (location, TRUE);
+    damage (path, cases[i].where, cases[i].bytes, 1);
+    assert_goes_on (location, cases[i].n);
+    g_unlink (location);
+    g_autofree char *whole = in_folder ("whole.h5.part"),
+                    *journal = in_folder ("whole.h5.part.journal");
+    g_unlink (whole);
+    g_unlink (journal);
+  }
+}
+END_TEST
+
+START_TEST (another_run_is_refused)
+{
+  g_autofree char *location = in_folder ("x.h5"), *path = in_folder ("x.h5.part"), *before = NULL,
+                  *after = NULL;
+  g_autoptr (AfpJournal) journal = NULL;
+  GError *error = NULL;
+  gsize n, m;
+
+  leave_part (location, TRUE);
+  ck_assert (g_file_get_contents (path, &before, &n, NULL));
+  ck_assert_ptr_null (go_on (location, "a ! c", &journal, &error));
+  assert_error (error, AFP_ERROR_IO, "cannot go on with '", "x.h5.part' and its 3 tensors",
+                "the pipeline has changed: it was \"a ! b\", now it is \"a ! c\"",
+                "restore that, or begin anew without resume=true");
+  ck_assert_ptr_null (journal);
+  ck_assert (g_file_get_contents (path, &after, &m, NULL));
+  ck_assert_uint_eq (n, m);
+  assert_goes_on (location, 3);
+}
+END_TEST
+
+START_TEST (what_was_planned_otherwise_is_not_taken)
+{
+  g_autofree char *location = in_folder ("x.h5");
+  g_autoptr (GPtrArray) planned = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_spec_unref);
+  g_autoptr (AfpJournal) journal = NULL;
+  g_autoptr (JsonNode) node = header ("a ! b");
+
+  leave_part (location, TRUE);
+  g_ptr_array_add (planned, make_spec ("t0"));
+  g_ptr_array_add (planned, make_spec ("t2"));
+  g_autoptr (AfpPart) part = afp_part_resume (location, node, planned, &journal, NULL);
+  ck_assert_ptr_nonnull (part);
+  ck_assert_uint_eq (journal->tensors->len, 1);
+}
+END_TEST
+
+/* Between the renaming of the file and the end of the part. */
+START_TEST (the_file_that_came_of_it)
+{
+  g_autofree char *location = in_folder ("x.h5"), *file = put_file ("made", "content", 7);
+  AfpPart *part = open_part (location);
+
+  end (part, "z", NULL, 0);
+  ck_assert (!afp_part_is_result (location));
+  ck_assert (afp_part_set_result (part, file, NULL));
+  ck_assert (!afp_part_is_result (location));
+  ck_assert_int_eq (g_rename (file, location), 0);
+  ck_assert (afp_part_is_result (location));
+  afp_part_set_keep (part, TRUE);
+  afp_part_free (part);
+  ck_assert (afp_part_is_result (location));
+  assert_goes_on (location, 0); /* that line is of no use any more */
+  ck_assert (!afp_part_is_result (location));
+}
+END_TEST
+
+START_TEST (another_file_is_not_the_result)
+{
+  g_autofree char *location = in_folder ("x.h5"), *file = put_file ("made", "content", 7);
+  g_autoptr (AfpPart) part = open_part (location);
+  GError *error = NULL;
+
+  ck_assert (afp_part_set_result (part, file, NULL));
+  g_free (put_file ("x.h5", "content", 7));
+  ck_assert (!afp_part_is_result (location));
+  ck_assert (!afp_part_set_result (part, "/no/such", &error));
+  assert_error (error, AFP_ERROR_IO, "/no/such", "asking for its size");
+}
+END_TEST
+
 static TCase *
 part_case (void)
 {
@@ -264,10 +512,24 @@ trouble_case (void)
   return tcase;
 }
 
+static TCase *
+resume_case (void)
+{
+  TCase *tcase = io_case ("resume");
+  tcase_add_test (tcase, it_goes_on);
+  tcase_add_test (tcase, without_a_part_it_begins);
+  tcase_add_test (tcase, damaged_parts);
+  tcase_add_test (tcase, another_run_is_refused);
+  tcase_add_test (tcase, what_was_planned_otherwise_is_not_taken);
+  tcase_add_test (tcase, the_file_that_came_of_it);
+  tcase_add_test (tcase, another_file_is_not_the_result);
+  return tcase;
+}
+
 int
 main (void)
 {
-  TCase *(*const cases[]) (void) = { part_case, trouble_case };
+  TCase *(*const cases[]) (void) = { part_case, trouble_case, resume_case };
 
   return run_suite ("afp-part", cases, G_N_ELEMENTS (cases));
 }

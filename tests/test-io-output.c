@@ -126,6 +126,26 @@ START_TEST (two_at_once)
 }
 END_TEST
 
+/* A number that no process can have stands for one that has ended. */
+START_TEST (what_killed_runs_left)
+{
+  g_autofree char *location = in_folder ("x"), *dead = put_file ("x.part.2147483646", "old", 3),
+                  *living = put_file ("x.part.1", "old", 3),
+                  *other = put_file ("x.part.y", "old", 3),
+                  *another = put_file ("y.part.2147483646", "old", 3);
+  g_autofree char *own_name = g_strdup_printf ("x.part.%d", (int) getpid ()),
+                  *own = put_file (own_name, "old", 3);
+  g_autoptr (AfpOutput) output = afp_output_new (location, FALSE, NULL);
+
+  ck_assert_ptr_nonnull (output); /* it bore the name that the output takes now */
+  ck_assert (!g_file_test (dead, G_FILE_TEST_EXISTS));
+  ck_assert (g_file_test (living, G_FILE_TEST_EXISTS));
+  ck_assert (g_file_test (other, G_FILE_TEST_EXISTS));
+  ck_assert (g_file_test (another, G_FILE_TEST_EXISTS));
+  ck_assert_str_eq (afp_output_get_path (output), own);
+}
+END_TEST
+
 START_TEST (file_that_comes_up_meanwhile)
 {
   g_autofree char *path = in_folder ("out");
@@ -174,6 +194,7 @@ all (void)
   tcase_add_test (tcase, places_that_cannot_be);
   tcase_add_test (tcase, folder_without_permission);
   tcase_add_test (tcase, two_at_once);
+  tcase_add_test (tcase, what_killed_runs_left);
   tcase_add_test (tcase, file_that_comes_up_meanwhile);
   tcase_add_test (tcase, no_space);
   return tcase;

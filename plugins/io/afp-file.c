@@ -87,7 +87,13 @@ afp_file_is_ours (const char *path)
 guint32
 afp_file_crc32 (gconstpointer data, gsize size)
 {
-  return (guint32) crc32_z (crc32_z (0, NULL, 0), data, size);
+  return afp_file_crc32_add ((guint32) crc32_z (0, NULL, 0), data, size);
+}
+
+guint32
+afp_file_crc32_add (guint32 crc32, gconstpointer data, gsize size)
+{
+  return size ? (guint32) crc32_z (crc32, data, size) : crc32;
 }
 
 static gboolean

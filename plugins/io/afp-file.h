@@ -10,6 +10,7 @@
  *   h5-table.c        one table in HDF5                     afp-file-read.c   a file to tables
  *   h5-child.c        reading in a child process            afp-file-pack.c   tables as bytes, from there to here
  *   afp-part.c        the payload while a run goes on       writer-afp.c, reader-afp.c: behind write and load
+ *   afp-journal.c     what is in it so far                  writer-afp-about.c: where a file comes from
  */
 #define AFP_FILE_VERSION 1
 #define AFP_FILE_VERSION_ATTRIBUTE "afpipe_format"
@@ -80,6 +81,7 @@ guint8 afp_file_raw_bits (AfpSpec *spec);
 GBytes *afp_file_pack (const AfpFile *file);
 AfpFile *afp_file_unpack (GBytes *packed, const char *path, GError **error);
 guint32 afp_file_crc32 (gconstpointer data, gsize size);
+guint32 afp_file_crc32_add (guint32 crc32, gconstpointer data, gsize size); /* more bytes */
 
 /* Creates the HDF5 file, with a hole for payload_bytes bytes of payload, and sets payload_offset. */
 gboolean afp_file_write (AfpFile *file, const char *path, GError **error);
@@ -87,18 +89,3 @@ gboolean afp_file_write (AfpFile *file, const char *path, GError **error);
 AfpFile *afp_file_read (const char *path, GError **error);
 /* An AfpH5OpFunc (h5-child.h): packed tables. @request: the path, ended by a zero. */
 GBytes *afp_file_serve_tables (GBytes *request, GBytes *data, GError **error);
-
-/* The payload of a run that goes on: LOCATION.part and its journal, which has a line for each finished tensor. */
-typedef struct _AfpPart AfpPart;
-/* @leftover: (out): a killed run had left one, which is lost now */
-AfpPart *afp_part_new (const char *location, const char *pipeline, const char *fingerprint,
-                       gboolean *leftover, GError **error);
-/* Appends a plane, aligned, or finds that the same bytes are there already. Sets offset, bytes and crc32 of @plane. */
-gboolean afp_part_add_plane (AfpPart *part, GBytes *data, AfpFilePlane *plane, GError **error);
-/* Writes through what was added, and then the tensor's line in the journal. */
-gboolean afp_part_end_tensor (AfpPart *part, AfpSpec *spec, const char *recipe,
-                              const AfpFilePlane *planes, guint n_planes, GError **error);
-guint64 afp_part_get_bytes (const AfpPart *part);
-gboolean afp_part_copy (AfpPart *part, AfpOutput *output, guint64 offset, GError **error);
-void afp_part_free (AfpPart *part); /* removes both files */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpPart, afp_part_free)

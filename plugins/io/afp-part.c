@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "afp-file.h"
+#include "afp-part.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,8 @@
 #define BUFFER (1u << 20) /* planes are gathered up to this many bytes */
 #define DIRECT (1u << 16) /* planes of so many bytes are not gathered */
 #define COPY_STEP (4u << 20)
+#define SYNC_BYTES (16u << 20)
+#define SYNC_TIME (1 * G_USEC_PER_SEC)
 
 struct _AfpPart {
   char *path;
@@ -21,6 +23,10 @@ struct _AfpPart {
   GByteArray *buffer; /* the end of the payload, not yet in the file */
   guint64 written;    /* bytes in the file */
   GHashTable *places; /* Place: planes that are there */
+  guint n_tensors;    /* lines of the journal */
+  gboolean keep;      /* do not remove the files */
+  guint64 synced;     /* of written: on the disk for certain */
+  gint64 sync_time;
 };
 
 typedef struct {
@@ -99,11 +105,10 @@ read_back (AfpPart *part, guint64 offset, gpointer data, gsize n, GError **error
   return TRUE;
 }
 
-/* Opens without truncating: another run may hold it. */
+/* Opens without truncating: another run may hold it, and what is there may be of use. */
 static int
-open_locked (const char *path, gboolean *leftover, GError **error)
+open_locked (const char *path, GError **error)
 {
-  struct stat info;
   const int fd = g_open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
 
   if (fd < 0) {
@@ -118,57 +123,34 @@ open_locked (const char *path, gboolean *leftover, GError **error)
     close (fd);
     return -1;
   }
-  *leftover = *leftover || (fstat (fd, &info) == 0 && info.st_size > 0);
-  if (ftruncate (fd, 0) != 0) {
-    fail (error, path, "emptying it", errno);
-    close (fd);
-    return -1;
-  }
   return fd;
 }
 
-/* --- journal ------------------------------------------------------------------------------------------------------ */
+/* Cuts the file to so many bytes, and goes on there. */
+static gboolean
+cut (const char *path, int fd, guint64 bytes, GError **error)
+{
+  if (ftruncate (fd, (off_t) bytes) != 0 || lseek (fd, (off_t) bytes, SEEK_SET) < 0)
+    return fail (error, path, "cutting it", errno);
+  return TRUE;
+}
 
 static gboolean
-write_line (AfpPart *part, JsonBuilder *builder, GError **error)
+sync_data (const char *path, int fd, GError **error)
 {
-  g_autoptr (JsonNode) node = json_builder_get_root (builder);
-  g_autofree char *text = json_to_string (node, FALSE);
-  g_autofree char *line = g_strconcat (text, "\n", NULL);
+  while (fdatasync (fd) != 0)
+    if (errno != EINTR)
+      return fail (error, path, "syncing it to the disk", errno);
+  return TRUE;
+}
 
+static gboolean
+write_line (AfpPart *part, const char *line, GError **error)
+{
   const off_t end = lseek (part->journal_fd, 0, SEEK_CUR);
+
   return append (part->journal_path, part->journal_fd, (guint64) MAX (end, 0), line, strlen (line),
                  error);
-}
-
-static void
-add_text (JsonBuilder *builder, const char *name, const char *text)
-{
-  json_builder_set_member_name (builder, name);
-  if (text)
-    json_builder_add_string_value (builder, text);
-  else
-    json_builder_add_null_value (builder);
-}
-
-static void
-add_number (JsonBuilder *builder, const char *name, guint64 value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_int_value (builder, (gint64) value);
-}
-
-static gboolean
-begin_journal (AfpPart *part, const char *pipeline, const char *fingerprint, GError **error)
-{
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
-  json_builder_begin_object (builder);
-  add_number (builder, "afpipe_journal", AFP_FILE_VERSION);
-  add_text (builder, "pipeline", pipeline);
-  add_text (builder, "fingerprint", fingerprint);
-  json_builder_end_object (builder);
-  return write_line (part, builder, error);
 }
 
 /* --- planes ------------------------------------------------------------------------------------------------------- */
@@ -237,37 +219,29 @@ afp_part_add_plane (AfpPart *part, GBytes *data, AfpFilePlane *plane, GError **e
   return TRUE;
 }
 
-gboolean
-afp_part_end_tensor (AfpPart *part, AfpSpec *spec, const char *recipe, const AfpFilePlane *planes,
-                     guint n_planes, GError **error)
+/* Where the run is to go on after a power failure: seldom enough to cost nothing, often enough to lose little. */
+static gboolean
+is_sync_due (const AfpPart *part)
 {
-  g_autofree char *shape = afp_spec_shape_to_string (spec);
-  g_autofree char *view = afp_view_to_string (afp_spec_get_view (spec));
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
+  return part->keep && (part->written - part->synced >= SYNC_BYTES ||
+                        g_get_monotonic_time () - part->sync_time >= SYNC_TIME);
+}
 
-  if (!flush (part, error))
+gboolean
+afp_part_end_tensor (AfpPart *part, const AfpJournalTensor *tensor, GError **error)
+{
+  g_autofree char *line = afp_journal_format_tensor (tensor);
+  const gboolean sync = is_sync_due (part);
+
+  if (!flush (part, error) || (sync && !sync_data (part->path, part->fd, error)) ||
+      !write_line (part, line, error))
     return FALSE;
-  json_builder_begin_object (builder);
-  add_text (builder, "name", afp_spec_get_name (spec));
-  add_text (builder, "dtype", afp_dtype_name (afp_spec_get_dtype (spec)));
-  add_text (builder, "shape", shape);
-  add_text (builder, "view", view);
-  add_text (builder, "alias_of", afp_spec_get_alias_of (spec));
-  add_text (builder, "recipe", recipe);
-  json_builder_set_member_name (builder, "planes");
-  json_builder_begin_array (builder);
-  for (guint i = 0; i < n_planes; i++) {
-    json_builder_begin_object (builder);
-    add_text (builder, "role", planes[i].role);
-    add_number (builder, "bits", planes[i].bits);
-    add_number (builder, "offset", planes[i].offset);
-    add_number (builder, "bytes", planes[i].bytes);
-    add_number (builder, "crc32", planes[i].crc32);
-    json_builder_end_object (builder);
-  }
-  json_builder_end_array (builder);
-  json_builder_end_object (builder);
-  return write_line (part, builder, error);
+  part->n_tensors++;
+  if (!sync)
+    return TRUE;
+  part->synced = part->written;
+  part->sync_time = g_get_monotonic_time ();
+  return sync_data (part->journal_path, part->journal_fd, error);
 }
 
 guint64
@@ -292,46 +266,255 @@ afp_part_copy (AfpPart *part, AfpOutput *output, guint64 offset, GError **error)
   return TRUE;
 }
 
+guint
+afp_part_get_n_tensors (const AfpPart *part)
+{
+  return part->n_tensors;
+}
+
+void
+afp_part_set_keep (AfpPart *part, gboolean keep)
+{
+  part->keep = keep;
+}
+
+/* --- what an earlier run left ------------------------------------------------------------------------------------- */
+
+/* Bytes that were written as they should be? FALSE also if they cannot be read. */
+static gboolean
+is_intact (AfpPart *part, const AfpFilePlane *plane, guint8 *piece)
+{
+  guint32 crc32 = afp_file_crc32 (NULL, 0);
+
+  for (guint64 at = 0; at < plane->bytes; at += BUFFER) {
+    const gsize n = MIN (plane->bytes - at, BUFFER);
+    if (!read_back (part, plane->offset + at, piece, n, NULL))
+      return FALSE;
+    crc32 = afp_file_crc32_add (crc32, piece, n);
+  }
+  return crc32 == plane->crc32;
+}
+
+/* The zeros before a plane. */
+static gboolean
+is_padding (AfpPart *part, guint64 begin, guint64 end)
+{
+  guint8 bytes[AFP_ALIGN_LARGE], any = 0;
+
+  if (end - begin >= sizeof bytes || !read_back (part, begin, bytes, end - begin, NULL))
+    return FALSE;
+  for (guint64 i = 0; i < end - begin; i++)
+    any |= bytes[i];
+  return any == 0;
+}
+
+/* A plane that follows all others, or one of them again. @offsets: of the planes that are there -> Place */
+static gboolean
+take_plane (AfpPart *part, const AfpFilePlane *plane, GHashTable *offsets, guint8 *piece)
+{
+  const Place place = { .bytes = plane->bytes, .offset = plane->offset, .crc32 = plane->crc32 };
+  const guint64 end = part->written;
+
+  if (plane->bytes == 0)
+    return plane->offset == 0 && plane->crc32 == afp_file_crc32 (NULL, 0);
+  if (plane->offset < end) {
+    const Place *known = g_hash_table_lookup (offsets, &plane->offset);
+    return known && place_equal (known, &place);
+  }
+  if (plane->offset % afp_size_align (plane->bytes) != 0 ||
+      !is_padding (part, end, plane->offset) || !is_intact (part, plane, piece))
+    return FALSE;
+  Place *own = g_memdup2 (&place, sizeof place);
+  g_hash_table_insert (offsets, &own->offset, own);
+  if (!g_hash_table_contains (part->places, &place))
+    g_hash_table_add (part->places, g_memdup2 (&place, sizeof place));
+  part->written = plane->offset + plane->bytes;
+  return TRUE;
+}
+
+/* As many tensors as have all their planes; the payload ends with them. */
+static void
+take_tensors (AfpPart *part, AfpJournal *journal)
+{
+  g_autoptr (GHashTable) offsets =
+      g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
+  g_autofree guint8 *piece = g_malloc (BUFFER);
+
+  for (guint i = 0; i < journal->tensors->len; i++) {
+    const AfpJournalTensor *tensor = journal->tensors->pdata[i];
+    const guint64 end = part->written;
+    for (guint p = 0; p < tensor->n_planes; p++)
+      if (!take_plane (part, &tensor->planes[p], offsets, piece)) {
+        part->written = end;
+        g_ptr_array_set_size (journal->tensors, (int) i);
+        return;
+      }
+    part->n_tensors++;
+  }
+}
+
+/* Planes of a tensor that was given up half-way may be known already. */
+static gboolean
+is_beyond (gpointer key, gpointer value, gpointer written)
+{
+  return ((const Place *) key)->offset >= *(const guint64 *) written;
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------------ */
+
+static AfpPart *
+open_part (const char *location, GError **error)
+{
+  AfpPart *part = g_new0 (AfpPart, 1);
+
+  part->path = g_strconcat (location, ".part", NULL);
+  part->journal_path = g_strconcat (part->path, ".journal", NULL);
+  part->keep = TRUE; /* whatever is there, until it is ours */
+  part->buffer = g_byte_array_new ();
+  part->places = g_hash_table_new_full (place_hash, place_equal, g_free, NULL);
+  part->sync_time = g_get_monotonic_time ();
+  part->journal_fd = -1;
+  part->fd = open_locked (part->path, error);
+  if (part->fd >= 0)
+    part->journal_fd = open_locked (part->journal_path, error);
+  if (part->journal_fd >= 0)
+    return part;
+  afp_part_free (part);
+  return NULL;
+}
+
+static gboolean
+begin (AfpPart *part, JsonNode *header, GError **error)
+{
+  g_autofree char *line = afp_journal_format_header (header);
+
+  part->keep = FALSE;
+  return cut (part->journal_path, part->journal_fd, 0, error) &&
+         cut (part->path, part->fd, 0, error) && write_line (part, line, error);
+}
+
+static gboolean
+go_on (AfpPart *part, AfpJournal *journal, GError **error)
+{
+  take_tensors (part, journal);
+  g_hash_table_foreach_remove (part->places, is_beyond, &part->written);
+  part->synced = part->written;
+  const guint n = journal->tensors->len;
+  const guint64 end = n ? g_array_index (journal->ends, guint64, n - 1) : journal->header_bytes;
+  return cut (part->journal_path, part->journal_fd, end, error) &&
+         cut (part->path, part->fd, part->written, error);
+}
+
 /**
  * afp_part_new:
  * @location: the file that is to come
- * @pipeline: (nullable): text, for the journal
- * @fingerprint: (nullable): of the input, for the journal
- * @leftover: (out): whether a killed run had left a part, which is lost now
+ * @header: what makes the run, for the journal
+ * @leftover: (out) (nullable): finished tensors that a killed run had left and that are lost now, or -1: it left nothing
  * @error: return location
  *
  * Returns: (transfer full): an empty payload; %NULL with %AFP_ERROR_IO
  */
 AfpPart *
-afp_part_new (const char *location, const char *pipeline, const char *fingerprint,
-              gboolean *leftover, GError **error)
+afp_part_new (const char *location, JsonNode *header, int *leftover, GError **error)
 {
-  g_autofree char *path = g_strconcat (location, ".part", NULL);
-  g_autofree char *journal_path = g_strconcat (path, ".journal", NULL);
+  g_autoptr (AfpPart) part = open_part (location, error);
+  struct stat info;
 
-  *leftover = FALSE;
-  const int fd = open_locked (path, leftover, error);
-  if (fd < 0)
+  if (!part)
     return NULL;
-  g_autoptr (AfpPart) part = g_new0 (AfpPart, 1);
-  part->fd = fd;
-  part->journal_fd = -1;
-  part->path = g_steal_pointer (&path);
-  part->journal_path = g_steal_pointer (&journal_path);
-  part->buffer = g_byte_array_new ();
-  part->places = g_hash_table_new_full (place_hash, place_equal, g_free, NULL);
-  part->journal_fd = open_locked (part->journal_path, leftover, error);
-  if (part->journal_fd < 0 || !begin_journal (part, pipeline, fingerprint, error))
+  g_autoptr (AfpJournal) journal = afp_journal_read (part->journal_path, NULL, NULL);
+  const gboolean used = (fstat (part->fd, &info) == 0 && info.st_size > 0) ||
+                        (fstat (part->journal_fd, &info) == 0 && info.st_size > 0);
+  if (leftover)
+    *leftover = !used ? -1 : journal ? (int) journal->n_lines : 0;
+  return begin (part, header, error) ? g_steal_pointer (&part) : NULL;
+}
+
+/**
+ * afp_part_resume:
+ * @location: the file that is to come
+ * @header: what makes the run
+ * @planned: (element-type AfpSpec): what it will write
+ * @journal: (out) (transfer full): its tensors are those that are there, in the order of @planned
+ * @error: return location
+ *
+ * Goes on with what an earlier run left, if it was the same; without one, begins. The files stay when the part is freed,
+ * unless afp_part_set_keep() says otherwise.
+ *
+ * Returns: (transfer full): the payload; %NULL with %AFP_ERROR_IO, and then nothing was touched
+ */
+AfpPart *
+afp_part_resume (const char *location, JsonNode *header, GPtrArray *planned, AfpJournal **journal,
+                 GError **error)
+{
+  g_autoptr (AfpPart) part = open_part (location, error);
+  g_autoptr (AfpJournal) read = NULL;
+
+  if (!part || !(read = afp_journal_read (part->journal_path, planned, error)))
     return NULL;
+  if (read->header && !afp_journal_check_header (read, header, part->path, error))
+    return NULL;
+  const gboolean ok = read->header ? go_on (part, read, error) : begin (part, header, error);
+  part->keep = TRUE;
+  if (!ok)
+    return NULL;
+  *journal = g_steal_pointer (&read);
   return g_steal_pointer (&part);
+}
+
+/* --- the file that came of it ------------------------------------------------------------------------------------- */
+
+static JsonNode *
+describe_result (const struct stat *info)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  json_builder_set_member_name (builder, "inode");
+  json_builder_add_int_value (builder, (gint64) info->st_ino);
+  json_builder_set_member_name (builder, "bytes");
+  json_builder_add_int_value (builder, (gint64) info->st_size);
+  json_builder_set_member_name (builder, "modified");
+  json_builder_add_int_value (builder,
+                              (gint64) info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec);
+  json_builder_end_object (builder);
+  return json_builder_get_root (builder);
+}
+
+gboolean
+afp_part_set_result (AfpPart *part, const char *path, GError **error)
+{
+  struct stat info;
+
+  if (stat (path, &info) != 0)
+    return fail (error, path, "asking for its size", errno);
+  g_autoptr (JsonNode) result = describe_result (&info);
+  g_autofree char *line = afp_journal_format_result (result);
+  return write_line (part, line, error) && sync_data (part->journal_path, part->journal_fd, error);
+}
+
+gboolean
+afp_part_is_result (const char *location)
+{
+  g_autofree char *path = g_strconcat (location, ".part.journal", NULL);
+  g_autoptr (AfpJournal) journal = afp_journal_read (path, NULL, NULL);
+  struct stat info;
+
+  if (!journal || !journal->result || stat (location, &info) != 0)
+    return FALSE;
+  g_autoptr (JsonNode) now = describe_result (&info);
+  return json_node_equal (now, journal->result);
 }
 
 void
 afp_part_free (AfpPart *part)
 {
-  g_unlink (part->path);
-  g_unlink (part->journal_path);
-  close (part->fd);
+  if (!part->keep) {
+    g_unlink (part->path);
+    g_unlink (part->journal_path);
+  }
+  if (part->fd >= 0)
+    close (part->fd);
   if (part->journal_fd >= 0)
     close (part->journal_fd);
   g_byte_array_unref (part->buffer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1 /* fallocate */
+#define _GNU_SOURCE 1 /* fallocate, locks of open files */
 #endif
 
 #include "io-output.h"
@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,12 +97,57 @@ afp_output_check (const char *location, gboolean overwrite, GError **error)
   return TRUE;
 }
 
+/* --- temporary files ---------------------------------------------------------------------------------------------- */
+
+/* Locked as long as it is open: so one that nobody works on any more can be told. (Other than flock(), which HDF5 may use.) */
+static gboolean
+lock_file (int fd)
+{
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+  return fcntl (fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES);
+}
+
+static gboolean
+is_dead (const char *path, const char *pid)
+{
+  char *end;
+  const gint64 number = g_ascii_strtoll (pid, &end, 10);
+
+  if (!g_ascii_isdigit (*pid) || *end || number < 1 || number > G_MAXINT ||
+      (kill ((pid_t) number, 0) == 0 && number != getpid ()))
+    return FALSE;
+  const int fd = g_open (path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+  const gboolean dead = fd >= 0 && lock_file (fd);
+  if (fd >= 0)
+    close (fd);
+  return dead;
+}
+
+/* What killed runs left of earlier tries to write the same file. */
+static void
+remove_dead (const char *location)
+{
+  g_autofree char *folder = g_path_get_dirname (location);
+  g_autofree char *base = g_path_get_basename (location);
+  g_autofree char *prefix = g_strconcat (base, ".part.", NULL);
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name (dir)) != NULL) {
+    g_autofree char *path = g_build_filename (folder, name, NULL);
+    if (g_str_has_prefix (name, prefix) && is_dead (path, name + strlen (prefix)))
+      g_unlink (path);
+  }
+}
+
 AfpOutput *
 afp_output_new (const char *location, gboolean overwrite, GError **error)
 {
   if (!afp_output_check (location, overwrite, error))
     return NULL;
 
+  remove_dead (location);
   g_autofree char *path = g_strdup_printf ("%s.part.%d", location, (int) getpid ());
   int fd = g_open (path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0 && errno == EEXIST) {
@@ -115,6 +162,7 @@ afp_output_new (const char *location, gboolean overwrite, GError **error)
                  path, g_strerror (errno));
     return NULL;
   }
+  lock_file (fd);
   AfpOutput *output = g_new0 (AfpOutput, 1);
   output->location = g_strdup (location);
   output->path = g_steal_pointer (&path);

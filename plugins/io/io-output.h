@@ -5,7 +5,7 @@
 
 /*
  * AfpOutput: a file that is written under a temporary name beside its location (LOCATION.part.PID) and renamed in the end. Until
- * then the location is not touched; freeing an output that was not published removes the temporary file.
+ * then the location is not touched; what killed runs left there under such names is removed; freeing an output that was not published removes the temporary file.
  * Errors are AFP_ERROR_IO and name the location, the offset and the system's reason.
  */
 typedef struct _AfpOutput AfpOutput;

@@ -16,6 +16,7 @@ struct _AfpWrite {
   char *template_location;
   gboolean overwrite;
   guint64 max_shard;
+  gboolean resume;
 
   int resolved; /* index into formats[], not auto */
   AfpWriterState plan_state;
@@ -41,7 +42,11 @@ static const AfpProperty properties[] = {
                  "Format of the file; auto goes by its extension, and is keras with template="),
   AFP_PROP_STRING ("template", NULL, AFP_PROPERTY_FILE, AfpWrite, template_location, NULL,
                    "A Keras .h5 file: decoded weights are put into a copy of it"),
-  AFP_PROP_BOOL ("overwrite", NULL, 0, AfpWrite, overwrite, "false", "Replace an existing file"),
+  AFP_PROP_BOOL ("overwrite", NULL, AFP_PROPERTY_RUN, AfpWrite, overwrite, "false",
+                 "Replace an existing file"),
+  AFP_PROP_BOOL ("resume", NULL, AFP_PROPERTY_RUN, AfpWrite, resume, "false",
+                 "Go on where an earlier run of the same pipeline ended, and keep what is done if "
+                 "this one fails (format=afpipe)"),
   AFP_PROP_SIZE (
       "max-shard", NULL, 0, AfpWrite, max_shard, 0, 0x1p60, "0", "bytes",
       "safetensors: bytes of arrays in a file; more become NAME-00001-of-0000N.safetensors ... "
@@ -66,6 +71,8 @@ get_options (AfpWrite *self)
                              .template_location = self->template_location,
                              .overwrite = self->overwrite,
                              .max_shard = self->max_shard,
+                             .resume = self->resume,
+                             .sink = AFP_SINK (self),
                              .run = afp_element_get_run (AFP_ELEMENT (self)),
                              .planned = self->planned,
                              .plan_state = &self->plan_state };
@@ -129,6 +136,12 @@ resolve_format (AfpWrite *self, GError **error)
   if (self->resolved != FORMAT_KERAS && has_template) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
                  "template= goes with format=keras, but the format is %s; leave one of them out",
+                 formats[self->resolved]);
+    return FALSE;
+  }
+  if (self->resume && writers[self->resolved]->is_result == NULL) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
+                 "resume=true goes with format=afpipe, but the format is %s; leave it out",
                  formats[self->resolved]);
     return FALSE;
   }
@@ -281,8 +294,12 @@ write_check (AfpElement *element, GError **error)
   forget_plan (self);
   if (self->location == NULL || *self->location == '\0') /* the pipeline says that it is missing */
     return TRUE;
-  return resolve_format (self, error) && check_stages (self, self->location, error) &&
-         afp_output_check (self->location, self->overwrite, error);
+  if (!resolve_format (self, error) || !check_stages (self, self->location, error))
+    return FALSE;
+  return afp_output_check (
+      self->location,
+      self->overwrite || (self->resume && writers[self->resolved]->is_result (self->location)),
+      error);
 }
 
 static gboolean
@@ -343,6 +360,7 @@ write_start (AfpElement *element, AfpRun *run, GError **error)
   options.run = run;
   options.metadata = metadata;
   self->published = FALSE;
+  afp_sink_set_keeps (AFP_SINK (self), self->resume);
   self->handle = writers[self->resolved]->open (&options, error);
   return self->handle != NULL;
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "writer.h"
 
-#include "afp-file.h"
+#include "afp-part.h"
+#include "writer-afp-about.h"
 
 #include <string.h>
-
-#define MAX_METRICS 1024 /* bytes of JSON of an element */
 
 typedef struct {
   char *location;
   gboolean overwrite;
+  gboolean resume;
   AfpRun *run;
+  AfpSink *sink; /* may be NULL */
+  guint n_planned;
   AfpFile *file;
   AfpPart *part;
   AfpOutput *output;
@@ -30,152 +32,6 @@ writer_free (Writer *self)
   g_clear_pointer (&self->targets, g_ptr_array_unref);
   g_free (self->location);
   g_free (self);
-}
-
-/* --- what is said about the file ---------------------------------------------------------------------------------- */
-
-/* A text that fits into an attribute, cut between characters. */
-static char *
-cut (char *text)
-{
-  static const char mark[] = " [cut]";
-
-  if (!text || strlen (text) < AFP_FILE_MAX_TEXT)
-    return text;
-  char *end = g_utf8_find_prev_char (text, text + AFP_FILE_MAX_TEXT - sizeof mark);
-  memcpy (end ? end : text, mark, sizeof mark);
-  return text;
-}
-
-static char *
-get_pipeline (AfpRun *run)
-{
-  return run ? cut (afp_pipeline_get_canonical_text (afp_run_get_pipeline (run), FALSE)) : NULL;
-}
-
-/* Of all sources, with commas between. */
-static char *
-get_fingerprint (AfpRun *run)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-  GPtrArray *elements = run ? afp_pipeline_get_elements (afp_run_get_pipeline (run)) : NULL;
-
-  for (guint i = 0; elements && i < elements->len; i++) {
-    if (!AFP_IS_SOURCE (elements->pdata[i]))
-      continue;
-    g_autofree char *one = afp_source_get_fingerprint (elements->pdata[i]);
-    if (one)
-      g_string_append_printf (text, "%s%s", text->len ? "," : "", one);
-  }
-  return text->len ? cut (g_strdup (text->str)) : NULL;
-}
-
-/* Totals only: no lists, and no times, which differ from run to run. */
-static void
-prune (JsonObject *object)
-{
-  g_autoptr (GList) names = json_object_get_members (object);
-
-  for (GList *l = names; l; l = l->next) {
-    JsonNode *node = json_object_get_member (object, l->data);
-    if (JSON_NODE_HOLDS_ARRAY (node) || g_str_equal (l->data, "seconds"))
-      json_object_remove_member (object, l->data);
-    else if (JSON_NODE_HOLDS_OBJECT (node))
-      prune (json_node_get_object (node));
-  }
-}
-
-/* NULL if the element found nothing out, or more than a file can hold. */
-static JsonNode *
-get_element_metrics (AfpElement *element)
-{
-  AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (element);
-  g_autoptr (JsonNode) metrics = klass->get_metrics ? klass->get_metrics (element) : NULL;
-
-  if (!metrics || !JSON_NODE_HOLDS_OBJECT (metrics))
-    return NULL;
-  /* A copy of a node shares its object: parse it again. */
-  g_autofree char *full = json_to_string (metrics, FALSE);
-  g_autoptr (JsonNode) own = json_from_string (full, NULL);
-  prune (json_node_get_object (own));
-  JsonObject *object = json_node_get_object (own);
-  for (;;) {
-    g_autofree char *text = json_to_string (own, FALSE);
-    g_autoptr (GList) names = json_object_get_members (object);
-    if (!names)
-      return NULL;
-    if (strlen (text) <= MAX_METRICS)
-      return g_steal_pointer (&own);
-    json_object_remove_member (object, g_list_last (names)->data);
-  }
-}
-
-static char *
-get_metrics (AfpRun *run)
-{
-  g_autoptr (JsonNode) node = json_node_init_array (json_node_alloc (), NULL);
-  JsonArray *array = json_array_new ();
-  GPtrArray *elements = run ? afp_pipeline_get_elements (afp_run_get_pipeline (run)) : NULL;
-  gsize bytes = 2;
-
-  json_node_take_array (node, array);
-  for (guint i = 0; elements && i < elements->len; i++) {
-    JsonNode *metrics = get_element_metrics (elements->pdata[i]);
-    if (!metrics)
-      continue;
-    JsonObject *entry = json_object_new ();
-    json_object_set_string_member (entry, "name", afp_element_get_name (elements->pdata[i]));
-    json_object_set_member (entry, "metrics", metrics);
-    g_autoptr (JsonNode) holder = json_node_init_object (json_node_alloc (), entry);
-    g_autofree char *text = json_to_string (holder, FALSE);
-    bytes += strlen (text) + 1;
-    if (bytes <= AFP_FILE_MAX_TEXT)
-      json_array_add_object_element (array, json_object_ref (entry));
-    json_object_unref (entry);
-  }
-  return json_array_get_length (array) ? json_to_string (node, FALSE) : NULL;
-}
-
-/* "seedlm 0.1.0; codecs seedlm/1; license LGPL-2.1-or-later; origin https://..." for each plugin that the recipes need. */
-static GStrv
-list_plugins (const AfpFile *file)
-{
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autoptr (GPtrArray) plugins = g_ptr_array_new ();
-  g_autoptr (GPtrArray) codecs = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GPtrArray) lines = g_ptr_array_new_with_free_func (g_free);
-  guint at;
-
-  for (guint i = 0; i < file->recipes->len; i++) {
-    g_auto (GStrv) names = afp_recipe_list_codecs (file->recipes->pdata[i]);
-    for (char **name = names; *name; name++) {
-      if (!g_hash_table_add (seen, g_strdup (*name)))
-        continue;
-      g_autofree char *codec = g_strndup (*name, strcspn (*name, "/"));
-      AfpElementFactory *factory = afp_registry_find (afp_registry_get_default (), codec);
-      AfpPlugin *plugin = factory ? afp_element_factory_get_plugin (factory) : NULL;
-      if (!plugin || !afp_plugin_get_filename (plugin))
-        continue;
-      if (!g_ptr_array_find (plugins, plugin, &at)) {
-        at = plugins->len;
-        g_ptr_array_add (plugins, plugin);
-        g_ptr_array_add (codecs, NULL);
-      }
-      char *list =
-          codecs->pdata[at] ? g_strconcat (codecs->pdata[at], " ", *name, NULL) : g_strdup (*name);
-      g_free (codecs->pdata[at]);
-      codecs->pdata[at] = list;
-    }
-  }
-  for (guint i = 0; i < MIN (plugins->len, AFP_FILE_MAX_PLUGINS); i++)
-    g_ptr_array_add (lines, g_strdup_printf ("%s %s; codecs %s; license %s; origin %s",
-                                             afp_plugin_get_name (plugins->pdata[i]),
-                                             afp_plugin_get_version (plugins->pdata[i]),
-                                             (char *) codecs->pdata[i],
-                                             afp_plugin_get_license (plugins->pdata[i]),
-                                             afp_plugin_get_origin (plugins->pdata[i])));
-  g_ptr_array_add (lines, NULL);
-  return g_strdupv ((char **) lines->pdata);
 }
 
 /* --- plan --------------------------------------------------------------------------------------------------------- */
@@ -233,42 +89,6 @@ writer_plan_tensor (const AfpWriterOptions *options, AfpTensor *tensor, GError *
 }
 
 /* --- write -------------------------------------------------------------------------------------------------------- */
-
-static gpointer
-writer_open (const AfpWriterOptions *options, GError **error)
-{
-  g_autofree char *pipeline = get_pipeline (options->run),
-                  *fingerprint = get_fingerprint (options->run);
-  gboolean leftover;
-
-  if (!afp_output_check (options->location, options->overwrite, error))
-    return NULL;
-  if (options->planned && options->planned->len > AFP_FILE_MAX_TENSORS) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_IO,
-                 "cannot write '%s': %u tensors are planned, a file holds at most %u: write the "
-                 "model in parts (select)",
-                 options->location, options->planned->len, AFP_FILE_MAX_TENSORS);
-    return NULL;
-  }
-  AfpPart *part = afp_part_new (options->location, pipeline, fingerprint, &leftover, error);
-  if (!part)
-    return NULL;
-  if (leftover && options->run) {
-    g_autofree char *text = g_strdup_printf (
-        "'%s.part' was left by a run that was killed; it is overwritten", options->location);
-    afp_run_post (options->run, afp_message_new (AFP_MESSAGE_WARNING, NULL, text, NULL));
-  }
-  Writer *self = g_new0 (Writer, 1);
-  self->location = g_strdup (options->location);
-  self->overwrite = options->overwrite;
-  self->run = options->run;
-  self->part = part;
-  self->file = afp_file_new ();
-  self->recipes = g_hash_table_new (g_str_hash, g_str_equal);
-  self->names = g_hash_table_new (g_str_hash, g_str_equal);
-  self->targets = g_ptr_array_new_with_free_func (g_free);
-  return self;
-}
 
 typedef struct {
   Writer *writer;
@@ -345,13 +165,118 @@ share_rows (Writer *self, AfpFileTensor *row, const char *alias_of)
   row->first_plane = target->first_plane;
 }
 
+/* A row for a tensor whose planes are the last of the table, from @first on. @recipe: (transfer full) */
+static AfpFileTensor *
+add_row (Writer *self, AfpSpec *spec, char *recipe, guint first)
+{
+  AfpFile *file = self->file;
+  const char *alias_of = afp_spec_get_alias_of (spec);
+  AfpFileTensor row = { .name = g_strdup (afp_spec_get_name (spec)),
+                        .dtype = g_strdup (afp_dtype_name (afp_spec_get_dtype (spec))),
+                        .shape = afp_spec_shape_to_string (spec),
+                        .view = afp_view_to_string (afp_spec_get_view (spec)),
+                        .alias_of = -1,
+                        .first_plane = first,
+                        .n_planes = file->planes->len - first };
+
+  row.recipe = intern_recipe (self, recipe);
+  if (alias_of)
+    share_rows (self, &row, alias_of);
+  g_array_append_val (file->tensors, row);
+  g_hash_table_insert (self->names, row.name, GUINT_TO_POINTER (file->tensors->len));
+  g_ptr_array_add (self->targets, g_strdup (alias_of));
+  return afp_file_tensor (file, file->tensors->len - 1);
+}
+
+/* A tensor that an earlier run finished. */
+static void
+take_over (Writer *self, AfpJournalTensor *tensor)
+{
+  AfpFile *file = self->file;
+  const guint first = file->planes->len;
+
+  for (guint i = 0; i < tensor->n_planes; i++) {
+    AfpFilePlane row = tensor->planes[i];
+    row.role = g_string_chunk_insert_const (file->texts, row.role);
+    g_array_append_val (file->planes, row);
+  }
+  add_row (self, tensor->spec, g_strdup (tensor->recipe), first);
+  if (self->sink)
+    afp_sink_hold (self->sink, tensor->spec, &tensor->size, tensor->recipe,
+                   g_steal_pointer (&tensor->found));
+}
+
+static void
+post (AfpRun *run, AfpMessageType type, char *text)
+{
+  if (run)
+    afp_run_post (run, afp_message_new (type, NULL, text, NULL));
+  g_free (text);
+}
+
+static AfpPart *
+begin_part (const AfpWriterOptions *options, JsonNode *header, GError **error)
+{
+  int leftover;
+  AfpPart *part = afp_part_new (options->location, header, &leftover, error);
+
+  if (part && leftover >= 0)
+    post (options->run, AFP_MESSAGE_WARNING,
+          g_strdup_printf ("'%s.part' was left by a run that was killed, with %d finished tensors; "
+                           "it is overwritten (resume=true would have gone on with it)",
+                           options->location, leftover));
+  return part;
+}
+
+static gpointer
+writer_open (const AfpWriterOptions *options, GError **error)
+{
+  g_autofree char *fingerprint = afp_about_fingerprint (options->run);
+  g_autoptr (JsonNode) header = afp_about_header (options->run, options->sink, fingerprint);
+  g_autoptr (AfpJournal) journal = NULL;
+  /* A run that was killed after it had published is finished once more. */
+  const gboolean overwrite =
+      options->overwrite || (options->resume && afp_part_is_result (options->location));
+
+  if (!afp_output_check (options->location, overwrite, error))
+    return NULL;
+  if (options->planned && options->planned->len > AFP_FILE_MAX_TENSORS) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO,
+                 "cannot write '%s': %u tensors are planned, a file holds at most %u: write the "
+                 "model in parts (select)",
+                 options->location, options->planned->len, AFP_FILE_MAX_TENSORS);
+    return NULL;
+  }
+  AfpPart *part = options->resume ? afp_part_resume (options->location, header, options->planned,
+                                                     &journal, error)
+                                  : begin_part (options, header, error);
+  if (!part)
+    return NULL;
+  Writer *self = g_new0 (Writer, 1);
+  self->location = g_strdup (options->location);
+  self->overwrite = overwrite;
+  self->resume = options->resume;
+  self->run = options->run;
+  self->sink = options->sink;
+  self->n_planned = options->planned ? options->planned->len : 0;
+  self->part = part;
+  self->file = afp_file_new ();
+  self->file->fingerprint = g_steal_pointer (&fingerprint);
+  self->recipes = g_hash_table_new (g_str_hash, g_str_equal);
+  self->names = g_hash_table_new (g_str_hash, g_str_equal);
+  self->targets = g_ptr_array_new_with_free_func (g_free);
+  for (guint i = 0; journal && i < journal->tensors->len; i++)
+    take_over (self, journal->tensors->pdata[i]);
+  return self;
+}
+
 static gboolean
 writer_write (gpointer writer, AfpTensor *tensor, GError **error)
 {
   Writer *self = writer;
   AfpFile *file = self->file;
   AfpSpec *spec = afp_tensor_get_spec (tensor);
-  const char *name = afp_spec_get_name (spec), *alias_of = afp_spec_get_alias_of (spec);
+  const char *name = afp_spec_get_name (spec);
   LeafWalk walk = { self, spec, error };
   const guint first = file->planes->len;
 
@@ -372,22 +297,16 @@ writer_write (gpointer writer, AfpTensor *tensor, GError **error)
     g_prefix_error (error, "tensor '%s': ", name);
     return FALSE;
   }
-  AfpFileTensor row = { .name = g_strdup (name),
-                        .dtype = g_strdup (afp_dtype_name (afp_spec_get_dtype (spec))),
-                        .shape = afp_spec_shape_to_string (spec),
-                        .view = afp_view_to_string (afp_spec_get_view (spec)),
-                        .alias_of = -1,
-                        .first_plane = first,
-                        .n_planes = file->planes->len - first };
-  row.recipe = intern_recipe (self, afp_tensor_get_recipe (tensor));
-  if (alias_of)
-    share_rows (self, &row, alias_of);
-  g_array_append_val (file->tensors, row);
-  g_hash_table_insert (self->names, row.name, GUINT_TO_POINTER (file->tensors->len));
-  g_ptr_array_add (self->targets, g_strdup (alias_of));
-  const AfpFilePlane *planes = row.n_planes ? afp_file_plane (file, row.first_plane) : NULL;
-  return afp_part_end_tensor (self->part, spec, file->recipes->pdata[row.recipe], planes,
-                              row.n_planes, error);
+  const AfpFileTensor *row = add_row (self, spec, afp_tensor_get_recipe (tensor), first);
+  g_autoptr (JsonNode) found = self->sink ? afp_sink_collect_found (self->sink, name) : NULL;
+  AfpJournalTensor line = { .spec = spec,
+                            .recipe = file->recipes->pdata[row->recipe],
+                            .planes =
+                                row->n_planes ? afp_file_plane (file, row->first_plane) : NULL,
+                            .n_planes = row->n_planes,
+                            .found = found };
+  afp_tensor_get_size (tensor, &line.size);
+  return afp_part_end_tensor (self->part, &line, error);
 }
 
 /* --- finish ------------------------------------------------------------------------------------------------------- */
@@ -405,20 +324,18 @@ writer_finish (gpointer writer, GError **error)
       afp_file_tensor (file, i)->alias_of = (gint32) (known - 1);
   }
   file->tool_version = g_strdup ("afpipe " AFP_VERSION);
-  file->pipeline = get_pipeline (self->run);
-  file->fingerprint = get_fingerprint (self->run);
-  file->metrics = get_metrics (self->run);
-  file->plugins = list_plugins (file);
+  file->pipeline = afp_about_pipeline (self->run);
+  file->metrics = afp_about_metrics (self->run);
+  file->plugins = afp_about_plugins (file);
   file->payload_bytes = afp_part_get_bytes (self->part);
 
   self->output = afp_output_new (self->location, self->overwrite, error);
-  if (!self->output || !afp_file_write (file, afp_output_get_path (self->output), error) ||
-      !afp_output_reserve (self->output, file->payload_offset + file->payload_bytes, error) ||
-      !afp_part_copy (self->part, self->output, file->payload_offset, error) ||
-      !afp_output_sync (self->output, error))
-    return FALSE;
-  g_clear_pointer (&self->part, afp_part_free);
-  return TRUE;
+  return self->output && afp_file_write (file, afp_output_get_path (self->output), error) &&
+         afp_output_reserve (self->output, file->payload_offset + file->payload_bytes, error) &&
+         afp_part_copy (self->part, self->output, file->payload_offset, error) &&
+         afp_output_sync (self->output, error) &&
+         (!self->resume ||
+          afp_part_set_result (self->part, afp_output_get_path (self->output), error));
 }
 
 static gboolean
@@ -432,7 +349,18 @@ writer_publish (gpointer writer, guint64 *file_bytes, GError **error)
 static void
 writer_close (gpointer writer, gboolean ok)
 {
-  writer_free (writer);
+  Writer *self = writer;
+  const guint n = afp_part_get_n_tensors (self->part);
+  const gboolean keep = self->resume && !ok && n > 0;
+
+  afp_part_set_keep (self->part, keep);
+  if (keep && self->sink) {
+    g_autofree char *advice =
+        g_strdup_printf ("run the same pipeline again; '%s.part' keeps %u of %u tensors",
+                         self->location, n, self->n_planned);
+    afp_sink_set_advice (self->sink, advice);
+  }
+  writer_free (self);
 }
 
 static const char *const extensions[] = { "h5", "hdf5", "afp", NULL };
@@ -440,6 +368,7 @@ static const char *const extensions[] = { "h5", "hdf5", "afp", NULL };
 const AfpWriter afp_writer_afp = {
   .name = "afpipe",
   .extensions = extensions,
+  .is_result = afp_part_is_result,
   .plan_tensor = writer_plan_tensor,
   .open = writer_open,
   .write = writer_write,

@@ -19,6 +19,8 @@ typedef struct {
   gboolean overwrite;
   guint64 max_shard;  /* bytes of arrays in a file; 0: no limit. Only for formats with list_files */
   JsonNode *metadata; /* (nullable): of the input: an object of strings */
+  gboolean resume;    /* go on with what an earlier run left, and leave something to go on with */
+  AfpSink *sink;      /* (nullable): the element, to tell what it holds */
   AfpRun *run;        /* for the canonical pipeline text, metrics and input fingerprints */
   GPtrArray *
       planned; /* AfpSpec: what plan_tensor was called with, in order; complete when open is called */
@@ -29,6 +31,9 @@ typedef struct {
 typedef struct {
   const char *name;              /* value of format= */
   const char *const *extensions; /* NULL-terminated, without dot */
+  gboolean (*is_result) (
+      const char *
+          location); /* (nullable) it can resume. Is the file there of a run that was killed after publishing it? */
   gboolean (*plan_tensor) (const AfpWriterOptions *options, AfpTensor *tensor,
                            GError **error); /* (nullable) refuse early */
   /* (nullable) when all is planned: the files that it will write and those of an earlier run that it will remove or replace; one of

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Runs that are killed at random moments, and go on with write resume=true.
+# shellcheck source-path=SCRIPTDIR
+. "${AFP_TEST_SRCDIR:?}/tests/shell-util.sh"
+
+cd "$tmp" || exit 1
+RANDOM=11
+launch () { afpipe-launch -q "$@"; }
+now () { date +%s%N; }
+resumed () { sed -n 's/^  "tensors_resumed" : \([0-9]*\).*/\1/p' "$1"; }
+# What is left in the folder besides the file itself.
+leftovers () { ls "$1".part* 2>/dev/null; }
+
+# begun NAME PIPELINE: starts it and kills it when it has finished a few tensors
+begun () {
+  local pid i
+  afpipe-launch -q "$2" 2>/dev/null &
+  pid=$!
+  for ((i = 0; i < 1000; i++)); do
+    [ "$(wc -l 2>/dev/null <"$1.part.journal")" -ge 3 ] 2>/dev/null && break
+    sleep 0.005
+  done
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  [ -s "$1.part.journal" ]
+}
+
+# killed NAME KILLS SOURCE-AND-CHAIN: the uninterrupted file; then one that is killed at random moments, until it is there.
+killed () {
+  local begin took i pid saved=0 n
+  begin=$(now)
+  launch "$3 ! write location=$1.h5" || return 1
+  took=$((($(now) - begin) / 1000))
+  for ((i = 0; i < $2; i++)); do
+    afpipe-launch -q --report "$1.json" "$3 ! write location=$1.again.h5 resume=true" 2>"$1.err" &
+    pid=$!
+    sleep "$(printf '0.%06d' $((RANDOM * took / 32768 % 1000000)))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    if [ -e "$1.again.h5" ] && ! cmp "$1.h5" "$1.again.h5"; then return 1; fi
+    [ -e "$1.again.h5" ] && [ -z "$(leftovers "$1.again.h5")" ] && rm "$1.again.h5"
+  done
+  launch --report "$1.json" "$3 ! write location=$1.again.h5 resume=true" || return 1
+  n=$(resumed "$1.json")
+  saved=$((saved + n))
+  echo "last run: $saved tensors were there"
+  cmp "$1.h5" "$1.again.h5" && [ -z "$(leftovers "$1.again.h5")" ]
+}
+
+check 'killed at random: a residual chain, entropy and eval' killed a 5 \
+  'synth shapes=96x96 count=60 seed=1 ! vptq residual=true k=16 ! vptq k=16 ! entropy ! eval rows=2'
+check 'killed at random: the model that ships' killed m 5 "load location=$model ! hyper ! entropy ! eval"
+check 'killed at random: branches' killed t 4 \
+  'synth shapes=64x64 count=40 seed=2 ! hyper ! eval ! tee name=t ! entropy ! write location=other.h5 overwrite=true resume=true t.'
+
+# --- one run, looked at closely ---
+chain='synth shapes=96x96 count=40 seed=3 ! hyper ! eval rows=2'
+launch "$chain ! write location=whole.h5" || echo 'Bail out!'
+
+goes_on () { # NAME AT-LEAST
+  launch --report "$1.json" "$chain ! write location=$1 resume=true" && cmp whole.h5 "$1" &&
+    [ -z "$(leftovers "$1")" ] && echo "resumed $(resumed "$1.json")" && [ "$(resumed "$1.json")" -ge "$2" ]
+}
+tensors_are_taken_over () { begun k.h5 "$chain ! write location=k.h5 resume=true" && goes_on k.h5 1; }
+torn () { begun l.h5 "$chain ! write location=l.h5" && printf '{"name":"syn' >>l.h5.part.journal && goes_on l.h5 1; }
+shorter () { begun s.h5 "$chain ! write location=s.h5 resume=true" && truncate -s 100 s.h5.part && goes_on s.h5 0; }
+check 'finished tensors are not computed again' tensors_are_taken_over
+check 'a torn line, and a run that did not ask for it' torn
+check 'a payload that is shorter than the journal says' shorter
+
+refused () { # TEXT PIPELINE
+  begun r.h5 "$chain ! write location=r.h5 resume=true" || return 1
+  cp r.h5.part before
+  fails 5 "cannot go on with 'r.h5.part'" "$1" 'restore that, or begin anew without resume=true' -- launch "$2" || return 1
+  cmp before r.h5.part && rm -f r.h5*
+}
+check 'another pipeline is refused' refused 'the pipeline has changed: it was "synth' \
+  'synth shapes=96x96 count=40 seed=3 ! hyper U=100 ! eval rows=2 ! write location=r.h5 resume=true'
+said () { begun q.h5 "$chain ! write location=q.h5" && afpipe-launch "$chain ! write location=q.h5 resume=true" 2>&1 | grep 'write0: goes on with an earlier run'; }
+check 'what was taken over is said' said
+other_input () {
+  begun i.h5 "load location=$model ! hyper ! write location=i.h5 resume=true"
+  [ -e i.h5 ] && return 0 # too quick to be killed
+  launch "load location=$model ! decode ! write location=other.safetensors" &&
+    fails 5 'the input has changed' -- launch "load location=other.safetensors ! hyper ! write location=i.h5 resume=true"
+}
+check 'another input is refused' other_input
+anew () {
+  begun n.h5 "$chain ! write location=n.h5 resume=true" &&
+    fails 0 "was left by a run that was killed, with" 'resume=true would have gone on with it' -- launch "$chain ! write location=n.h5" &&
+    cmp whole.h5 n.h5 && [ -z "$(leftovers n.h5)" ]
+}
+check 'without resume=true a part is overwritten, and that is said' anew
+
+# --- failures that are no kill ---
+full_disk () { # a limit on the size of files stands for it
+  (trap '' XFSZ; ulimit -f 100; fails 5 'cannot write' 'run the same pipeline again' "f.h5.part' keeps" -- launch "$chain ! write location=f.h5 resume=true") &&
+    goes_on f.h5 1
+}
+full_disk_clean () {
+  (trap '' XFSZ; ulimit -f 100; fails 5 'cannot write' -- launch "$chain ! write location=g.h5") && [ -z "$(leftovers g.h5)" ] && [ ! -e g.h5 ]
+}
+check 'a full disk keeps what is done' full_disk
+check 'a full disk without resume=true leaves nothing' full_disk_clean
+
+interrupted () { # SIGNAL NAME
+  local pid i status
+  set -m # else the shell has its jobs ignore SIGINT
+  afpipe-launch -q "$chain ! write location=$2 resume=true" 2>"$2.err" &
+  pid=$!
+  set +m
+  for ((i = 0; i < 1000; i++)); do
+    [ "$(wc -l 2>/dev/null <"$2.part.journal")" -ge 3 ] 2>/dev/null && break
+    sleep 0.005
+  done
+  kill "-$1" $pid
+  wait $pid
+  status=$?
+  cat "$2.err"
+  [ $status -eq 130 ] && grep 'finishing the tensor at work' "$2.err" && grep 'to go on: run the same pipeline again' "$2.err" && goes_on "$2" 2
+}
+check 'Ctrl-C keeps what is done, and says how to go on' interrupted INT c.h5
+check 'SIGTERM likewise' interrupted TERM d.h5
+check 'only for our own format' fails 2 'resume=true goes with format=afpipe' -- launch "$chain ! decode ! write location=x.safetensors resume=true"
+check 'an output that exists is not touched' fails 5 "'whole.h5' exists already" -- launch "$chain ! write location=whole.h5 resume=true"
+finish
