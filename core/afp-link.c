@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-watch.h"
 #include "afp-pipeline-private.h"
 
 #include <string.h>
@@ -87,6 +88,19 @@ afp_stage_place_error (AfpStage *stage, AfpTensor *tensor, GError **error)
 
 /* --- the run --- */
 
+/* What was made of an input that was cut off meanwhile is nothing to go on with, and what went wrong, went wrong because of it. */
+static gboolean
+afp_link_check_inputs (gboolean ok, GError **error)
+{
+  GError *cut = NULL;
+
+  if ((ok && !afp_watch_has_fault ()) || afp_watch_check (&cut))
+    return ok;
+  g_clear_error (error);
+  g_propagate_error (error, cut);
+  return FALSE;
+}
+
 gboolean
 afp_link_deliver (AfpLink *self, AfpTensor *tensor, GError **error)
 {
@@ -101,6 +115,7 @@ afp_link_deliver (AfpLink *self, AfpTensor *tensor, GError **error)
   self->to->root = afp_tensor_get_root (tensor);
   afp_run_stage_begin (&frame, self->to, tensor);
   ok = afp_pad_push (self->src, tensor, &local);
+  ok = afp_link_check_inputs (ok, &local);
   afp_run_stage_end (&frame);
   if (ok)
     return TRUE;
@@ -147,7 +162,8 @@ afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
   }
   if (!AFP_IS_SOURCE (from->element) && from->root != (gconstpointer) afp_tensor_get_root (tensor))
     from->changed = TRUE;
-  ok = self->queue ? afp_queue_push (self->queue, tensor, afp_run_get_ticket (run), error)
+  ok = self->queue ? afp_link_check_inputs (TRUE, error) &&
+                         afp_queue_push (self->queue, tensor, afp_run_get_ticket (run), error)
                    : afp_link_deliver (self, tensor, error);
   afp_run_stage_end (&frame);
   return ok;

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-mapped.h"
 
+#include "afp-watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,6 +14,7 @@
 typedef struct {
   GMappedFile *file;
   const char *start, *end;
+  AfpWatch *watch;
 } Mapped;
 
 static GMutex mapped_lock;
@@ -22,6 +28,7 @@ mapped_free (gpointer data)
   g_mutex_lock (&mapped_lock);
   mapped_files = g_slist_remove (mapped_files, mapped);
   g_mutex_unlock (&mapped_lock);
+  afp_watch_free (mapped->watch);
   g_mapped_file_unref (mapped->file);
   g_free (mapped);
 }
@@ -36,15 +43,24 @@ mapped_free (gpointer data)
 GBytes *
 afp_mapped_new (const char *path, GError **error)
 {
-  GMappedFile *file = g_mapped_file_new (path, FALSE, error);
+  const int fd = g_open (path, O_RDONLY | O_CLOEXEC, 0);
+  const int number = errno;
+  GMappedFile *file = fd >= 0 ? g_mapped_file_new_from_fd (fd, FALSE, error) : NULL;
 
-  if (!file)
+  if (!file) {
+    if (fd >= 0)
+      close (fd);
+    else
+      g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (number),
+                   "Failed to open file '%s': %s", path, g_strerror (number));
     return NULL;
+  }
   Mapped *mapped = g_new (Mapped, 1);
   const gsize size = g_mapped_file_get_length (file);
   mapped->file = file;
   mapped->start = g_mapped_file_get_contents (file);
   mapped->end = mapped->start ? mapped->start + size : NULL;
+  mapped->watch = afp_watch_new (path, fd, mapped->start, size);
   g_mutex_lock (&mapped_lock);
   mapped_files = g_slist_prepend (mapped_files, mapped);
   g_mutex_unlock (&mapped_lock);

@@ -121,6 +121,35 @@ interrupted () { # SIGNAL NAME
 }
 check 'Ctrl-C keeps what is done, and says how to go on' interrupted INT c.h5
 check 'SIGTERM likewise' interrupted TERM d.h5
+
+# The input is cut off while it is read: zeros may be read there, but none of them come into a file.
+cut_off () { # NAME EXTRA
+  local pid i status
+  cp input.safetensors cut.safetensors
+  afpipe-launch -q "load location=cut.safetensors ! vptq k=64 ! eval ! write location=$1 $2" 2>"$1.err" &
+  pid=$!
+  for ((i = 0; i < 1000; i++)); do
+    [ "$(wc -l 2>/dev/null <"$1.part.journal")" -ge 3 ] 2>/dev/null && break
+    sleep 0.005
+  done
+  truncate -s 5000 cut.safetensors
+  wait $pid
+  status=$?
+  cat "$1.err"
+  [ $status -eq 5 ] && [ ! -e "$1" ] && grep "'cut.safetensors' became shorter while it was read" "$1.err" && grep "tensor 'synth" "$1.err"
+}
+cut_off_clean () { cut_off u.h5 '' && [ -z "$(leftovers u.h5)" ]; }
+cut_off_and_restored () {
+  cut_off v.h5 resume=true || return 1
+  cp input.safetensors cut.safetensors
+  launch "load location=cut.safetensors ! vptq k=64 ! eval ! write location=straight.h5" &&
+    launch --report v.json "load location=cut.safetensors ! vptq k=64 ! eval ! write location=v.h5 resume=true" && cmp straight.h5 v.h5 &&
+    [ "$(resumed v.json)" -ge 1 ]
+}
+launch 'synth shapes=200x200 count=40 seed=4 ! write location=input.safetensors'
+check 'an input that is cut off is an error' cut_off_clean
+check 'and the run goes on when it is restored' cut_off_and_restored
+
 check 'only for our own format' fails 2 'resume=true goes with format=afpipe' -- launch "$chain ! decode ! write location=x.safetensors resume=true"
 check 'an output that exists is not touched' fails 5 "'whole.h5' exists already" -- launch "$chain ! write location=whole.h5 resume=true"
 finish

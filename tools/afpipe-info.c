@@ -2,6 +2,7 @@
 #include "tool-util.h"
 
 #include "afp-crash.h"
+#include "afp-watch.h"
 
 #include <locale.h>
 #include <math.h>
@@ -367,6 +368,7 @@ main (int argc, char **argv)
   int code = 0;
 
   setlocale (LC_CTYPE, "");
+  afp_crash_set_hook (afp_watch_on_signal);
   afp_crash_install (TOOL);
   if (!tool_parse_options (
           TOOL, "FILE", "Tells what is in a model file: tensors, planes, recipes, bytes, metrics.",

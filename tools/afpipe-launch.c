@@ -2,6 +2,7 @@
 #include "tool-util.h"
 
 #include "afp-crash.h"
+#include "afp-watch.h"
 #include "afp-report-private.h"
 #include "afp-scan.h"
 
@@ -477,6 +478,7 @@ main (int argc, char **argv)
 
   give_memory_back ();
   setlocale (LC_CTYPE, "");
+  afp_crash_set_hook (afp_watch_on_signal);
   afp_crash_install (TOOL);
   if (tool_parse_options (
           TOOL, "PIPELINE", "Plans or runs a pipeline that compresses the weights of a model.",

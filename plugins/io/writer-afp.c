@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "writer.h"
 
+#include "afp-watch.h"
 #include "afp-part.h"
 #include "writer-afp-about.h"
 
@@ -297,6 +298,9 @@ writer_write (gpointer writer, AfpTensor *tensor, GError **error)
     g_prefix_error (error, "tensor '%s': ", name);
     return FALSE;
   }
+  /* The last moment: what the journal has is taken for good by a later run. */
+  if (!afp_watch_check (error))
+    return FALSE;
   const AfpFileTensor *row = add_row (self, spec, afp_tensor_get_recipe (tensor), first);
   g_autoptr (JsonNode) found = self->sink ? afp_sink_collect_found (self->sink, name) : NULL;
   AfpJournalTensor line = { .spec = spec,
