@@ -262,6 +262,15 @@ START_TEST (decode_of_the_largest_numbers)
 }
 END_TEST
 
+START_TEST (numbers_are_divided)
+{
+  ck_assert (seedlm_divide (3, 2) == 1.5f && seedlm_divide (-3, 0.5f) == -6);
+  ck_assert (seedlm_divide (FLT_MAX, 1) == SEEDLM_LARGEST);
+  ck_assert (seedlm_divide (-FLT_MAX, 1) == -SEEDLM_LARGEST);
+  ck_assert (seedlm_divide (1, 0) == 0); /* a scale that was rounded to nothing */
+}
+END_TEST
+
 /* Column p of a seed's matrix is column p - 1 of the next one's: windows overlap. */
 START_TEST (windows_overlap)
 {
@@ -290,6 +299,7 @@ sequence_case (void)
   tcase_add_test (tcase, nothing_to_free);
   tcase_add_loop_test (tcase, decode_is_a_plain_sum, 1, SEEDLM_MAX_RANK + 1);
   tcase_add_test (tcase, decode_of_the_largest_numbers);
+  tcase_add_test (tcase, numbers_are_divided);
   tcase_add_test (tcase, windows_overlap);
   return tcase;
 }

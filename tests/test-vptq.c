@@ -426,6 +426,25 @@ START_TEST (magnitude_does_not_matter)
 }
 END_TEST
 
+/* Weights are squares of the rows' scales: one that leaves float32 does not make the codebook NaN. */
+START_TEST (one_huge_row)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_WEIGHT, 24, 40, 0, AFP_METRIC_NONE);
+  g_autoptr (AfpClaim) claim = make_claim ("k=16 scale=row", &desc);
+  g_autofree float *values = make_values (24, 40, FALSE);
+  GError *error = NULL;
+
+  values[7 * 40 + 3] = 1e30f;
+  g_autoptr (AfpMatrix) matrix = make_matrix (values, 24, 40);
+  g_autoptr (AfpPlane) plane = afp_claim_encode (claim, matrix, NULL, "fc/weight", NULL, &error);
+  ck_assert_msg (plane != NULL, "%s", error ? error->message : "");
+  g_autofree float *back = read_plane (plane);
+  ck_assert_float_eq_tol (back[7 * 40 + 3] / 1e30f, 1, 0.1f);
+  for (guint i = 0; i < 960; i++)
+    ck_assert (isfinite (back[i]));
+}
+END_TEST
+
 START_TEST (constant_planes)
 {
   static const float constants[] = { 0, 1, -3.5f };
@@ -478,6 +497,7 @@ plane_case (void)
   tcase_add_test (tcase, seed_matters);
   tcase_add_test (tcase, more_centroids_than_vectors);
   tcase_add_loop_test (tcase, magnitude_does_not_matter, 0, 4);
+  tcase_add_test (tcase, one_huge_row);
   tcase_add_loop_test (tcase, constant_planes, 0, 3);
   tcase_add_test (tcase, cancelled);
   return tcase;

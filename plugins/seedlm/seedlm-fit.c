@@ -102,7 +102,7 @@ sample_rows (FitJob *job, GError **error)
     if (!afp_context_read (fit->ctx, row, 1, col, length, block, error))
       return FALSE;
     for (guint k = 0; k < length; k++)
-      block[k] /= fit->row_scales[row];
+      block[k] = seedlm_divide (block[k], fit->row_scales[row]);
   }
   return TRUE;
 }
@@ -120,7 +120,7 @@ sample_blocks (FitJob *job, GError **error)
   if (!job->blocks)
     return FALSE;
   for (gsize i = 0; i < job->n * length; i++)
-    job->blocks[i] /= fit->scale;
+    job->blocks[i] = seedlm_divide (job->blocks[i], fit->scale);
   const AfpMetric view = { afp_context_get_metric_kind (fit->ctx, length), length, metric };
   job->weights = seedlm_weights_new (&view, job->n);
   return TRUE;

@@ -64,6 +64,19 @@ SeedlmSequence *seedlm_sequence_new (unsigned seed_bits, uint32_t leap, size_t e
 void seedlm_sequence_free (SeedlmSequence *sequence);
 uint64_t seedlm_sequence_bytes (unsigned seed_bits, size_t extra);
 
+#define SEEDLM_LARGEST 0x1p60f
+
+/* What is searched for a number: x / scale; without a scale no more than SEEDLM_LARGEST, whose squares binary32 can sum. */
+static inline float
+seedlm_divide (float x, float scale)
+{
+  const float quotient = scale != 0 ? x / scale : 0;
+
+  return quotient > SEEDLM_LARGEST    ? SEEDLM_LARGEST
+         : quotient < -SEEDLM_LARGEST ? -SEEDLM_LARGEST
+                                      : quotient;
+}
+
 /*
  * out[i] = scale * (((u[i][0] * t[0] + u[i][1] * t[1]) + ...) + u[i][rank-1] * t[rank-1]), every operation rounded to float.
  * @u: seedlm_block_values() of the seed.

@@ -421,7 +421,7 @@ scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, 
     const guint64 row = state->n_scales > 1 ? block->row + (from + b) / per_row : 0;
     const float scale = state->scales ? state->scales[row] : 1;
     for (guint i = 0; i < block_size; i++, in++, out++)
-      *out = scale != 0 ? *in / scale : 0;
+      *out = seedlm_divide (*in, scale);
   }
 }
 

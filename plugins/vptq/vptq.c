@@ -225,6 +225,8 @@ sample_rows (AfpContext *ctx, gsize max, const float *scale, Sample *sample, GEr
     return FALSE;
   sample->n = (gsize) MIN (total, max);
   sample->kind = kind;
+  const float unit =
+      vptq_unit (scale, afp_layout_get_rows (layout)); /* of weights: they are relative */
   sample->vectors = g_new (float, sample->n *v);
   sample->weights = g_new (float, sample->n *stride);
   for (gsize i = 0; i < sample->n; i++) {
@@ -237,7 +239,8 @@ sample_rows (AfpContext *ctx, gsize max, const float *scale, Sample *sample, GEr
       return FALSE;
     vptq_divide (x, v, scale[row]);
     for (gsize j = 0; j < stride; j++)
-      w[j] = (all.weights ? all.weights[index * stride + j] : 1) * (scale[row] * scale[row]);
+      w[j] = (all.weights ? all.weights[index * stride + j] : 1) * (scale[row] / unit) *
+             (scale[row] / unit);
   }
   return TRUE;
 }
