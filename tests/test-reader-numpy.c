@@ -88,6 +88,9 @@ check_golden (const char *file, guint n)
       g_autoptr (AfpTensor) tensor = reader->read_tensor (handle, i, &error);
       ck_assert_msg (tensor != NULL, "%s", error ? error->message : "?");
       assert_text (describe_tensor (tensor), goldens[i].expected);
+      GBytes *bytes = afp_plane_get_data (afp_tensor_get_root (tensor));
+      ck_assert (g_bytes_get_size (bytes) == 0 ||
+                 afp_mapped_contains (bytes) == (reader->tensor_memory (handle, i) == 0));
       assert_values (tensor);
     }
   }
