@@ -2,6 +2,7 @@
 #include "afp-dtype.h"
 
 #include "afp-block-kernel.h"
+#include "afp-float8.h"
 #include "afp-half.h"
 
 #include <math.h>
@@ -18,8 +19,8 @@ static const struct {
   [AFP_DTYPE_F64] = { "f64", 8, TRUE, 0, NULL },
   [AFP_DTYPE_F16] = { "f16", 2, TRUE, 0, NULL },
   [AFP_DTYPE_BF16] = { "bf16", 2, TRUE, 0, NULL },
-  [AFP_DTYPE_F8_E4M3] = { "f8_e4m3", 1, FALSE, 0, NULL },
-  [AFP_DTYPE_F8_E5M2] = { "f8_e5m2", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_F8_E4M3] = { "f8_e4m3", 1, TRUE, 0, NULL },
+  [AFP_DTYPE_F8_E5M2] = { "f8_e5m2", 1, TRUE, 0, NULL },
   [AFP_DTYPE_I64] = { "i64", 8, FALSE, 0, NULL },
   [AFP_DTYPE_I32] = { "i32", 4, FALSE, 0, NULL },
   [AFP_DTYPE_I16] = { "i16", 2, FALSE, 0, NULL },
@@ -29,6 +30,13 @@ static const struct {
   [AFP_DTYPE_U16] = { "u16", 2, FALSE, 0, NULL },
   [AFP_DTYPE_U8] = { "u8", 1, FALSE, 0, NULL },
   [AFP_DTYPE_BOOL] = { "bool", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_F8_E4M3FNUZ] = { "f8_e4m3fnuz", 1, TRUE, 0, NULL },
+  [AFP_DTYPE_F8_E5M2FNUZ] = { "f8_e5m2fnuz", 1, TRUE, 0, NULL },
+  [AFP_DTYPE_F8_E8M0] = { "f8_e8m0", 1, FALSE, 0, NULL },
+  [AFP_DTYPE_F6_E2M3] = { "f6_e2m3", 3, FALSE, 4, NULL },
+  [AFP_DTYPE_F6_E3M2] = { "f6_e3m2", 3, FALSE, 4, NULL },
+  [AFP_DTYPE_F4] = { "f4", 1, FALSE, 2, NULL },
+  [AFP_DTYPE_C64] = { "c64", 8, FALSE, 0, NULL },
   [AFP_DTYPE_Q4_0] = { "q4_0", 18, TRUE, AFP_BLOCK_SMALL, afp_block_q4_0 },
   [AFP_DTYPE_Q4_1] = { "q4_1", 20, TRUE, AFP_BLOCK_SMALL, afp_block_q4_1 },
   [AFP_DTYPE_Q5_0] = { "q5_0", 22, TRUE, AFP_BLOCK_SMALL, afp_block_q5_0 },
@@ -92,14 +100,40 @@ afp_dtype_size (AfpDType dtype)
  * afp_dtype_block:
  * @dtype: an element type
  *
- * Returns: how many elements share a block of afp_dtype_size() bytes; 1 for all but the types of ggml ("q4_0", ...), whose blocks
- *   run along the innermost axis and never cross its end
+ * Returns: how many elements share a block of afp_dtype_size() bytes; 1 for all but the types of ggml ("q4_0", ...) and those
+ *   of less than 8 bits ("f4", "f6_e2m3", ...), of which so many fill whole bytes
  */
 gsize
 afp_dtype_block (AfpDType dtype)
 {
   g_return_val_if_fail ((guint) dtype < AFP_N_DTYPES, 1);
   return MAX (dtypes[dtype].block, 1);
+}
+
+/**
+ * afp_dtype_has_row_blocks:
+ * @dtype: an element type
+ *
+ * Returns: whether its blocks run along the innermost axis and never cross its end: the types of ggml
+ */
+gboolean
+afp_dtype_has_row_blocks (AfpDType dtype)
+{
+  g_return_val_if_fail ((guint) dtype < AFP_N_DTYPES, FALSE);
+  return dtypes[dtype].decode != NULL;
+}
+
+/**
+ * afp_dtype_is_writable:
+ * @dtype: an element type
+ *
+ * Returns: whether afp_dtype_from_f32() writes it
+ */
+gboolean
+afp_dtype_is_writable (AfpDType dtype)
+{
+  return dtype == AFP_DTYPE_F32 || dtype == AFP_DTYPE_F64 || dtype == AFP_DTYPE_F16 ||
+         dtype == AFP_DTYPE_BF16;
 }
 
 /**
@@ -180,7 +214,7 @@ f32_to_bf16 (float value)
 
 /**
  * afp_dtype_to_f32:
- * @dtype: f32, f64, f16 or bf16
+ * @dtype: f32, f64, f16, bf16, or one of the numbers of 8 bits
  * @in: first element; need not be aligned
  * @stride: elements from one to the next
  * @out: (array length=n): floats
@@ -216,6 +250,18 @@ afp_dtype_to_f32 (AfpDType dtype, const void *in, gsize stride, float *out, gsiz
       memcpy (&half, p + i * stride * 2, 2);
       out[i] = dtype == AFP_DTYPE_F16 ? afp_f16_to_f32 (half) : bits_float ((guint32) half << 16);
     }
+    break;
+  case AFP_DTYPE_F8_E4M3:
+    afp_float8_read (AFP_FLOAT8_E4M3, p, stride, out, n);
+    break;
+  case AFP_DTYPE_F8_E5M2:
+    afp_float8_read (AFP_FLOAT8_E5M2, p, stride, out, n);
+    break;
+  case AFP_DTYPE_F8_E4M3FNUZ:
+    afp_float8_read (AFP_FLOAT8_E4M3FNUZ, p, stride, out, n);
+    break;
+  case AFP_DTYPE_F8_E5M2FNUZ:
+    afp_float8_read (AFP_FLOAT8_E5M2FNUZ, p, stride, out, n);
     break;
   default:
     g_return_if_reached ();

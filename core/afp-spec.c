@@ -58,7 +58,8 @@ afp_shape_count (guint rank, const guint64 *shape, gsize element_size, guint64 *
  * @n_elements: (out): product of the axes; 1 for a scalar
  * @n_bytes: (out): bytes of the array
  *
- * Returns: %FALSE if no array can be so: afp_shape_count(), or the innermost axis is no multiple of the type's blocks
+ * Returns: %FALSE if no array can be so: afp_shape_count(), or the elements do not fill the type's blocks (of ggml's types: those of the
+ *   innermost axis)
  */
 gboolean
 afp_shape_count_dtype (AfpDType dtype, guint rank, const guint64 *shape, guint64 *n_elements,
@@ -66,9 +67,11 @@ afp_shape_count_dtype (AfpDType dtype, guint rank, const guint64 *shape, guint64
 {
   const gsize block = afp_dtype_block (dtype), size = afp_dtype_size (dtype);
 
-  if (block > 1 && (rank == 0 || rank > AFP_MAX_RANK || shape[rank - 1] % block != 0))
+  if (afp_dtype_has_row_blocks (dtype) &&
+      (rank == 0 || rank > AFP_MAX_RANK || shape[rank - 1] % block != 0))
     return FALSE;
-  if (!afp_shape_count (rank, shape, block > 1 ? 1 : size, n_elements, n_bytes))
+  if (!afp_shape_count (rank, shape, block > 1 ? 1 : size, n_elements, n_bytes) ||
+      *n_elements % block != 0)
     return FALSE;
   *n_bytes = *n_elements / block * size;
   return TRUE;

@@ -60,7 +60,7 @@ test_tensor (const char *name, AfpDType dtype, const char *shape, const char *vi
   const gsize n = afp_spec_get_n_elements (spec), n_bytes = afp_spec_get_n_bytes (spec);
   guint8 *raw = g_malloc (n_bytes + 1);
 
-  if (afp_dtype_is_real (dtype)) {
+  if (afp_dtype_is_writable (dtype)) {
     g_autofree float *values = test_values (n, seed);
     afp_dtype_from_f32 (dtype, values, raw, 1, n);
   } else

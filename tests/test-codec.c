@@ -129,7 +129,7 @@ START_TEST (what_no_codec_takes)
     const char *shape;
   } cases[] = { { AFP_DTYPE_I64, "32x32" },    { AFP_DTYPE_BOOL, "400x2" }, { AFP_DTYPE_F32, "" },
                 { AFP_DTYPE_F32, "0x7" },      { AFP_DTYPE_F16, "0" },      { AFP_DTYPE_U8, "" },
-                { AFP_DTYPE_F8_E5M2, "64x64" } };
+                { AFP_DTYPE_F8_E8M0, "64x64" } };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (AfpTensor) tensor = test_tensor ("t", cases[i].dtype, cases[i].shape, NULL, 1);
     g_autoptr (AfpTensor) out = run_on (

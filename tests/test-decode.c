@@ -157,7 +157,7 @@ END_TEST
 /* Integers, bool and scalars are never converted. */
 START_TEST (what_no_codec_takes)
 {
-  static const AfpDType dtypes_[] = { AFP_DTYPE_I32, AFP_DTYPE_BOOL, AFP_DTYPE_F8_E4M3,
+  static const AfpDType dtypes_[] = { AFP_DTYPE_I32, AFP_DTYPE_BOOL, AFP_DTYPE_F8_E8M0,
                                       AFP_DTYPE_F32 };
   g_autoptr (AfpElement) element = make_decode ("dtype=f16");
   for (guint i = 0; i < G_N_ELEMENTS (dtypes_); i++) {

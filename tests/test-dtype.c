@@ -26,13 +26,18 @@ START_TEST (names)
     gsize size;
     gboolean real;
   } rows[AFP_N_DTYPES] = {
-    { "f32", 4, TRUE },      { "f64", 8, TRUE },      { "f16", 2, TRUE },    { "bf16", 2, TRUE },
-    { "f8_e4m3", 1, FALSE }, { "f8_e5m2", 1, FALSE }, { "i64", 8, FALSE },   { "i32", 4, FALSE },
-    { "i16", 2, FALSE },     { "i8", 1, FALSE },      { "u64", 8, FALSE },   { "u32", 4, FALSE },
-    { "u16", 2, FALSE },     { "u8", 1, FALSE },      { "bool", 1, FALSE },  { "q4_0", 18, TRUE },
-    { "q4_1", 20, TRUE },    { "q5_0", 22, TRUE },    { "q5_1", 24, TRUE },  { "q8_0", 34, TRUE },
-    { "q2_k", 84, TRUE },    { "q3_k", 110, TRUE },   { "q4_k", 144, TRUE }, { "q5_k", 176, TRUE },
-    { "q6_k", 210, TRUE },   { "iq4_nl", 18, TRUE },  { "tq1_0", 54, TRUE }, { "tq2_0", 66, TRUE },
+    { "f32", 4, TRUE },         { "f64", 8, TRUE },         { "f16", 2, TRUE },
+    { "bf16", 2, TRUE },        { "f8_e4m3", 1, TRUE },     { "f8_e5m2", 1, TRUE },
+    { "i64", 8, FALSE },        { "i32", 4, FALSE },        { "i16", 2, FALSE },
+    { "i8", 1, FALSE },         { "u64", 8, FALSE },        { "u32", 4, FALSE },
+    { "u16", 2, FALSE },        { "u8", 1, FALSE },         { "bool", 1, FALSE },
+    { "f8_e4m3fnuz", 1, TRUE }, { "f8_e5m2fnuz", 1, TRUE }, { "f8_e8m0", 1, FALSE },
+    { "f6_e2m3", 3, FALSE },    { "f6_e3m2", 3, FALSE },    { "f4", 1, FALSE },
+    { "c64", 8, FALSE },        { "q4_0", 18, TRUE },       { "q4_1", 20, TRUE },
+    { "q5_0", 22, TRUE },       { "q5_1", 24, TRUE },       { "q8_0", 34, TRUE },
+    { "q2_k", 84, TRUE },       { "q3_k", 110, TRUE },      { "q4_k", 144, TRUE },
+    { "q5_k", 176, TRUE },      { "q6_k", 210, TRUE },      { "iq4_nl", 18, TRUE },
+    { "tq1_0", 54, TRUE },      { "tq2_0", 66, TRUE },
   };
   for (guint i = 0; i < AFP_N_DTYPES; i++) {
     AfpDType parsed = AFP_N_DTYPES;
@@ -216,7 +221,12 @@ START_TEST (blocks)
     const gsize block = afp_dtype_block ((AfpDType) i);
     const char *name = afp_dtype_name ((AfpDType) i);
     const gboolean large = g_str_has_suffix (name, "_k") || g_str_has_prefix (name, "tq");
-    ck_assert_uint_eq (block, i < AFP_DTYPE_Q4_0 ? 1 : large ? 256 : 32);
+    const gboolean small = i == AFP_DTYPE_F4 || i == AFP_DTYPE_F6_E2M3 || i == AFP_DTYPE_F6_E3M2;
+    if (i < AFP_DTYPE_Q4_0)
+      ck_assert_uint_eq (block, small ? (i == AFP_DTYPE_F4 ? 2 : 4) : 1);
+    else
+      ck_assert_uint_eq (block, large ? 256 : 32);
+    ck_assert_int_eq (afp_dtype_has_row_blocks ((AfpDType) i), i >= AFP_DTYPE_Q4_0);
   }
 }
 END_TEST
@@ -244,10 +254,28 @@ START_TEST (parts_of_arrays)
 }
 END_TEST
 
+START_TEST (numbers_of_8_bits)
+{
+  static const AfpDType types[] = { AFP_DTYPE_F8_E4M3, AFP_DTYPE_F8_E5M2, AFP_DTYPE_F8_E4M3FNUZ,
+                                    AFP_DTYPE_F8_E5M2FNUZ };
+  static const guint8 ones[][2] = {
+    { 0x38, 0xb8 }, { 0x3c, 0xbc }, { 0x40, 0xc0 }, { 0x40, 0xc0 }
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (types); i++) {
+    float found[2];
+    afp_dtype_to_f32 (types[i], ones[i], 1, found, 2);
+    ck_assert_float_eq (found[0], 1);
+    ck_assert_float_eq (found[1], -1);
+    ck_assert (!afp_dtype_is_writable (types[i]));
+  }
+}
+END_TEST
+
 static TCase *
 all (void)
 {
   TCase *tcase = tcase_create ("dtype");
+  tcase_add_test (tcase, numbers_of_8_bits);
   tcase_add_test (tcase, names);
   tcase_add_test (tcase, no_such_names);
   tcase_add_test (tcase, every_half);

@@ -49,8 +49,9 @@ START_TEST (dtypes)
     { "|i1", "i8 3", 1 },          { "<i2", "i16 3", 2 },         { "<i4", "i32 3", 4 },
     { "<i8", "i64 3", 8 },         { "|u1", "u8 3", 1 },          { "<u2", "u16 3", 2 },
     { "<u4", "u32 3", 4 },         { "<u8", "u64 3", 8 },         { "|b1", "bool 3", 1 },
-    { "<u1", "u8 3", 1 },          { ">u1", "u8 3", 1 },          { ">f2", "f16 3 swapped", 2 },
-    { ">f4", "f32 3 swapped", 4 }, { ">f8", "f64 3 swapped", 8 }, { ">i8", "i64 3 swapped", 8 },
+    { ">c8", "c64 3 swapped", 8 }, { "<u1", "u8 3", 1 },          { ">u1", "u8 3", 1 },
+    { ">f2", "f16 3 swapped", 2 }, { ">f4", "f32 3 swapped", 4 }, { ">f8", "f64 3 swapped", 8 },
+    { ">i8", "i64 3 swapped", 8 },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
     g_autofree char *text = g_strdup_printf (

@@ -132,6 +132,18 @@ START_TEST (single_arrays)
 }
 END_TEST
 
+START_TEST (complex_numbers)
+{
+  static const guint8 expected[] = { 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12 };
+  g_autofree char *path = put_array ("z.npy", make_npy (1, NPY_TEXT (">c8", "(2,)"), 16));
+  gpointer handle = open_ok (path);
+  assert_planned (reader, handle, 0, "z c64 2 out:1");
+  g_autoptr (AfpTensor) tensor = reader->read_tensor (handle, 0, NULL);
+  assert_raw_bytes (tensor, expected, sizeof expected);
+  reader->close (handle);
+}
+END_TEST
+
 /* --- names --- */
 
 START_TEST (names_of_single_arrays)
@@ -438,6 +450,7 @@ good_case (void)
   tcase_add_test (tcase, golden_deflated);
   tcase_add_test (tcase, golden_wide);
   tcase_add_test (tcase, single_arrays);
+  tcase_add_test (tcase, complex_numbers);
   tcase_add_test (tcase, names_of_single_arrays);
   tcase_add_test (tcase, names_that_lead_elsewhere);
   tcase_add_test (tcase, other_members);

@@ -200,7 +200,7 @@ START_TEST (bad_members)
 {
   assert_header ("{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4, "tensor 'a'", "no dtype");
   assert_header ("{\"a\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,4]}}", 4, "no dtype");
-  assert_header ("{\"a\":{\"dtype\":\"F4\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "'F4'",
+  assert_header ("{\"a\":{\"dtype\":\"F5\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "'F5'",
                  "F8_E4M3");
   assert_header ("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "no shape");
   assert_header ("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,-1],\"data_offsets\":[0,4]}}", 4,
@@ -366,6 +366,26 @@ START_TEST (bad_shards)
 }
 END_TEST
 
+START_TEST (elements_of_less_than_a_byte)
+{
+  g_autofree char *good = put_safetensors (
+      "good", "{\"a\":{\"dtype\":\"F4\",\"shape\":[3,2],\"data_offsets\":[0,3]}}", 3);
+  gpointer handle = open_ok (good);
+  assert_planned (reader, handle, 0, "a f4 3x2 out:1");
+  reader->close (handle);
+  g_autofree char *odd =
+      put_safetensors ("odd", "{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,2]}}", 2);
+  assert_refused (reader, odd, AFP_ERROR_FORMAT, "tensor 'a'", "3 elements of type f4",
+                  "no whole bytes");
+  g_autofree char *six = put_safetensors (
+      "six", "{\"a\":{\"dtype\":\"F6_E2M3\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4);
+  assert_refused (reader, six, AFP_ERROR_FORMAT, "takes 3 bytes", "span 4");
+  g_autofree char *block = put_safetensors (
+      "block", "{\"a\":{\"dtype\":\"Q4_0\",\"shape\":[32],\"data_offsets\":[0,18]}}", 18);
+  assert_refused (reader, block, AFP_ERROR_FORMAT, "the dtype 'Q4_0'", "F8_E8M0");
+}
+END_TEST
+
 /* --- a real model -------------------------------------------------------------------------------------------------- */
 
 START_TEST (real_model)
@@ -424,6 +444,7 @@ shards (void)
   TCase *tcase = io_case ("shards");
   tcase_add_test (tcase, sharded);
   tcase_add_test (tcase, tensors_that_the_index_leaves_out);
+  tcase_add_test (tcase, elements_of_less_than_a_byte);
   tcase_add_test (tcase, bad_index);
   tcase_add_test (tcase, bad_shards);
   return tcase;

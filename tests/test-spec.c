@@ -169,6 +169,20 @@ START_TEST (counts_of_blocks)
 }
 END_TEST
 
+/* Types of less than 8 bits fill whole bytes together, wherever rows end. */
+START_TEST (counts_of_bits)
+{
+  guint64 n, bytes;
+  ck_assert (afp_shape_count_dtype (AFP_DTYPE_F4, 2, (guint64[]){ 2, 3 }, &n, &bytes));
+  ck_assert (n == 6 && bytes == 3);
+  ck_assert (afp_shape_count_dtype (AFP_DTYPE_F6_E2M3, 2, (guint64[]){ 4, 3 }, &n, &bytes));
+  ck_assert (n == 12 && bytes == 9);
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_F4, 2, (guint64[]){ 3, 3 }, &n, &bytes));
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_F4, 0, NULL, &n, &bytes));
+  ck_assert (!afp_shape_count_dtype (AFP_DTYPE_F6_E3M2, 1, (guint64[]){ 6 }, &n, &bytes));
+}
+END_TEST
+
 START_TEST (no_counts_of_blocks)
 {
   guint64 n, bytes;
@@ -212,6 +226,7 @@ all (void)
   tcase_add_test (tcase, counts_too_large);
   tcase_add_test (tcase, counts_of_blocks);
   tcase_add_test (tcase, no_counts_of_blocks);
+  tcase_add_test (tcase, counts_of_bits);
   tcase_add_test (tcase, views);
   tcase_add_test (tcase, no_views);
   tcase_add_test (tcase, families);

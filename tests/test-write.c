@@ -256,6 +256,105 @@ START_TEST (shards_of_other_formats)
 }
 END_TEST
 
+/* Every dtype of safetensors, in an order that is not ours; 12 elements each. Returns the header and the bytes of the arrays. */
+static char *
+make_all_dtypes (guint *n)
+{
+  static const struct {
+    const char *name;
+    guint bits;
+  } types[] = { { "F4", 4 },      { "BOOL", 8 },        { "F6_E2M3", 6 }, { "U8", 8 },
+                { "F6_E3M2", 6 }, { "I8", 8 },          { "F8_E5M2", 8 }, { "F8_E4M3", 8 },
+                { "F8_E8M0", 8 }, { "F8_E4M3FNUZ", 8 }, { "I16", 16 },    { "F8_E5M2FNUZ", 8 },
+                { "U16", 16 },    { "F16", 16 },        { "BF16", 16 },   { "I32", 32 },
+                { "U32", 32 },    { "F32", 32 },        { "C64", 64 },    { "F64", 64 },
+                { "I64", 64 },    { "U64", 64 } };
+  GString *header = g_string_new ("{");
+  *n = 0;
+  for (guint i = 0; i < G_N_ELEMENTS (types); i++) {
+    const guint end = *n + 12 * types[i].bits / 8;
+    g_string_append_printf (header,
+                            "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[4,3],\"data_offsets\":[%u,%u]}",
+                            i ? "," : "", types[i].name, types[i].name, *n, end);
+    *n = end;
+  }
+  g_string_append_c (header, '}');
+  return g_string_free (header, FALSE);
+}
+
+/* Each array of the first file is in the second, byte by byte. */
+static void
+assert_same_arrays (const char *one, const char *two)
+{
+  g_autofree char *path_one = in_folder (one), *path_two = in_folder (two);
+  gpointer x = open_reader (&afp_reader_safetensors, path_one, NULL);
+  gpointer y = open_reader (&afp_reader_safetensors, path_two, NULL);
+  const gsize n = afp_reader_safetensors.get_n_tensors (x);
+  guint found = 0;
+  ck_assert_uint_eq (afp_reader_safetensors.get_n_tensors (y), n);
+  for (gsize i = 0; i < n; i++)
+    for (gsize j = 0; j < n; j++) {
+      g_autoptr (AfpTensor) a = afp_reader_safetensors.read_tensor (x, i, NULL);
+      g_autoptr (AfpTensor) b = afp_reader_safetensors.read_tensor (y, j, NULL);
+      g_autofree char *text_a = describe_tensor (a), *text_b = describe_tensor (b);
+      if (!g_str_equal (text_a, text_b))
+        continue;
+      GBytes *bytes = afp_plane_get_data (afp_tensor_get_root (a));
+      assert_raw_bytes (b, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+      found++;
+    }
+  ck_assert_uint_eq (found, n);
+  afp_reader_safetensors.close (x);
+  afp_reader_safetensors.close (y);
+}
+
+START_TEST (every_dtype)
+{
+  guint n;
+  g_autofree char *header = make_all_dtypes (&n);
+  g_autofree G_GNUC_UNUSED char *model = put_safetensors ("m.safetensors", header, n);
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED one =
+      run_ok ("load location=$D/m.safetensors ! decode ! write location=$D/one.safetensors");
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED own =
+      run_ok ("load location=$D/m.safetensors ! write location=$D/own.h5");
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED two =
+      run_ok ("load location=$D/own.h5 ! write location=$D/two.safetensors");
+  assert_same_arrays ("m.safetensors", "one.safetensors");
+  ck_assert (same_content ("one.safetensors", "two.safetensors"));
+}
+END_TEST
+
+/* Codecs take numbers of 8 bits; what they made of them is not rounded to 8 bits again. */
+START_TEST (numbers_of_8_bits)
+{
+  g_autofree G_GNUC_UNUSED char *model = put_safetensors (
+      "m.safetensors", "{\"a\":{\"dtype\":\"F8_E5M2\",\"shape\":[8,8],\"data_offsets\":[0,64]}}",
+      64);
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED coded =
+      run_ok ("load location=$D/m.safetensors ! toy min-weights=0 force=true ! decode ! write "
+              "location=$D/coded.safetensors");
+  g_autoptr (AfpPipeline) G_GNUC_UNUSED half = run_ok (
+      "load location=$D/m.safetensors ! decode dtype=f16 ! write location=$D/half.safetensors");
+  static const char *const files[] = { "coded.safetensors", "half.safetensors" };
+  for (guint i = 0; i < 2; i++) {
+    g_autofree char *path = in_folder (files[i]);
+    gpointer handle = open_reader (&afp_reader_safetensors, path, NULL);
+    g_autoptr (AfpTensor) tensor = afp_reader_safetensors.read_tensor (handle, 0, NULL);
+    ck_assert_int_eq (afp_spec_get_dtype (afp_tensor_get_spec (tensor)),
+                      i ? AFP_DTYPE_F16 : AFP_DTYPE_F32);
+    if (i == 1) { /* E5M2 is the upper half of binary16 */
+      guint8 expected[128];
+      for (guint j = 0; j < 64; j++) {
+        expected[2 * j] = 0;
+        expected[2 * j + 1] = (guint8) j;
+      }
+      assert_raw_bytes (tensor, expected, sizeof expected);
+    }
+    afp_reader_safetensors.close (handle);
+  }
+}
+END_TEST
+
 static char *
 get_metadata (const char *name)
 {
@@ -465,6 +564,8 @@ written (void)
   tcase_add_test (tcase, shards);
   tcase_add_test (tcase, one_shard_is_a_file);
   tcase_add_test (tcase, shards_of_an_earlier_run);
+  tcase_add_test (tcase, every_dtype);
+  tcase_add_test (tcase, numbers_of_8_bits);
   tcase_add_test (tcase, metadata);
   tcase_add_test (tcase, branches);
   return tcase;

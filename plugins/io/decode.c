@@ -19,7 +19,8 @@ static const AfpDType dtype_values[] = { AFP_N_DTYPES, AFP_DTYPE_F32, AFP_DTYPE_
 static const AfpProperty properties[] = {
   AFP_PROP_ENUM (
       "dtype", NULL, 0, AfpDecode, dtype, "auto", dtypes,
-      "Element type of the decoded arrays; auto is that of the input model, f32 where that has blocks"),
+      "Element type of the decoded arrays; auto is that of the input model, f32 where that has blocks or "
+      "8 bits"),
 };
 
 static gboolean
@@ -28,15 +29,19 @@ is_takeable (AfpTensor *tensor)
   return afp_plane_get_desc (afp_tensor_get_root (tensor))->kind != AFP_KIND_RAW;
 }
 
-/* The dtype that is asked for; numbers of a type with blocks become f32, which holds them exactly. */
+/*
+ * The dtype that is asked for. Numbers of a type with blocks become f32, which holds them exactly; so do those of a type of 8 bits
+ * that were coded: to round them would cost more than the codec did.
+ */
 static AfpDType
-target_dtype (AfpDecode *self, AfpSpec *spec)
+target_dtype (AfpDecode *self, AfpTensor *tensor)
 {
-  const AfpDType own = afp_spec_get_dtype (spec);
+  const AfpDType own = afp_spec_get_dtype (afp_tensor_get_spec (tensor));
+  const gboolean as_it_is = afp_tensor_is_raw (tensor) && !afp_dtype_has_row_blocks (own);
 
   if (self->dtype > 0)
     return dtype_values[self->dtype];
-  return afp_dtype_block (own) > 1 ? AFP_DTYPE_F32 : own;
+  return as_it_is || afp_dtype_is_writable (own) ? own : AFP_DTYPE_F32;
 }
 
 /* The tensor's spec in the target dtype. (transfer full) */
@@ -44,7 +49,7 @@ static AfpSpec *
 target_spec (AfpDecode *self, AfpTensor *tensor)
 {
   AfpSpec *spec = afp_tensor_get_spec (tensor);
-  const AfpDType dtype = target_dtype (self, spec);
+  const AfpDType dtype = target_dtype (self, tensor);
 
   if (dtype == afp_spec_get_dtype (spec) || !is_takeable (tensor))
     return afp_spec_ref (spec);

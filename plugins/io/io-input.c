@@ -65,13 +65,18 @@ afp_input_check_shape (guint64 rank, const guint64 *shape, AfpDType dtype, guint
   if (rank > AFP_MAX_RANK)
     return g_strdup_printf ("has rank %" G_GUINT64_FORMAT "; the limit is %d", rank, AFP_MAX_RANK);
   const gsize block = afp_dtype_block (dtype);
-  if (block > 1 && (rank == 0 || shape[rank - 1] % block != 0))
+  if (afp_dtype_has_row_blocks (dtype) && (rank == 0 || shape[rank - 1] % block != 0))
     return g_strdup_printf ("has rows of %" G_GUINT64_FORMAT
                             " elements, no multiple of the %" G_GSIZE_FORMAT
                             " in a block of its type %s",
                             rank == 0 ? 1 : shape[rank - 1], block, afp_dtype_name (dtype));
-  if (!afp_shape_count_dtype (dtype, (guint) rank, shape, n_elements, n_bytes))
+  if (!afp_shape_count ((guint) rank, shape, block > 1 ? 1 : afp_dtype_size (dtype), n_elements,
+                        n_bytes))
     return g_strdup ("has a shape whose bytes do not fit into 63 bits");
+  if (!afp_shape_count_dtype (dtype, (guint) rank, shape, n_elements, n_bytes))
+    return g_strdup_printf ("has %" G_GUINT64_FORMAT
+                            " elements of type %s, which are no whole bytes",
+                            *n_elements, afp_dtype_name (dtype));
   return NULL;
 }
 

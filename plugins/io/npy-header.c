@@ -145,6 +145,7 @@ static const struct {
   { "i1", AFP_DTYPE_I8 },  { "i2", AFP_DTYPE_I16 }, { "i4", AFP_DTYPE_I32 },
   { "i8", AFP_DTYPE_I64 }, { "u1", AFP_DTYPE_U8 },  { "u2", AFP_DTYPE_U16 },
   { "u4", AFP_DTYPE_U32 }, { "u8", AFP_DTYPE_U64 }, { "b1", AFP_DTYPE_BOOL },
+  { "c8", AFP_DTYPE_C64 },
 };
 
 static const char *
@@ -163,7 +164,7 @@ why_not (char kind)
   case 'm':
     return "dates or times";
   case 'c':
-    return "complex numbers";
+    return "complex numbers of other than 64 bits";
   default:
     return "no type that is known here";
   }
@@ -187,7 +188,7 @@ parse_descr (const Cursor *c, const char *descr, AfpNpyHeader *header)
   }
   return afp_input_refuse (
       c->error, c->what,
-      "has the dtype '%s': %s; known are f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, save it "
+      "has the dtype '%s': %s; known are f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1 c8, save it "
       "as one of these or leave it out",
       descr, why_not (order != '\0' ? descr[1] : '\0'));
 }

@@ -234,8 +234,11 @@ put_in_order (GBytes *bytes, const AfpNpyHeader *header, const char *name, GErro
     afp_npy_reorder (data, out, header->rank, header->shape, size);
   else
     memcpy (out, data, n);
-  if (header->swapped)
-    afp_npy_swap (out, n / size, size);
+  if (header->swapped) {
+    /* The two parts of a complex number are swapped each by itself. */
+    const gsize part = header->dtype == AFP_DTYPE_C64 ? size / 2 : size;
+    afp_npy_swap (out, n / part, part);
+  }
   return g_bytes_new_take (out, n);
 }
 

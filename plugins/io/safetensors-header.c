@@ -55,10 +55,11 @@ get_dtype (JsonObject *object, const char *path, const char *name, AfpDType *dty
       json_node_get_value_type (node) != G_TYPE_STRING)
     return tensor_error (error, path, name, "has no dtype");
   const char *text = json_node_get_string (node);
-  if (!afp_dtype_parse (text, dtype) || afp_dtype_block (*dtype) > 1)
+  if (!afp_dtype_parse (text, dtype) || afp_dtype_has_row_blocks (*dtype))
     return tensor_error (error, path, name,
-                         "has the dtype '%s'; known are F64 F32 F16 BF16 F8_E4M3 F8_E5M2 I64 I32 "
-                         "I16 I8 U64 U32 U16 U8 BOOL",
+                         "has the dtype '%s'; known are F64 F32 F16 BF16 F8_E4M3 F8_E5M2 "
+                         "F8_E4M3FNUZ F8_E5M2FNUZ F8_E8M0 F6_E2M3 F6_E3M2 F4 C64 I64 I32 I16 I8 "
+                         "U64 U32 U16 U8 BOOL",
                          text);
   return TRUE;
 }

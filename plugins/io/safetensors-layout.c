@@ -21,6 +21,15 @@ afp_safetensors_layout_free (AfpSafetensorsLayout *layout)
 
 /* --- which tensor goes where ------------------------------------------------------------------------------------- */
 
+/* Elements of less than 8 bits need no alignment. */
+static gsize
+get_alignment (AfpSpec *spec)
+{
+  const AfpDType dtype = afp_spec_get_dtype (spec);
+
+  return afp_dtype_block (dtype) > 1 ? 1 : afp_dtype_size (dtype);
+}
+
 static int
 compare_place (gconstpointer a, gconstpointer b, gpointer user_data)
 {
@@ -28,8 +37,8 @@ compare_place (gconstpointer a, gconstpointer b, gpointer user_data)
   const guint x = *(const guint *) a, y = *(const guint *) b;
   const AfpSafetensorsSlot *first = &g_array_index (slots, AfpSafetensorsSlot, x);
   const AfpSafetensorsSlot *second = &g_array_index (slots, AfpSafetensorsSlot, y);
-  const gsize first_size = afp_dtype_size (afp_spec_get_dtype (first->spec));
-  const gsize second_size = afp_dtype_size (afp_spec_get_dtype (second->spec));
+  const gsize first_size = get_alignment (first->spec);
+  const gsize second_size = get_alignment (second->spec);
 
   if (first->shard != second->shard)
     return first->shard < second->shard ? -1 : 1;

@@ -105,7 +105,7 @@ find_entry (const AfpKerasScan *scan, const char *path, AfpTensor *tensor, GErro
     return NULL;
   }
   const AfpDType from = afp_spec_get_dtype (spec), to = afp_spec_get_dtype (entry->spec);
-  if (from != to && (!afp_dtype_is_real (from) || !afp_dtype_is_real (to))) {
+  if (from != to && (!afp_dtype_is_real (from) || !afp_dtype_is_writable (to))) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
                  "tensor '%s' is %s, but its dataset in the template '%s' is %s, and one is not "
                  "converted to the other",

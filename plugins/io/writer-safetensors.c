@@ -47,7 +47,7 @@ writer_plan_tensor (const AfpWriterOptions *options, AfpTensor *tensor, GError *
   const char *name = afp_spec_get_name (afp_tensor_get_spec (tensor));
   const AfpDType dtype = afp_spec_get_dtype (afp_tensor_get_spec (tensor));
 
-  if (afp_tensor_is_raw (tensor) && afp_dtype_block (dtype) > 1) {
+  if (afp_tensor_is_raw (tensor) && afp_dtype_has_row_blocks (dtype)) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
                  "tensor '%s' is %s, and '%s' is to be safetensors, which has no types with "
                  "blocks; put 'decode' or 'decode dtype=f16' before write, or write an .h5",
