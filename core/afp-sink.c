@@ -194,7 +194,6 @@ afp_sink_set_advice (AfpSink *self, const char *advice)
   AfpSinkPrivate *priv = get_private (self);
 
   g_free (priv->advice);
-  g_hash_table_unref (priv->families);
   priv->advice = g_strdup (advice);
 }
 
@@ -308,6 +307,7 @@ afp_sink_finalize (GObject *object)
   g_ptr_array_unref (priv->records);
   g_hash_table_unref (priv->recipes);
   g_hash_table_unref (priv->held);
+  g_hash_table_unref (priv->families);
   g_free (priv->advice);
   g_mutex_clear (&priv->lock);
   G_OBJECT_CLASS (afp_sink_parent_class)->finalize (object);
