@@ -4,6 +4,7 @@
 . "${AFP_TEST_SRCDIR:?}/tests/shell-util.sh"
 
 cd "$tmp" || exit 1
+trap 'umount "$tmp/small" "$tmp/locked" 2>/dev/null; rm -rf "$tmp"' EXIT
 RANDOM=11
 launch () { afpipe-launch -q "$@"; }
 now () { date +%s%N; }
@@ -78,11 +79,12 @@ check 'another pipeline is refused' refused 'the pipeline has changed: it was "s
   'synth shapes=96x96 count=40 seed=3 ! hyper U=100 ! eval rows=2 ! write location=r.h5 resume=true'
 said () { begun q.h5 "$chain ! write location=q.h5" && afpipe-launch "$chain ! write location=q.h5 resume=true" 2>&1 | grep 'write0: goes on with an earlier run'; }
 check 'what was taken over is said' said
+# Of the same shapes, so that only the values differ.
 other_input () {
-  begun i.h5 "load location=$model ! hyper ! write location=i.h5 resume=true"
-  [ -e i.h5 ] && return 0 # too quick to be killed
-  launch "load location=$model ! decode ! write location=other.safetensors" &&
-    fails 5 'the input has changed' -- launch "load location=other.safetensors ! hyper ! write location=i.h5 resume=true"
+  launch 'synth shapes=64x64 count=60 seed=5 ! write location=in.safetensors' &&
+    begun i.h5 'load location=in.safetensors ! hyper ! eval ! write location=i.h5 resume=true' &&
+    launch 'synth shapes=64x64 count=60 seed=6 ! write location=in.safetensors overwrite=true' &&
+    fails 5 'the input has changed' -- launch 'load location=in.safetensors ! hyper ! eval ! write location=i.h5 resume=true'
 }
 check 'another input is refused' other_input
 anew () {
@@ -102,6 +104,34 @@ full_disk_clean () {
 }
 check 'a full disk keeps what is done' full_disk
 check 'a full disk without resume=true leaves nothing' full_disk_clean
+
+# Real ones, where file systems can be mounted.
+small_disk () {
+  mount -t tmpfs -o size=100k none small || return 1
+  fails 5 'cannot write' 'No space left on device' 'run the same pipeline again' -- launch "$chain ! write location=small/f.h5 resume=true" &&
+    mount -o remount,size=10M small && goes_on small/f.h5 1
+  local status=$?
+  umount small
+  return $status
+}
+read_only () {
+  mount --bind locked locked && mount -o remount,ro,bind locked || return 1
+  fails 5 "cannot write 'locked/f.h5': folder 'locked': Read-only file system" -- launch "$chain ! write location=locked/f.h5 resume=true"
+  local status=$?
+  umount locked
+  return $status
+}
+mkdir small locked
+if mount -t tmpfs -o size=100k none small 2>/dev/null && umount small; then
+  check 'a disk that is full, and then is not' small_disk
+else
+  skip 'a disk that is full, and then is not' 'cannot mount here'
+fi
+if mount --bind locked locked 2>/dev/null && umount locked; then
+  check 'a read-only folder' read_only
+else
+  skip 'a read-only folder' 'cannot mount here'
+fi
 
 interrupted () { # SIGNAL NAME
   local pid i status

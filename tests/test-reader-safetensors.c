@@ -135,6 +135,31 @@ START_TEST (fingerprints)
 }
 END_TEST
 
+/* Two models of one kind differ in their arrays only. */
+START_TEST (fingerprints_of_arrays)
+{
+  static const char header[] =
+      "{\"a\":{\"dtype\":\"U8\",\"shape\":[100000],\"data_offsets\":[0,100000]}}";
+  g_autofree char *path = put_safetensors ("one", header, 100000), *bytes = NULL;
+  char *found[2];
+  gsize n;
+
+  for (guint i = 0; i < 2; i++) {
+    gpointer handle = open_ok (path);
+    found[i] = reader->get_fingerprint (handle);
+    reader->close (handle);
+    ck_assert (g_file_get_contents (path, &bytes, &n, NULL));
+    for (gsize k = 1000; k < n; k++)
+      bytes[k] ^= 1;
+    g_free (put_file ("one", bytes, n));
+    g_clear_pointer (&bytes, g_free);
+  }
+  ck_assert_str_ne (found[0], found[1]);
+  g_free (found[0]);
+  g_free (found[1]);
+}
+END_TEST
+
 START_TEST (sniffing)
 {
   static const guint8 file[] = { 2, 0, 0, 0, 0, 0, 0, 0, '{', '}' };
@@ -419,6 +444,7 @@ files (void)
   tcase_add_test (tcase, no_tensors);
   tcase_add_test (tcase, data_that_is_not_aligned);
   tcase_add_test (tcase, fingerprints);
+  tcase_add_test (tcase, fingerprints_of_arrays);
   tcase_add_test (tcase, sniffing);
   tcase_add_test (tcase, real_model);
   return tcase;

@@ -27,6 +27,8 @@ AfpTensor *afp_input_make_tensor (AfpSpec *spec, GBytes *map, guint64 offset);
 /* A fingerprint begins with the format's name; sizes and header bytes follow. */
 GChecksum *afp_input_fingerprint_new (const char *format);
 void afp_input_fingerprint_add_size (GChecksum *checksum, guint64 size);
+/* The size of a file, and samples of all of it. */
+void afp_input_fingerprint_add_file (GChecksum *checksum, GBytes *map);
 
 /* Member "notes" of an info object: the texts, if there are any. */
 void afp_input_set_notes (JsonObject *info, const GPtrArray *notes);

@@ -352,7 +352,7 @@ reader_get_fingerprint (gpointer data)
   Reader *self = data;
   g_autoptr (GChecksum) checksum = afp_input_fingerprint_new ("gguf");
 
-  afp_input_fingerprint_add_size (checksum, g_bytes_get_size (self->map));
+  afp_input_fingerprint_add_file (checksum, self->map);
   g_checksum_update (checksum, g_bytes_get_data (self->map, NULL), (gssize) self->header_bytes);
   return g_strdup (g_checksum_get_string (checksum));
 }

@@ -128,7 +128,7 @@ reader_get_fingerprint (gpointer data)
   g_autoptr (GChecksum) checksum = afp_input_fingerprint_new ("keras");
   const gsize size = g_bytes_get_size (self->map);
 
-  afp_input_fingerprint_add_size (checksum, size);
+  afp_input_fingerprint_add_file (checksum, self->map);
   g_checksum_update (checksum, g_bytes_get_data (self->map, NULL),
                      (gssize) MIN (size, FINGERPRINT_BYTES));
   for (guint i = 0; i < self->scan->entries->len; i++) {

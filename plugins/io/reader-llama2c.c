@@ -299,7 +299,7 @@ reader_get_fingerprint (gpointer data)
   g_autoptr (GChecksum) checksum = afp_input_fingerprint_new ("llama2c");
   const gsize size = g_bytes_get_size (self->map);
 
-  afp_input_fingerprint_add_size (checksum, size);
+  afp_input_fingerprint_add_file (checksum, self->map);
   g_checksum_update (checksum, g_bytes_get_data (self->map, NULL),
                      (gssize) MIN (size, FINGERPRINT_BYTES));
   return g_strdup (g_checksum_get_string (checksum));

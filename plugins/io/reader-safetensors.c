@@ -356,7 +356,7 @@ reader_get_fingerprint (gpointer data)
 
   for (guint i = 0; i < self->shards->len; i++) {
     const Shard *shard = self->shards->pdata[i];
-    afp_input_fingerprint_add_size (checksum, g_bytes_get_size (shard->map));
+    afp_input_fingerprint_add_file (checksum, shard->map);
     g_checksum_update (checksum, g_bytes_get_data (shard->map, NULL), (gssize) shard->header_bytes);
   }
   return g_strdup (g_checksum_get_string (checksum));
