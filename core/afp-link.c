@@ -27,6 +27,8 @@ afp_run_stage_begin (AfpStageFrame *frame, AfpStage *stage, AfpTensor *tensor)
   afp_run_stage_charge ();
   afp_crash_enter_stage (&frame->note, stage ? stage->element : NULL,
                          tensor ? afp_spec_get_name (afp_tensor_get_spec (tensor)) : NULL);
+  if (stage)
+    stage->calls++;
   frame->stage = stage;
   frame->outer = afp_stage_top;
   afp_stage_top = frame;
@@ -38,6 +40,12 @@ afp_run_stage_end (AfpStageFrame *frame)
   afp_run_stage_charge ();
   afp_stage_top = frame->outer;
   afp_crash_leave (&frame->note);
+}
+
+void
+afp_stage_add_wait (AfpStage *stage, gint64 since)
+{
+  stage->wait_usec += g_get_monotonic_time () - since;
 }
 
 /* --- errors --- */
@@ -162,9 +170,12 @@ afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
   }
   if (!AFP_IS_SOURCE (from->element) && from->root != (gconstpointer) afp_tensor_get_root (tensor))
     from->changed = TRUE;
+  const gint64 since = g_get_monotonic_time ();
   ok = self->queue ? afp_link_check_inputs (TRUE, error) &&
                          afp_queue_push (self->queue, tensor, afp_run_get_ticket (run), error)
                    : afp_link_deliver (self, tensor, error);
+  if (self->queue && !AFP_IS_SOURCE (from->element)) /* a source waits in its own thread */
+    afp_stage_add_wait (from, since);
   afp_run_stage_end (&frame);
   return ok;
 }

@@ -17,6 +17,7 @@
  *   afp-link.c    what sits between two pads   afp-run.c       threads, errors, publishing
  *   afp-held.c    tensors of an earlier run
  *   afp-assert.c  assertions                   afp-report.c    the report
+ *   afp-dot.c     the graph
  */
 
 /* What is known of one element in its pipeline. Each field has one thread that writes it; the report reads after they are gone. */
@@ -26,6 +27,8 @@ typedef struct {
   gboolean named;      /* by name= */
   guint index;         /* order of the text */
   gint64 usec;         /* in the element's own code */
+  gint64 wait_usec;    /* for room behind it or, where a thread begins, for its input */
+  guint64 calls;       /* of its code, with tensors or with the end of the stream */
   guint64 bytes_in, bytes_out;
   gsize n_in, n_out;
   gsize planned_in;
@@ -48,6 +51,8 @@ struct _AfpStageFrame {
 };
 void afp_run_stage_begin (AfpStageFrame *frame, AfpStage *stage, AfpTensor *tensor);
 void afp_run_stage_end (AfpStageFrame *frame);
+/* The thread of the stage has waited since then, by g_get_monotonic_time(). */
+void afp_stage_add_wait (AfpStage *stage, gint64 since);
 
 /* --- AfpLink: an invisible element between a source pad and a sink pad: counts, clocks, and holds the queue before a sink --- */
 #define AFP_TYPE_LINK (afp_link_get_type ())

@@ -41,6 +41,9 @@ AFP_API gboolean afp_pipeline_interrupt (
 /* The report as a JSON object; after a run, or after a failure (then with "error"). (transfer full). @error: (nullable): how the run ended */
 AFP_API JsonNode *afp_pipeline_get_report (AfpPipeline *self, const GError *error);
 
+/* The pipeline as a graph for Graphviz; with claims and bytes once it is planned. (transfer full) */
+AFP_API char *afp_pipeline_to_dot (AfpPipeline *self);
+
 /* AfpRun: what elements can ask while a run goes on. */
 AFP_API AfpPool *afp_run_get_pool (AfpRun *run);
 AFP_API GCancellable *afp_run_get_cancellable (AfpRun *run);

@@ -8,6 +8,8 @@
 
 /* For the tools: afp_report_to_text() with so many tensors, the largest ones; G_MAXUINT: all; 0: none. */
 AFP_API char *afp_report_format (JsonNode *report, guint max_tensors);
+/* The table of its member "trace". */
+AFP_API char *afp_report_format_trace (JsonNode *report);
 /* "plan", "io", ...: how an error is called in reports. */
 AFP_API const char *afp_error_nick (const GError *error);
 

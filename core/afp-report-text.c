@@ -94,6 +94,31 @@ afp_report_print_stages (GString *out, JsonArray *stages)
   g_string_append (out, text);
 }
 
+/* "--trace stats": where the time went, and who waited for whom. */
+char *
+afp_report_format_trace (JsonNode *report)
+{
+  JsonObject *object = afp_json_get_object (report);
+  JsonArray *trace = object ? afp_report_get_array (object, "trace") : NULL;
+  g_autoptr (AfpTable) table = afp_table_new ("lrrrrr");
+
+  afp_table_add (table, "stage", "calls", "bytes in", "bytes out", "seconds", "waited", NULL);
+  for (guint i = 0; i < afp_report_get_length (trace); i++) {
+    JsonObject *stage = afp_report_get_element (trace, i);
+    const char *name = afp_json_get_text (stage, "name");
+
+    if (stage)
+      afp_table_take (table, g_strdup (name ? name : "?"),
+                      afp_report_number_cell (0, afp_json_get_number (stage, "calls")),
+                      afp_report_bytes_cell (afp_json_get_number (stage, "bytes_in")),
+                      afp_report_bytes_cell (afp_json_get_number (stage, "bytes_out")),
+                      afp_report_number_cell (3, afp_json_get_number (stage, "seconds")),
+                      afp_report_number_cell (3, afp_json_get_number (stage, "wait_seconds")),
+                      NULL);
+  }
+  return afp_table_to_string (table);
+}
+
 /* --- tensors --- */
 
 static char *

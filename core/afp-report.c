@@ -299,6 +299,19 @@ afp_report_get_claims (AfpPipeline *self, AfpStage *stage)
 }
 
 static void
+afp_report_add_bytes (JsonObject *object, AfpStage *stage)
+{
+  if (AFP_IS_SOURCE (stage->element))
+    json_object_set_null_member (object, "bytes_in");
+  else
+    afp_report_set_count (object, "bytes_in", stage->bytes_in);
+  if (AFP_IS_SINK (stage->element))
+    json_object_set_null_member (object, "bytes_out");
+  else
+    afp_report_set_count (object, "bytes_out", stage->bytes_out);
+}
+
+static void
 afp_report_add_stages (AfpPipeline *self, JsonObject *report)
 {
   JsonArray *stages = json_array_new ();
@@ -310,18 +323,31 @@ afp_report_add_stages (AfpPipeline *self, JsonObject *report)
     json_object_set_string_member (object, "name", afp_element_get_name (stage->element));
     afp_report_set_text (object, "element", afp_element_get_factory_name (stage->element));
     json_object_set_double_member (object, "seconds", (double) stage->usec / G_USEC_PER_SEC);
-    if (AFP_IS_SOURCE (stage->element))
-      json_object_set_null_member (object, "bytes_in");
-    else
-      afp_report_set_count (object, "bytes_in", stage->bytes_in);
-    if (AFP_IS_SINK (stage->element))
-      json_object_set_null_member (object, "bytes_out");
-    else
-      afp_report_set_count (object, "bytes_out", stage->bytes_out);
+    afp_report_add_bytes (object, stage);
     json_object_set_array_member (object, "claims", afp_report_get_claims (self, stage));
     json_array_add_object_element (stages, object);
   }
   json_object_set_array_member (report, "stages", stages);
+}
+
+static void
+afp_report_add_trace (AfpPipeline *self, JsonObject *report)
+{
+  JsonArray *trace = json_array_new ();
+
+  for (guint i = 0; i < self->sorted->len; i++) {
+    AfpStage *stage = g_ptr_array_index (self->sorted, i);
+    JsonObject *object = json_object_new ();
+
+    json_object_set_string_member (object, "name", afp_element_get_name (stage->element));
+    afp_report_set_count (object, "calls", stage->calls);
+    afp_report_add_bytes (object, stage);
+    json_object_set_double_member (object, "seconds", (double) stage->usec / G_USEC_PER_SEC);
+    json_object_set_double_member (object, "wait_seconds",
+                                   (double) stage->wait_usec / G_USEC_PER_SEC);
+    json_array_add_object_element (trace, object);
+  }
+  json_object_set_array_member (report, "trace", trace);
 }
 
 static void
@@ -467,6 +493,7 @@ afp_pipeline_get_report (AfpPipeline *self, const GError *error)
   }
   afp_report_add_outputs (self, report);
   afp_report_add_stages (self, report);
+  afp_report_add_trace (self, report);
   afp_report_add_tensors (self, report, main_sink);
   afp_report_add_evals (self, report);
   afp_report_add_notes (self, report);

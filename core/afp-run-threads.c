@@ -118,11 +118,16 @@ afp_run_load (gpointer data)
     g_autoptr (AfpTicket) ticket = NULL;
     g_autoptr (AfpTensor) tensor = afp_run_plan_held (loader, i);
 
-    if (!tensor && (ticket = afp_run_take_ticket (loader->run, loader->stage, i, &error)) &&
-        (tensor = afp_run_read_tensor (loader, i, &error)))
+    gint64 since = g_get_monotonic_time ();
+    if (!tensor)
+      ticket = afp_run_take_ticket (loader->run, loader->stage, i, &error);
+    afp_stage_add_wait (loader->stage, since);
+    if (ticket && (tensor = afp_run_read_tensor (loader, i, &error)))
       afp_run_watch_pages (tensor, ticket);
+    since = g_get_monotonic_time ();
     if (tensor)
       afp_queue_push (loader->queue, tensor, ticket, &error);
+    afp_stage_add_wait (loader->stage, since);
   }
   if (error)
     afp_run_fail (loader->run, error);
@@ -156,13 +161,17 @@ afp_run_shrink_ticket (AfpRun *run, AfpTensor *tensor, AfpTicket *ticket)
 static void
 afp_run_push_all (AfpRun *run, AfpQueue *queue, AfpPad *src)
 {
+  AfpStage *next = AFP_LINK (afp_pad_get_element (afp_pad_get_peer (src)))->to;
   GError *error = NULL;
   gboolean more = TRUE;
 
   while (more && !error) {
+    const gint64 since = g_get_monotonic_time ();
     g_autoptr (AfpTicket) ticket = NULL;
     g_autoptr (AfpTensor) tensor = afp_queue_pop (queue, &ticket, &error);
 
+    if (!AFP_IS_SINK (next->element)) /* a sink waits in its own thread */
+      afp_stage_add_wait (next, since);
     more = tensor != NULL;
     if (!tensor)
       break;
@@ -241,9 +250,11 @@ afp_run_write (gpointer data)
   gboolean more = TRUE;
 
   while (more && !error) {
+    const gint64 since = g_get_monotonic_time ();
     g_autoptr (AfpTicket) ticket = NULL;
     g_autoptr (AfpTensor) tensor = afp_queue_pop (writer->link->queue, &ticket, &error);
 
+    afp_stage_add_wait (stage, since);
     more = tensor != NULL;
     if (tensor && afp_link_deliver (writer->link, tensor, &error) && stage->counted)
       afp_run_post_progress (run, stage, tensor);

@@ -40,6 +40,48 @@ check 'report as JSON on standard output' json_of afpipe-launch --json -q "load 
 check 'several arguments are joined' says 'vptq0' afpipe-launch synth shapes=64x64 '!' vptq '!' null
 printf '# a comment\nsynth shapes=${S}  # and another\n ! vptq ! null\n' >"$tmp/pipe.afp"
 check 'a file, comments, --set' says '4,096 weights' afpipe-launch -f "$tmp/pipe.afp" --set S=64x64
+check 'trace: a table at the end' says 'stage   calls  bytes in  bytes out  seconds  waited' afpipe-launch -q --trace stats 'synth shapes=64x64 ! vptq ! null'
+trace_to_stderr () { afpipe-launch --json -q --trace stats 'synth shapes=64x64 ! vptq ! null' 2>"$tmp/trace" | valid_json && grep -q '^vptq0 ' "$tmp/trace"; }
+check '... and the standard output is a report, nothing else' trace_to_stderr
+check 'trace: of no such kind' fails 2 '--trace stts' '--trace stats' -- afpipe-launch --trace stts 'synth shapes=8x8 ! null'
+check 'trace: nothing runs with --plan' fails 2 'nothing runs' -- afpipe-launch --plan --trace stats 'synth shapes=8x8 ! null'
+
+# A little parser of what Graphviz reads: statements of quoted names, edges, attributes. Prints nodes and edges.
+graph () {
+  python3 - "$1" <<'PY'
+import re, sys
+text = open(sys.argv[1]).read()
+string = r'"(?:[^"\\]|\\.)*"'
+name = rf'(?:{string}|\w+)'
+attributes = rf'\[{name}={name}(?:, {name}={name})*\]'
+statement = rf'\s*(?:rankdir=LR|node {attributes}|({name})(?: -> ({name}))? {attributes});\n'
+head = re.match(r'digraph afpipe \{\n', text)
+at, nodes, edges = head.end(), set(), []
+while m := re.compile(statement).match(text, at):
+    at = m.end()
+    if m[2]:
+        edges.append((m[1], m[2]))
+    elif m[1]:
+        nodes.add(m[1])
+assert text[at:] == '}\n', text[at:]
+assert all(a in nodes and b in nodes for a, b in edges), edges
+print(len(nodes), 'nodes', len(edges), 'edges')
+PY
+}
+draw () { # TEXT OPTION... PIPELINE
+  local text=$1
+  shift
+  afpipe-launch -q --dot "$tmp/g.dot" "$@" && graph "$tmp/g.dot" | tee "$tmp/says" && grep -qFx "$text" "$tmp/says"
+}
+check 'dot: elements, queues and links' draw '5 nodes 4 edges' 'synth shapes=64x64 ! vptq ! null'
+check 'dot: branches' draw '9 nodes 8 edges' 'synth shapes=64x64 ! tee name=t ! vptq ! null t. ! select tensors=* ! null'
+check 'dot: with --plan, and quotes in values' draw '5 nodes 4 edges' --plan 'synth shapes=64x64 ! vptq tensors="a\"b\\*,*" ! null'
+check '... escaped' grep -F 'tensors=a\"b\\*,*' "$tmp/g.dot"
+check 'dot: what the plan decided' grep -F 'takes weight in 1: ' "$tmp/g.dot"
+dot_of_failure () { fails 4 'rank' -- afpipe-launch -q --dot "$tmp/g.dot" 'synth shapes=64x64 ! tensor,rank=3 ! null' && graph "$tmp/g.dot"; }
+check 'dot: of a plan that fails' dot_of_failure
+check 'dot: a folder that is not there' fails 5 "$tmp/none/g.dot" -- afpipe-launch -q --dot "$tmp/none/g.dot" "synth shapes=64x64 ! write location=$tmp/no.h5"
+check '... and nothing was run' test ! -e "$tmp/no.h5"
 check 'quiet says nothing' test -z "$(afpipe-launch -q 'synth shapes=64x64 ! vptq ! null' 2>&1)"
 fields () {
   afpipe-launch -q --report "$tmp/r.json" "load location=$model ! vptq ! eval ! write location=$tmp/r.h5" || return 1

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pipe-test.h"
 
+#include "afp-pipeline-private.h"
 #include "afp-report-private.h"
 
 #include <math.h>
@@ -52,12 +53,23 @@ count (JsonNode *report, const char *array)
 
 START_TEST (test_schema)
 {
-  static const char *const names[] = {
-    "pipeline",          "exit",     "total",           "outputs",      "stages",
-    "tensors",           "evals",    "notes",           "seconds",      "threads",
-    "peak_rss_bytes",    "versions", "tensors_resumed", "budget_bytes", "planned_peak_bytes",
-    "charged_peak_bytes"
-  };
+  static const char *const names[] = { "pipeline",
+                                       "exit",
+                                       "total",
+                                       "outputs",
+                                       "stages",
+                                       "tensors",
+                                       "evals",
+                                       "notes",
+                                       "seconds",
+                                       "threads",
+                                       "peak_rss_bytes",
+                                       "versions",
+                                       "tensors_resumed",
+                                       "budget_bytes",
+                                       "planned_peak_bytes",
+                                       "charged_peak_bytes",
+                                       "trace" };
   static const char *const totals[] = {
     "weights",     "bytes",      "bits_per_weight", "file_bytes", "file_bits_per_weight",
     "ratio_input", "ratio_fp16", "ratio_fp32",      "nmse",       "sqnr_db",
@@ -361,6 +373,67 @@ START_TEST (test_text)
 }
 END_TEST
 
+START_TEST (test_trace)
+{
+  g_autoptr (JsonNode) report = report_of ("tsource n=3 rows=100 ! f16 ! tsink");
+  g_autofree char *text = afp_report_format_trace (report);
+  static const int calls[] = { 3, 4, 4 }; /* one more for the end of the stream */
+
+  ck_assert_uint_eq (count (report, "trace"), 3);
+  for (guint i = 0; i < 3; i++) {
+    JsonObject *trace = entry (report, "trace", i), *stage = entry (report, "stages", i);
+
+    ck_assert_str_eq (json_object_get_string_member (trace, "name"),
+                      json_object_get_string_member (stage, "name"));
+    assert_int (trace, "calls", calls[i]);
+    ck_assert (json_object_get_double_member (trace, "wait_seconds") >= 0);
+    ck_assert_double_eq (json_object_get_double_member (trace, "seconds"),
+                         json_object_get_double_member (stage, "seconds"));
+  }
+  assert_null (entry (report, "trace", 0), "bytes_in");
+  assert_null (entry (report, "trace", 2), "bytes_out");
+  assert_int (entry (report, "trace", 0), "bytes_out",
+              json_object_get_int_member (entry (report, "trace", 1), "bytes_in"));
+  ck_assert_msg (g_str_has_prefix (text, "stage     calls  bytes in  bytes out  seconds  waited\n"),
+                 "%s", text);
+  ck_assert_ptr_nonnull (strstr (text, "\nf160          4  "));
+}
+END_TEST
+
+/* A thread works or waits, and for no longer than the run. */
+START_TEST (test_trace_of_waiting)
+{
+  g_autoptr (JsonNode) report = report_of ("tsource n=6 rows=1000 ! f16 ! tsink slow=true");
+  double seconds = json_object_get_double_member (json_node_get_object (report), "seconds");
+  AfpStage stage = { .wait_usec = 7 };
+
+  for (guint i = 0; i < 3; i++) {
+    JsonObject *trace = entry (report, "trace", i);
+
+    ck_assert_double_le (json_object_get_double_member (trace, "seconds") +
+                             json_object_get_double_member (trace, "wait_seconds"),
+                         seconds);
+  }
+  afp_stage_add_wait (&stage, g_get_monotonic_time () - 5000);
+  ck_assert_int_ge (stage.wait_usec, 5007);
+}
+END_TEST
+
+START_TEST (test_trace_of_what_never_ran)
+{
+  g_autoptr (JsonNode) report = report_of ("tsource n=1 fail-open=true ! tsink");
+  g_autoptr (JsonNode) none = json_from_string ("{}", NULL);
+  g_autoptr (JsonNode) odd = json_from_string ("{\"trace\": [1, {}]}", NULL);
+  g_autofree char *empty = afp_report_format_trace (none),
+                  *nonsense = afp_report_format_trace (odd);
+
+  assert_int (entry (report, "trace", 0), "calls", 0);
+  ck_assert_str_eq (empty, "stage  calls  bytes in  bytes out  seconds  waited\n");
+  ck_assert_ptr_nonnull (
+      strstr (nonsense, "\n?          -         -          -        -       -\n"));
+}
+END_TEST
+
 START_TEST (test_text_of_many_tensors)
 {
   g_autoptr (JsonNode) report = report_of ("tsource n=50 ! tsink");
@@ -455,6 +528,9 @@ make_text (void)
 {
   TCase *tcase = tcase_create ("text");
   tcase_add_test (tcase, test_text);
+  tcase_add_test (tcase, test_trace);
+  tcase_add_test (tcase, test_trace_of_waiting);
+  tcase_add_test (tcase, test_trace_of_what_never_ran);
   tcase_add_test (tcase, test_text_of_many_tensors);
   tcase_add_test (tcase, test_text_lists_the_largest);
   tcase_add_test (tcase, test_text_of_a_failure);

@@ -29,7 +29,7 @@ static struct {
   int threads;
   char *max_mem;
   gboolean plan, json, quiet, verbose;
-  char *report;
+  char *report, *dot, *trace;
 } options;
 
 static const GOptionEntry entries[] = {
@@ -46,6 +46,10 @@ static const GOptionEntry entries[] = {
     NULL },
   { "report", 0, 0, G_OPTION_ARG_FILENAME, &options.report,
     "Write the report (or the plan) as JSON to FILE", "FILE" },
+  { "dot", 0, 0, G_OPTION_ARG_FILENAME, &options.dot,
+    "Write the planned pipeline to FILE as a graph for Graphviz", "FILE" },
+  { "trace", 0, 0, G_OPTION_ARG_STRING, &options.trace,
+    "Print calls, bytes, seconds and waiting for each element", "stats" },
   { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options.quiet, "No progress and no report for people",
     NULL },
   { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose,
@@ -184,6 +188,22 @@ warn_of_slow_plugins (void)
   tool_print_warning (TOOL, text);
 }
 
+static gboolean
+check_trace (GError **error)
+{
+  if (!options.trace)
+    return TRUE;
+  if (strcmp (options.trace, "stats") != 0)
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "--trace %s: there is one kind of trace, --trace stats", options.trace);
+  else if (options.plan)
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_USAGE,
+                         "--trace stats says how a run went, but with --plan nothing runs");
+  else
+    return TRUE;
+  return FALSE;
+}
+
 static AfpPipeline *
 make_pipeline (char **arguments, GError **error)
 {
@@ -198,7 +218,7 @@ make_pipeline (char **arguments, GError **error)
   for (guint i = 0; options.sets && options.sets[i]; i++)
     if (!add_variable (variables, options.sets[i], error))
       return NULL;
-  if (!check_variables (variables, text, error))
+  if (!check_variables (variables, text, error) || !check_trace (error))
     return NULL;
   warn_of_slow_plugins ();
   ast = afp_parse (text, variables, error);
@@ -320,13 +340,28 @@ on_end (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* Before the run, and even if the plan has failed: then it shows what there is. */
+static gboolean
+write_graph (Launch *self, GError **error)
+{
+  g_autofree char *text = NULL;
+
+  if (!options.dot)
+    return TRUE;
+  afp_pipeline_plan (self->pipeline, NULL);
+  text = afp_pipeline_to_dot (self->pipeline);
+  return tool_write_file (options.dot, text, error);
+}
+
 static gpointer
 work (gpointer data)
 {
   Launch *self = data;
   AfpPlan *plan;
 
-  if (!options.plan) {
+  if (!write_graph (self, &self->error)) {
+    /* that is how it ends */
+  } else if (!options.plan) {
     afp_pipeline_run (self->pipeline, &self->error);
   } else if ((plan = afp_pipeline_plan (self->pipeline, &self->error))) {
     self->plan = afp_plan_to_json (plan);
@@ -408,6 +443,10 @@ conclude (Launch *self)
     printed = print_plan (self);
   else
     printed = print_report (self, report);
+  if (options.trace) {
+    g_autofree char *trace = afp_report_format_trace (report);
+    g_printerr ("%s", trace);
+  }
   code = self->error ? tool_print_error (TOOL, self->error) : printed;
   if (options.report) {
     g_autofree char *text = tool_json_to_text (report);
@@ -491,5 +530,7 @@ main (int argc, char **argv)
   g_strfreev (options.sets);
   g_free (options.max_mem);
   g_free (options.report);
+  g_free (options.dot);
+  g_free (options.trace);
   return code;
 }
