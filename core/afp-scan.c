@@ -288,6 +288,7 @@ afp_scan_serve (int fd)
   if (own < 0 || !afp_helper_receive (own, &size, sizeof size, deadline) || size > SCAN_MAX_REQUEST)
     return EXIT_FAILURE;
   request = g_malloc (size + 1);
+  request[size] = '\0';
   if (!afp_helper_receive (own, request, size, deadline) ||
       !split_request (request, size, (GPtrArray *[]){ taken, files }))
     return EXIT_FAILURE;

@@ -7,7 +7,7 @@
 
 #ifdef __SANITIZE_ADDRESS__
 /* A plugin that crashes shall end this program by its signal in every build. */
-const char *__asan_default_options (void);
+AFP_API const char *__asan_default_options (void);
 const char *
 __asan_default_options (void)
 {

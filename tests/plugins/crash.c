@@ -25,7 +25,7 @@ static const AfpProperty properties[] = {
   AFP_PROP_ENUM ("how", NULL, AFP_PROPERTY_FORMAT, CrashCodec, how, "address", ways, "How"),
 };
 
-static volatile int *volatile nowhere;
+static volatile int *volatile nowhere = (volatile int *) 4096; /* not NULL: UBSan would see that */
 static volatile int nothing;
 
 /* Deeper than any stack. */

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static volatile int *volatile nowhere;
+static volatile int *volatile nowhere = (volatile int *) 4096; /* not NULL: UBSan would see that */
 
 static const char *
 get_path (void)
@@ -48,7 +48,7 @@ act (const char *where)
   else if (strcmp (how, "exit") == 0)
     exit (0);
   else if (strcmp (how, "loop") == 0)
-    while (!nowhere)
+    while (nowhere)
       ;
   else if (strcmp (how, "mute") ==
            0) /* it cannot be ended with SIGTERM, and has closed everything */
