@@ -35,6 +35,15 @@ find_open_loop_reason (const AfpLayout *layout)
   return n_codes ? NULL : g_strdup ("it codes the plane as a whole");
 }
 
+/* A code plane with its padding. */
+static guint64
+stored_bytes (const AfpPlaneDesc *desc)
+{
+  const guint64 bytes = afp_plane_desc_bytes (desc), align = afp_size_align (bytes);
+
+  return (bytes + align - 1) / align * align;
+}
+
 AfpClaim *
 afp_claim_new (AfpCodec *codec, AfpLayout *layout, AfpClaim **children)
 {
@@ -48,11 +57,12 @@ afp_claim_new (AfpCodec *codec, AfpLayout *layout, AfpClaim **children)
   for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
     const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
     gboolean exact = !child->bound;
-    if (children && children[i])
+    if (children && children[i]) {
       claim->bytes += afp_claim_get_bytes (children[i], &exact);
-    else if (child->kind == AFP_KIND_CODE) {
-      const guint64 bytes = afp_plane_desc_bytes (child), align = afp_size_align (bytes);
-      claim->bytes += (bytes + align - 1) / align * align + AFP_PLANE_ROW_BYTES;
+      claim->shared_bytes += children[i]->shared_bytes;
+    } else if (child->kind == AFP_KIND_CODE) {
+      claim->bytes += stored_bytes (child) + AFP_PLANE_ROW_BYTES;
+      claim->shared_bytes += child->shared ? stored_bytes (child) : 0;
     }
     claim->exact = claim->exact && exact;
   }
@@ -152,6 +162,42 @@ afp_claim_get_bytes (const AfpClaim *claim, gboolean *exact)
   if (exact)
     *exact = claim->exact;
   return claim->bytes;
+}
+
+guint64
+afp_claim_get_bytes_once (const AfpClaim *claim, GHashTable *owners, const char *tensor)
+{
+  guint64 bytes = 0;
+
+  for (guint i = 0; i < afp_layout_get_n_children (claim->layout); i++) {
+    const AfpPlaneDesc *child = afp_layout_get_child (claim->layout, i);
+    if (claim->children && claim->children[i])
+      bytes += afp_claim_get_bytes_once (claim->children[i], owners, tensor);
+    else if (child->kind == AFP_KIND_CODE) {
+      bytes += AFP_PLANE_ROW_BYTES;
+      if (afp_plane_desc_counts_for (child, owners, tensor))
+        bytes += stored_bytes (child);
+    }
+  }
+  return bytes;
+}
+
+AfpClaim *
+afp_claim_resize (const AfpClaim *claim, guint64 rows, guint64 cols)
+{
+  AfpLayout *layout = afp_layout_resize (claim->layout, rows, cols);
+  const guint n = afp_layout_get_n_children (layout);
+  AfpClaim **children = claim->children ? g_new0 (AfpClaim *, n + 1) : NULL;
+
+  for (guint i = 0; children && i < n; i++) {
+    const AfpPlaneDesc *child = afp_layout_get_child (layout, i);
+    if (claim->children[i])
+      children[i] = afp_claim_resize (claim->children[i], child->rows, child->cols);
+  }
+  AfpClaim *copy = afp_claim_new (claim->codec, layout, children);
+  copy->is_fallback = claim->is_fallback;
+  copy->sampling = TRUE;
+  return copy;
 }
 
 AfpClaim *

@@ -15,6 +15,7 @@
  *   afp-quantizer.c a claim as a quantizer         afp-decoder.c   read a coded plane
  *   afp-routing.c   which tensors and planes       afp-codec.c     the element
  *   afp-codec-memory.c what it takes of memory
+ *   afp-share.c     planes that tensors share      afp-prepare.c   fitted to a sample of the model
  */
 
 struct _AfpLayout {
@@ -35,7 +36,9 @@ struct _AfpClaim {
   AfpClaim **children; /* NULL for code planes */
   gboolean is_fallback;
   gboolean exact;
+  gboolean sampling; /* on a sample, in the prepare phase */
   guint64 bytes;
+  guint64 shared_bytes; /* of them: in planes that other tensors have, too */
   char *open_loop_reason;
 };
 
@@ -44,6 +47,7 @@ typedef struct {
   guint32 *codes;
   float *metric;
   AfpQuantizer *quantizer;
+  gboolean given; /* shared, and fitted already */
 } AfpContextChild;
 
 struct _AfpContext {
@@ -105,6 +109,10 @@ void
 afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits, guint *offset);
 
 #define AFP_QUANTIZER_MAX_CHILDREN 16
+/* The same claim on a plane of another size: a sample. */
+AfpClaim *afp_claim_resize (const AfpClaim *claim, guint64 rows, guint64 cols);
+/* As afp_claim_get_bytes(), without shared planes that count for another tensor: afp_plane_desc_counts_for(). */
+guint64 afp_claim_get_bytes_once (const AfpClaim *claim, GHashTable *owners, const char *tensor);
 AfpClaim *afp_claim_new (AfpCodec *codec, AfpLayout *layout,
                          AfpClaim **children); /* takes the layout and the array */
 
@@ -148,6 +156,7 @@ typedef struct {
   gboolean force;
   gboolean open_loop;
   GPtrArray *rule_list; /* AfpRule */
+  guint variant;        /* 1 + the rule that the codec is of; 0: none */
 } AfpRouting;
 typedef struct {
   GPatternSpec *pattern;
@@ -155,6 +164,50 @@ typedef struct {
   AfpCodec *variant; /* NULL: the codec itself */
 } AfpRule;
 AfpRouting *afp_codec_get_routing (AfpCodec *codec);
+
+/* Planes that tensors share. A group: the tensors whose planes have one such child. */
+typedef struct {
+  char *tensor, *path;
+  guint64 weights;
+  gboolean is_alias; /* another name of values that are sampled already */
+} AfpShareMember;
+typedef struct {
+  char *key;
+  AfpClaim *claim; /* of the first member */
+  guint child;     /* which of its children is shared */
+  guint64 bytes, saved;
+  gboolean forced;
+  guint n_aliases;
+  GPtrArray *members; /* AfpShareMember, in the order of the plan */
+} AfpShareGroup;
+typedef struct {
+  GPtrArray *groups; /* AfpShareGroup; of an element, its rules' variants included */
+  GHashTable *seen;  /* shared planes, and the tensor that each counts for in the plan */
+  GHashTable *given; /* key -> AfpPlane: fitted and coded */
+} AfpShare;
+AfpShare *afp_codec_get_share (AfpCodec *codec);
+void afp_share_init (AfpShare *share);
+void afp_share_reset (AfpShare *share);
+void afp_share_clear (AfpShare *share);
+void afp_share_note (AfpShare *share, AfpClaim *claim, AfpSpec *spec, const char *path,
+                     guint64 saved, gboolean forced);
+gboolean afp_share_settle (AfpShare *share, AfpElement *element, GError **error);
+/* Names the shared planes of a layout; under a shared plane all are shared. */
+void afp_layout_name_shared (AfpLayout *layout);
+gboolean
+afp_layout_child_is_shared (const AfpLayout *layout, guint child); /* by the codec itself */
+/* (transfer full): what a shared child has in common with others: its name, and how it is stored */
+char *afp_claim_get_share_key (const AfpClaim *claim, guint child);
+
+/* The claim that the codec has on a plane, or NULL. (transfer none) */
+AfpClaim *afp_codec_find_claim (AfpCodec *self, const char *tensor, const char *path);
+/* Walks the tree; take() replaces a float leaf or returns NULL to leave it. */
+typedef AfpPlane *(*AfpTakeFunc) (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane,
+                                  const char *path, gpointer user_data, GError **error);
+AfpPlane *afp_codec_walk (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
+                          AfpTakeFunc take, gpointer user_data, GError **error);
+void afp_prepare_get_memory (AfpElement *element, AfpCodecMemory *memory);
+gboolean afp_prepare_codec (AfpElement *element, AfpRun *run, GError **error);
 gboolean afp_routing_prepare (AfpRouting *routing, AfpCodec *codec, GError **error);
 void afp_routing_clear (AfpRouting *routing);
 /* The codec that is to take planes of the tensor, or NULL and why not. */

@@ -14,6 +14,7 @@ typedef struct {
   AfpRouting routing;
   GHashTable
       *claims; /* "tensor/plane/path" -> AfpClaim; written while planning, read while running */
+  AfpShare share;
 } AfpCodecPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpCodec, afp_codec, AFP_TYPE_TRANSFORM)
@@ -47,6 +48,12 @@ AfpRouting *
 afp_codec_get_routing (AfpCodec *self)
 {
   return &PRIVATE (self)->routing;
+}
+
+AfpShare *
+afp_codec_get_share (AfpCodec *self)
+{
+  return &PRIVATE (self)->share;
 }
 
 gboolean
@@ -97,8 +104,8 @@ make_claim (AfpCodec *self, AfpCodec *variant, AfpSpec *spec, const char *path,
 }
 
 typedef struct {
-  guint64 bytes, fallback;
-  gboolean exact;
+  guint64 bytes, fallback; /* bytes: without what other tensors have, too */
+  gboolean exact, forced;
   char *why;
   char *what;
   GError *error; /* a property that cannot be meant: the plan fails */
@@ -129,9 +136,10 @@ decide (AfpCodec *self, AfpSpec *spec, const char *path, const AfpPlaneDesc *des
       verdict->error = g_steal_pointer (&error);
     return NULL;
   }
-  verdict->bytes = afp_claim_get_bytes (claim, &verdict->exact);
+  verdict->bytes = afp_claim_get_bytes (claim, &verdict->exact) - claim->shared_bytes;
   verdict->what = afp_claim_to_string (claim);
-  if (verdict->bytes < verdict->fallback || desc->optional || PRIVATE (variant)->routing.force)
+  verdict->forced = desc->optional || PRIVATE (variant)->routing.force;
+  if (verdict->bytes < verdict->fallback || verdict->forced)
     return g_steal_pointer (&claim);
   verdict->why = g_strdup ("costs more than it saves");
   return NULL;
@@ -149,13 +157,18 @@ codec_describe_plane (AfpTransform *transform, AfpSpec *spec, const char *path,
   return claim ? claim : afp_pad_query_claim (afp_transform_get_src (transform), spec, path, desc);
 }
 
-/* Which planes the codec asks about, and who answers: for the plan. */
+/* Which planes the codec asks about, and who answers; which are shared: for the plan. */
 static char *
 describe_queries (AfpCodec *self, AfpClaim *claim)
 {
   const AfpLayout *layout = afp_claim_get_layout (claim);
   GString *text = g_string_new (NULL);
 
+  for (guint i = 0; i < afp_layout_get_n_children (layout); i++)
+    if (afp_layout_child_is_shared (layout, i))
+      g_string_append_printf (text, "%s%s: one for all, %" G_GUINT64_FORMAT " bytes",
+                              text->len ? "; " : "", afp_layout_get_child (layout, i)->name,
+                              claim->children[i]->shared_bytes);
   for (guint i = 0; AFP_CODEC_GET_CLASS (self)->asks && i < afp_layout_get_n_children (layout);
        i++) {
     const AfpPlaneDesc *desc = afp_layout_get_child (layout, i);
@@ -215,13 +228,9 @@ note_memory (AfpPlan *plan, AfpSpec *spec, AfpClaim *claim, AfpPlane *plane, Afp
   afp_plan_note_thread_memory (plan, spec, memory.per_thread);
 }
 
-/* Walks the tree; take() replaces a float leaf or returns NULL to leave it. */
-typedef AfpPlane *(*TakeFunc) (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
-                               gpointer user_data, GError **error);
-
-static AfpPlane *
-walk (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, TakeFunc take,
-      gpointer user_data, GError **error)
+AfpPlane *
+afp_codec_walk (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
+                AfpTakeFunc take, gpointer user_data, GError **error)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
 
@@ -239,7 +248,8 @@ walk (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, Take
   for (guint i = 0; i < afp_plane_get_n_children (plane); i++) {
     AfpPlane *child = afp_plane_get_child (plane, i);
     g_autofree char *child_path = g_strconcat (path, "/", afp_plane_get_desc (child)->name, NULL);
-    g_autoptr (AfpPlane) other = walk (self, tensor, child, child_path, take, user_data, error);
+    g_autoptr (AfpPlane) other =
+        afp_codec_walk (self, tensor, child, child_path, take, user_data, error);
     if (!other)
       return NULL;
     if (other != child) {
@@ -257,6 +267,14 @@ claim_key (AfpTensor *tensor, const char *path)
   return g_strconcat (afp_spec_get_name (afp_tensor_get_spec (tensor)), "/", path, NULL);
 }
 
+AfpClaim *
+afp_codec_find_claim (AfpCodec *self, const char *tensor, const char *path)
+{
+  g_autofree char *key = g_strconcat (tensor, "/", path, NULL);
+
+  return g_hash_table_lookup (PRIVATE (self)->claims, key);
+}
+
 static AfpPlane *
 plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data,
            GError **error)
@@ -268,6 +286,12 @@ plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
   g_autoptr (AfpClaim) claim = decide (self, spec, path, desc, &verdict);
   g_autofree char *queries = claim ? describe_queries (self, claim) : NULL;
 
+  if (claim) {
+    afp_share_note (&PRIVATE (self)->share, claim, spec, path, verdict.fallback - verdict.bytes,
+                    verdict.forced);
+    verdict.bytes =
+        afp_claim_get_bytes_once (claim, PRIVATE (self)->share.seen, afp_spec_get_name (spec));
+  }
   afp_plan_note_claim (plan, AFP_ELEMENT (self), spec, path, claim != NULL, verdict.bytes,
                        verdict.exact, verdict.fallback, verdict.what ? verdict.what : "",
                        claim ? queries : verdict.why);
@@ -288,8 +312,8 @@ static AfpTensor *
 codec_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
   AfpPlane *root = afp_tensor_get_root (tensor);
-  g_autoptr (AfpPlane) result = walk (AFP_CODEC (transform), tensor, root,
-                                      afp_plane_get_desc (root)->name, plan_take, plan, error);
+  g_autoptr (AfpPlane) result = afp_codec_walk (
+      AFP_CODEC (transform), tensor, root, afp_plane_get_desc (root)->name, plan_take, plan, error);
 
   return result ? afp_tensor_new_with_root (tensor, result) : NULL;
 }
@@ -315,8 +339,10 @@ run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, 
   g_autofree char *seed =
       g_strconcat (afp_spec_get_family (afp_tensor_get_spec (tensor)), "/", path, NULL);
   GBytes *metric = afp_plane_get_metric (plane);
-  AfpPlane *coded = afp_claim_encode (
-      claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, seed, pool, error);
+  /* A shared plane gets the same codes in every tensor: random choices must not depend on the name. */
+  AfpPlane *coded =
+      afp_claim_encode (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL,
+                        afp_plane_get_desc (plane)->shared ? path : seed, pool, error);
   if (!coded && error && !*error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC, "%s failed on plane '%s' and did not say why",
                  afp_element_get_name (AFP_ELEMENT (self)), key);
@@ -397,8 +423,27 @@ codec_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
   if (afp_tensor_is_raw (tensor) && g_hash_table_contains (PRIVATE (self)->claims, key) &&
       !check_finite (tensor, afp_element_get_pool (AFP_ELEMENT (self)), error))
     return NULL;
-  g_autoptr (AfpPlane) result = walk (self, tensor, root, name, run_take, NULL, error);
+  g_autoptr (AfpPlane) result = afp_codec_walk (self, tensor, root, name, run_take, NULL, error);
   return result ? afp_tensor_new_with_root (tensor, result) : NULL;
+}
+
+/* --- what tensors share ------------------------------------------------------------------------------------------ */
+
+static gboolean
+codec_settle (AfpElement *element, AfpPlan *plan, GError **error)
+{
+  AfpShare *share = &PRIVATE (AFP_CODEC (element))->share;
+
+  if (share->groups->len == 0)
+    return TRUE;
+  const AfpShareMember *first = ((AfpShareGroup *) share->groups->pdata[0])->members->pdata[0];
+  const guint64 shape[] = { 1 };
+  g_autoptr (AfpSpec) spec = afp_spec_new (first->tensor, AFP_DTYPE_F32, 1, shape, NULL, NULL);
+  AfpCodecMemory memory;
+  afp_prepare_get_memory (element, &memory);
+  afp_plan_note_memory (plan, spec, memory.fixed);
+  afp_plan_note_thread_memory (plan, spec, memory.per_thread);
+  return afp_share_settle (share, element, error);
 }
 
 /* --- class ---------------------------------------------------------------------------------------------------------- */
@@ -409,6 +454,7 @@ codec_check (AfpElement *element, GError **error)
   AfpCodec *self = AFP_CODEC (element);
 
   g_hash_table_remove_all (PRIVATE (self)->claims);
+  afp_share_reset (&PRIVATE (self)->share);
   return afp_routing_prepare (&PRIVATE (self)->routing, self, error);
 }
 
@@ -426,6 +472,7 @@ static void
 afp_codec_dispose (GObject *object)
 {
   g_hash_table_remove_all (PRIVATE (AFP_CODEC (object))->claims);
+  afp_share_reset (&PRIVATE (AFP_CODEC (object))->share);
   G_OBJECT_CLASS (afp_codec_parent_class)->dispose (object);
 }
 
@@ -435,6 +482,7 @@ afp_codec_finalize (GObject *object)
   AfpCodecPrivate *priv = PRIVATE (AFP_CODEC (object));
 
   afp_routing_clear (&priv->routing);
+  afp_share_clear (&priv->share);
   g_hash_table_unref (priv->claims);
   G_OBJECT_CLASS (afp_codec_parent_class)->finalize (object);
 }
@@ -452,6 +500,8 @@ afp_codec_class_init (AfpCodecClass *klass)
                                     AfpCodec_private_offset);
   element_class->check = codec_check;
   transform_class->reuses = TRUE;
+  element_class->settle = codec_settle;
+  element_class->prepare = afp_prepare_codec;
   transform_class->plan_tensor = codec_plan_tensor;
   transform_class->process = codec_process;
   transform_class->describe = codec_describe_plane;
@@ -462,6 +512,7 @@ afp_codec_class_init (AfpCodecClass *klass)
 static void
 afp_codec_init (AfpCodec *self)
 {
+  afp_share_init (&PRIVATE (self)->share);
   PRIVATE (self)->claims =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) afp_claim_unref);
 }

@@ -35,6 +35,9 @@ AFP_API guint afp_layout_add_row_float (AfpLayout *layout, const char *name,
 AFP_API void afp_layout_set_fallback (AfpLayout *layout, guint child, const char *fallback);
 AFP_API void afp_layout_set_metric (AfpLayout *layout, guint child, AfpMetricKind metric);
 AFP_API void afp_layout_set_optional (AfpLayout *layout, guint child);
+/* A tensor-scope float child that all planes of the same layout share (a codebook for the model): fitted once, in the prepare phase,
+ * to a sample of them all; stored once. */
+AFP_API void afp_layout_set_shared (AfpLayout *layout, guint child);
 /* A property flagged FORMAT whose resolved value differs from the element's (auto): goes into the recipe. */
 AFP_API void afp_layout_set_param (AfpLayout *layout, const char *name, guint64 value);
 AFP_API void afp_layout_set_param_text (AfpLayout *layout, const char *name, const char *value);
@@ -56,6 +59,9 @@ AFP_API float *afp_context_get_values (AfpContext *ctx, guint child); /* rows*co
 AFP_API guint32 *afp_context_get_codes (AfpContext *ctx, guint child);
 AFP_API gboolean
 afp_context_has_fit (AfpContext *ctx); /* the arrays hold an earlier fit: warm start */
+AFP_API gboolean afp_context_is_given (
+    AfpContext *ctx,
+    guint child); /* fit: a shared child that was fitted already: leave it as it is */
 AFP_API gboolean
 afp_context_is_decoding (AfpContext *ctx); /* open: only decode_block will follow */
 AFP_API const char *afp_context_get_name (AfpContext *ctx); /* "tensor/plane/path", for messages */
@@ -70,6 +76,8 @@ AFP_API gboolean afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows,
  * @weights: (out) (nullable): metric data of the sampled vectors, or NULL if the plane has none. Free both with g_free(). */
 AFP_API float *afp_context_sample (AfpContext *ctx, gsize max, guint length, gsize *n,
                                    float **metric_data, GError **error);
+/* One index from the @i-th of @n equal stretches of 0 .. @total - 1, at a place that depends on @seed. */
+AFP_API guint64 afp_sample_index (guint64 seed, gsize i, gsize n, guint64 total);
 /* Kind of the metric of a sampled vector of @length elements (regrouped from the plane's own vectors). */
 AFP_API AfpMetricKind afp_context_get_metric_kind (AfpContext *ctx, guint length);
 /* fit only: sums of the data: mean square over all elements (padding excluded), per row if @rows is not NULL; largest magnitude */

@@ -114,6 +114,13 @@ afp_context_has_fit (AfpContext *ctx)
 }
 
 gboolean
+afp_context_is_given (AfpContext *ctx, guint child)
+{
+  g_return_val_if_fail (child < afp_layout_get_n_children (ctx->layout), FALSE);
+  return ctx->children[child].given;
+}
+
+gboolean
 afp_context_is_decoding (AfpContext *ctx)
 {
   return ctx->decoding;
@@ -238,6 +245,26 @@ mix64 (guint64 x)
   x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
   x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT (0x94d049bb133111eb);
   return x ^ (x >> 31);
+}
+
+/**
+ * afp_sample_index:
+ * @seed: of the choice
+ * @i: which stretch
+ * @n: how many there are
+ * @total: number of indices, at least @n
+ *
+ * Returns: one index from the @i-th of @n equal stretches of @total indices
+ */
+guint64
+afp_sample_index (guint64 seed, gsize i, gsize n, guint64 total)
+{
+  const guint64 whole = total / n, rest = total % n; /* total can be large: no product of it */
+  const guint64 low = i * whole + i * rest / n, high = (i + 1) * whole + (i + 1) * rest / n;
+  guint64 z = (seed + i + 1) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+
+  z = (z ^ (z >> 32)) * G_GUINT64_CONSTANT (0xbf58476d1ce4e5b9);
+  return high - low > 1 ? low + (z ^ (z >> 31)) % (high - low) : low;
 }
 
 /**

@@ -20,6 +20,8 @@ G_DECLARE_DERIVABLE_TYPE (AfpElement, afp_element, AFP, ELEMENT, GObject)
  * @stop: (nullable): always called once after start, also after errors (@ok tells)
  * @get_metrics: (nullable): what the element found out, for the report ("evals"); (transfer full)
  * @get_output: (nullable): for sinks: bytes of the file that was written, "location"...; (transfer full)
+ * @settle: (nullable): every tensor was planned: looks at what they have in common
+ * @prepare: (nullable): what needs the whole model before the first tensor; after start of all elements, upstream first
  * @request_pad: (nullable): one more pad, when all of that direction are linked (tee); (transfer none), or NULL: no more
  * @save_found: (nullable): what get_metrics() will need to know of the tensor called @tensor, which has passed; (transfer full) (nullable)
  * @restore_found: (nullable): takes over what save_found() gave in an earlier run for a tensor that does not pass again. Without
@@ -43,7 +45,9 @@ struct _AfpElementClass {
   AfpPad *(*request_pad) (AfpElement *self, AfpPadDirection direction);
   JsonNode *(*save_found) (AfpElement *self, const char *tensor);
   gboolean (*restore_found) (AfpElement *self, AfpSpec *spec, JsonNode *found, GError **error);
-  gpointer padding[5];
+  gboolean (*settle) (AfpElement *self, AfpPlan *plan, GError **error);
+  gboolean (*prepare) (AfpElement *self, AfpRun *run, GError **error);
+  gpointer padding[3];
 };
 
 /* Class setup. @base_offset: 0, or the private offset of a base class. */

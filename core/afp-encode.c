@@ -10,6 +10,44 @@
 
 /* --- one codec at work: fit, freeze ----------------------------------------------------------------------------- */
 
+/* A child that tensors share was fitted to a sample of all of them. In the prepare phase there may be none as yet. */
+static gboolean
+take_shared (AfpEncoder *encoder, guint child, GError **error)
+{
+  const AfpClaim *claim = encoder->claim;
+  const AfpPlaneDesc *desc = afp_layout_get_child (claim->layout, child);
+  g_autofree char *key = afp_claim_get_share_key (claim, child);
+  AfpPlane *plane = g_hash_table_lookup (afp_codec_get_share (claim->codec)->given, key);
+  gsize size;
+
+  if (!plane && claim->sampling)
+    return TRUE;
+  if (!plane) {
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_CODEC,
+        "%s: plane '%s' is shared by the tensors of a model, but has not been fitted to them: "
+        "that is done before the first tensor of a run",
+        encoder->ctx->name, desc->name);
+    return FALSE;
+  }
+  gconstpointer values = g_bytes_get_data (afp_plane_get_data (plane), &size);
+  memcpy (encoder->ctx->children[child].values, values, size);
+  encoder->ctx->children[child].given = TRUE;
+  encoder->fixed[child] = afp_plane_ref (plane);
+  return TRUE;
+}
+
+static gboolean
+make_quantizer (AfpEncoder *encoder, guint child, GError **error)
+{
+  const AfpPlaneDesc *desc = afp_layout_get_child (encoder->claim->layout, child);
+  g_autofree char *path = g_strconcat (encoder->ctx->name, "/", desc->name, NULL);
+
+  encoder->ctx->children[child].quantizer =
+      afp_quantizer_new (encoder->claim->children[child], path, encoder->ctx->pool, error);
+  return encoder->ctx->children[child].quantizer != NULL;
+}
+
 AfpEncoder *
 afp_encoder_new (AfpClaim *claim, const char *name, AfpPool *pool, GError **error)
 {
@@ -23,12 +61,10 @@ afp_encoder_new (AfpClaim *claim, const char *name, AfpPool *pool, GError **erro
   for (guint i = 0; i < n; i++) {
     const AfpPlaneDesc *desc = afp_layout_get_child (claim->layout, i);
     AfpClaim *child = claim->children ? claim->children[i] : NULL;
-    if (!AFP_CODEC_GET_CLASS (codec)->asks || afp_codec_is_open_loop (codec) || !child ||
-        desc->scope != AFP_SCOPE_BLOCK || child->open_loop_reason)
-      continue;
-    g_autofree char *path = g_strconcat (name, "/", desc->name, NULL);
-    encoder->ctx->children[i].quantizer = afp_quantizer_new (child, path, pool, error);
-    if (!encoder->ctx->children[i].quantizer) {
+    const gboolean asks = AFP_CODEC_GET_CLASS (codec)->asks && !afp_codec_is_open_loop (codec) &&
+                          child && desc->scope == AFP_SCOPE_BLOCK && !child->open_loop_reason;
+    if ((asks && !make_quantizer (encoder, i, error)) ||
+        (afp_layout_child_is_shared (claim->layout, i) && !take_shared (encoder, i, error))) {
       afp_encoder_free (encoder);
       return NULL;
     }
@@ -111,6 +147,8 @@ encoder_freeze (AfpEncoder *encoder, GError **error)
         return FALSE;
       continue;
     }
+    if (ctx->children[i].given)
+      continue;
     g_clear_pointer (&encoder->fixed[i], afp_plane_unref);
     encoder->fixed[i] = desc->kind == AFP_KIND_CODE
                             ? pack_fixed_codes (desc, ctx->children[i].codes)

@@ -53,6 +53,8 @@ afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols)
     if (child.scope == AFP_SCOPE_BLOCK) {
       child.rows = afp_layout_get_rows (copy);
       child.cols = afp_layout_get_quanta (copy) * child.per_quantum;
+    } else if (child.scope == AFP_SCOPE_ROW) {
+      child.cols = afp_layout_get_rows (copy);
     }
     g_array_append_val (copy->children, child);
   }
@@ -296,6 +298,24 @@ afp_layout_set_optional (AfpLayout *layout, guint child)
   g_array_index (layout->children, AfpPlaneDesc, child).optional = TRUE;
 }
 
+/**
+ * afp_layout_set_shared:
+ * @layout: a layout in the making
+ * @child: a float child of tensor scope
+ *
+ * Planes of the same layout have this child in common, whatever tensors they are of. It is stored once.
+ */
+void
+afp_layout_set_shared (AfpLayout *layout, guint child)
+{
+  AfpPlaneDesc *desc;
+
+  g_return_if_fail (child < layout->children->len);
+  desc = &g_array_index (layout->children, AfpPlaneDesc, child);
+  g_return_if_fail (desc->scope == AFP_SCOPE_TENSOR && afp_plane_desc_is_float (desc));
+  desc->shared = g_intern_static_string ("");
+}
+
 void
 afp_layout_set_param_text (AfpLayout *layout, const char *name, const char *value)
 {
@@ -418,5 +438,6 @@ afp_codec_describe (AfpCodec *self, const AfpPlaneDesc *desc, GError **error)
                    afp_element_get_factory_name (AFP_ELEMENT (self)));
     return NULL;
   }
+  afp_layout_name_shared (layout);
   return check_sizes (self, layout, error) ? g_steal_pointer (&layout) : NULL;
 }

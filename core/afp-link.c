@@ -117,7 +117,7 @@ afp_link_deliver (AfpLink *self, AfpTensor *tensor, GError **error)
   AfpSize size;
   gboolean ok;
 
-  afp_tensor_get_size (tensor, &size);
+  afp_tensor_get_size_once (tensor, self->seen_out, &size);
   self->to->n_in++;
   self->to->bytes_in += size.total;
   self->to->root = afp_tensor_get_root (tensor);
@@ -163,7 +163,7 @@ afp_link_chain (AfpPad *pad, AfpTensor *tensor, GError **error)
   if (afp_link_holds (self, afp_spec_get_name (afp_tensor_get_spec (tensor))))
     return afp_link_take_over (self, afp_tensor_get_spec (tensor), error);
   afp_run_stage_begin (&frame, NULL, NULL);
-  afp_tensor_get_size (tensor, &size);
+  afp_tensor_get_size_once (tensor, self->seen_in, &size);
   if (self->first) {
     from->n_out++;
     from->bytes_out += size.total;
@@ -245,6 +245,8 @@ afp_link_finalize (GObject *object)
 
   g_clear_pointer (&self->queue, afp_queue_free);
   g_clear_pointer (&self->sinks, g_ptr_array_unref);
+  g_hash_table_unref (self->seen_in);
+  g_hash_table_unref (self->seen_out);
   G_OBJECT_CLASS (afp_link_parent_class)->finalize (object);
 }
 
@@ -262,6 +264,8 @@ afp_link_init (AfpLink *self)
 
   self->sink = afp_element_add_pad (element, "sink", AFP_PAD_SINK);
   self->src = afp_element_add_pad (element, "src", AFP_PAD_SRC);
+  self->seen_in = g_hash_table_new (NULL, NULL);
+  self->seen_out = g_hash_table_new (NULL, NULL);
   afp_pad_set_functions (self->sink, afp_link_chain, afp_link_plan, afp_link_finish,
                          afp_link_describe);
   afp_element_set_factory_name (element, "link");

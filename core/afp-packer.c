@@ -18,7 +18,8 @@ afp_packer_child_desc (AfpPacker *self, const AfpPlaneDesc *code)
                          .cols =
                              AFP_PACKER_GET_CLASS (self)->bound (self, afp_plane_desc_bytes (code)),
                          .bits = 8,
-                         .bound = TRUE };
+                         .bound = TRUE,
+                         .shared = code->shared };
 }
 
 /* (transfer full): the packed symbols of a code plane that a packer coded */

@@ -65,6 +65,7 @@ struct _AfpLink {
   gboolean first;  /* of the branches of @from: counts what leaves it */
   GPtrArray *
       sinks; /* AfpSink: all behind it, if one of them holds tensors of an earlier run; else NULL */
+  GHashTable *seen_in, *seen_out; /* shared planes that were counted: before the queue, behind it */
 };
 AfpLink *
 afp_link_new (AfpStage *from, AfpPad *from_pad, AfpStage *to, AfpPad *to_pad, GError **error);

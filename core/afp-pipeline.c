@@ -490,6 +490,22 @@ afp_pipeline_plan_sources (AfpPipeline *self)
 }
 
 static void
+afp_pipeline_settle (AfpPipeline *self)
+{
+  for (guint i = 0; i < self->sorted->len; i++) {
+    AfpStage *stage = g_ptr_array_index (self->sorted, i);
+    AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (stage->element);
+    GError *error = NULL;
+
+    if (!klass->settle || klass->settle (stage->element, self->plan, &error))
+      continue;
+    afp_stage_place_error (stage, NULL, &error);
+    afp_stage_forget_error ();
+    afp_pipeline_add_error (self, stage, error);
+  }
+}
+
+static void
 afp_pipeline_make_plan (AfpPipeline *self)
 {
   const guint n_threads = self->n_threads ? self->n_threads : g_get_num_processors ();
@@ -501,6 +517,8 @@ afp_pipeline_make_plan (AfpPipeline *self)
     afp_pipeline_plan_sources (self);
   if (!afp_plan_has_errors (self->plan))
     afp_pipeline_check_sinks (self);
+  if (!afp_plan_has_errors (self->plan))
+    afp_pipeline_settle (self);
   for (guint i = 0; i < self->plan->outputs->len; i++)
     n_records += ((AfpPlanOutput *) g_ptr_array_index (self->plan->outputs, i))->tensors->len;
   afp_plan_check_memory (self->plan, afp_pipeline_get_budget (self),

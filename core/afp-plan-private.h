@@ -23,7 +23,8 @@ typedef struct {
   guint64 tensors_in, tensors_out;
   guint64 bytes_in, bytes_out;
   gboolean exact_in, exact_out;
-  GPtrArray *claims; /* AfpPlanClaim, in the order of their first note */
+  GHashTable *seen_in, *seen_out; /* shared planes that were counted */
+  GPtrArray *claims;              /* AfpPlanClaim, in the order of their first note */
   GHashTable *claim_index;
 } AfpPlanStage;
 
@@ -44,6 +45,7 @@ typedef struct {
   GArray *tensors;    /* AfpPlanTensor */
   GPtrArray *recipes; /* AfpPlanRecipe */
   GHashTable *recipe_index;
+  GHashTable *seen; /* shared planes that were counted */
   guint64 weights;
   guint64 raw_bytes;
   guint64 bytes; /* all in, with the recipes */

@@ -23,6 +23,8 @@ afp_plan_stage_free (AfpPlanStage *stage)
 {
   g_hash_table_unref (stage->claim_index);
   g_ptr_array_unref (stage->claims);
+  g_hash_table_unref (stage->seen_in);
+  g_hash_table_unref (stage->seen_out);
   g_object_unref (stage->element);
   g_free (stage);
 }
@@ -47,6 +49,7 @@ afp_plan_output_free (AfpPlanOutput *output)
 {
   g_array_unref (output->tensors);
   g_hash_table_unref (output->recipe_index);
+  g_hash_table_unref (output->seen);
   g_ptr_array_unref (output->recipes);
   g_object_unref (output->element);
   g_free (output);
@@ -117,6 +120,8 @@ afp_plan_add_stage (AfpPlan *plan, AfpElement *element)
   stage = g_new0 (AfpPlanStage, 1);
   stage->element = g_object_ref (element);
   stage->exact_in = stage->exact_out = TRUE;
+  stage->seen_in = g_hash_table_new (NULL, NULL);
+  stage->seen_out = g_hash_table_new (NULL, NULL);
   stage->claims = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plan_claim_free);
   stage->claim_index = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_ptr_array_add (plan->stages, stage);
@@ -149,6 +154,7 @@ afp_plan_add_output (AfpPlan *plan, AfpElement *sink)
   g_array_set_clear_func (output->tensors, afp_plan_tensor_clear);
   output->recipes = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plan_recipe_free);
   output->recipe_index = g_hash_table_new (g_str_hash, g_str_equal);
+  output->seen = g_hash_table_new (NULL, NULL);
   g_ptr_array_add (plan->outputs, output);
   return output;
 }
@@ -206,7 +212,7 @@ afp_plan_note_tensor (AfpPlan *plan, AfpElement *element, AfpTensor *in, AfpTens
   AfpSize size;
 
   if (in) {
-    afp_tensor_get_size (in, &size);
+    afp_tensor_get_size_once (in, stage->seen_in, &size);
     stage->tensors_in++;
     stage->bytes_in += size.total;
     stage->exact_in = stage->exact_in && size.exact;
@@ -214,7 +220,7 @@ afp_plan_note_tensor (AfpPlan *plan, AfpElement *element, AfpTensor *in, AfpTens
     plan->n_tensors++;
   }
   if (out) {
-    afp_tensor_get_size (out, &size);
+    afp_tensor_get_size_once (out, stage->seen_out, &size);
     stage->tensors_out++;
     stage->bytes_out += size.total;
     stage->exact_out = stage->exact_out && size.exact;
@@ -238,7 +244,7 @@ afp_plan_note_output (AfpPlan *plan, AfpElement *sink, AfpTensor *tensor)
   AfpPlanRecipe *recipe;
   gpointer found;
 
-  afp_tensor_get_size (tensor, &entry.size);
+  afp_tensor_get_size_once (tensor, output->seen, &entry.size);
   stage->tensors_in++;
   stage->bytes_in += entry.size.total;
   stage->exact_in = stage->exact_in && entry.size.exact;

@@ -46,6 +46,26 @@ afp_plane_desc_is_float (const AfpPlaneDesc *desc)
   return desc->kind < AFP_KIND_CODE;
 }
 
+/**
+ * afp_plane_desc_counts_for: (skip)
+ * @desc: a plane
+ * @owners: shared planes, and the name of the tensor that each counts for; a new one is added
+ * @tensor: name of the tensor that has the plane
+ *
+ * Returns: whether the plane's bytes are counted with this tensor: always, unless it is shared and another tensor had it first
+ */
+gboolean
+afp_plane_desc_counts_for (const AfpPlaneDesc *desc, GHashTable *owners, const char *tensor)
+{
+  if (!desc->shared)
+    return TRUE;
+  const char *owner = g_hash_table_lookup (owners, desc->shared);
+  if (owner)
+    return g_str_equal (owner, tensor);
+  g_hash_table_insert (owners, (gpointer) desc->shared, (gpointer) g_intern_string (tensor));
+  return TRUE;
+}
+
 gboolean
 afp_plane_desc_is_array (const AfpPlaneDesc *desc)
 {
@@ -208,6 +228,33 @@ afp_plane_replace_child (AfpPlane *plane, guint index, AfpPlane *child)
   copy->children->pdata[index] = afp_plane_ref (child);
   copy->maker = plane->maker ? g_object_ref (plane->maker) : NULL;
   return copy;
+}
+
+/**
+ * afp_plane_name_shared: (skip)
+ * @root: a tree that nobody else knows as yet
+ * @namer: the name of a leaf plane that other tensors have, too, or %NULL
+ * @user_data: for @namer
+ *
+ * Leaves are named in the order of the file; a coded plane is shared if all its leaves are.
+ */
+void
+afp_plane_name_shared (AfpPlane *root, AfpPlaneNamer namer, gpointer user_data)
+{
+  const guint n = afp_plane_get_n_children (root);
+  const char *name = n ? "" : NULL;
+
+  if (!root->codec)
+    name = namer (root, user_data);
+  for (guint i = 0; i < n; i++) {
+    AfpPlane *child = root->children->pdata[i];
+    afp_plane_name_shared (child, namer, user_data);
+    if (!child->desc.shared)
+      name = NULL;
+    else if (name && !*name)
+      name = child->desc.shared;
+  }
+  root->desc.shared = name;
 }
 
 const AfpPlaneDesc *

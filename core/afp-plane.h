@@ -49,6 +49,7 @@ typedef enum { AFP_SCOPE_BLOCK, AFP_SCOPE_TENSOR, AFP_SCOPE_ROW } AfpScope;
  * @bound: %TRUE if the stored bytes depend on data and rows*cols*bits is an upper bound
  * @fallback: the codec call that stores the plane if nobody takes it, e.g. "f16" or "block-float mantissa-bits=4"; interned
  * @tolerance: largest useful relative error (NMSE); 0 if not declared
+ * @shared: (nullable): planes of a model that are one: those with the same interned text hold the same bytes, stored once
  *
  * Shape and meaning of a plane; known at plan time.
  */
@@ -66,12 +67,16 @@ typedef struct {
   gboolean bound;
   const char *fallback;
   double tolerance;
+  const char *shared;
 } AfpPlaneDesc;
 
 AFP_API const char *afp_plane_kind_name (AfpPlaneKind kind);
 AFP_API guint64 afp_plane_desc_bytes (
     const AfpPlaneDesc *desc); /* packed bytes of a code plane (worst case if bound) */
 AFP_API gboolean afp_plane_desc_is_float (const AfpPlaneDesc *desc);
+/* Of tensors in one file a shared plane counts for the first. @owners: g_hash_table_new (NULL, NULL), kept for all of them */
+AFP_API gboolean afp_plane_desc_counts_for (const AfpPlaneDesc *desc, GHashTable *owners,
+                                            const char *tensor);
 
 /*
  * AfpPlane: a node of a tensor's tree of planes; ref-counted, immutable once its tensor was pushed.
@@ -111,6 +116,10 @@ afp_plane_get_data (const AfpPlane *plane); /* raw, packed or f32 bytes; NULL if
 AFP_API AfpPlane *afp_plane_get_frozen (const AfpPlane *plane);
 AFP_API AfpPlane *afp_plane_replace_child (AfpPlane *plane, guint index,
                                            AfpPlane *child); /* a copy with another child */
+
+/* Gives all planes of a tree, before others know it, one name each for what they share: AfpPlaneDesc.shared. @name: (nullable) */
+typedef const char *(*AfpPlaneNamer) (AfpPlane *leaf, gpointer user_data);
+AFP_API void afp_plane_name_shared (AfpPlane *root, AfpPlaneNamer namer, gpointer user_data);
 
 /* Packed bytes of a code plane, unpacked from its lossless coder if there is one. */
 AFP_API GBytes *afp_plane_get_codes (AfpPlane *plane, GError **error);

@@ -118,7 +118,14 @@ afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits
 gboolean
 afp_quantizer_needs_fit (AfpQuantizer *self)
 {
-  return AFP_CODEC_GET_CLASS (self->encoder->claim->codec)->fit != NULL;
+  const AfpContext *ctx = self->encoder->ctx;
+
+  if (!AFP_CODEC_GET_CLASS (ctx->codec)->fit)
+    return FALSE;
+  for (guint i = 0; i < afp_layout_get_n_children (ctx->layout); i++)
+    if (afp_layout_get_child (ctx->layout, i)->scope != AFP_SCOPE_BLOCK && !ctx->children[i].given)
+      return TRUE;
+  return FALSE;
 }
 
 gboolean

@@ -46,7 +46,8 @@ AFP_API AfpClaim *afp_quantizer_get_claim (AfpQuantizer *self);
 AFP_API guint afp_quantizer_get_length (AfpQuantizer *self);  /* of a vector */
 AFP_API guint afp_quantizer_get_n_codes (AfpQuantizer *self); /* symbols per vector */
 AFP_API gboolean afp_quantizer_needs_fit (
-    AfpQuantizer *self); /* FALSE: nothing is learned (the paper's mantissas) */
+    AfpQuantizer
+        *self); /* FALSE: nothing is to be learned (the paper's mantissas, a shared codebook) */
 
 /**
  * afp_quantizer_fit:

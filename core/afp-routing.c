@@ -83,7 +83,7 @@ make_variant (AfpCodec *codec, const char *text, GError **error)
  *   GLOB NAME=VALUE ...         with these properties instead
  */
 static AfpRule *
-parse_rule (const char *line, AfpCodec *codec, GError **error)
+parse_rule (const char *line, guint index, AfpCodec *codec, GError **error)
 {
   g_auto (GStrv) words = g_strsplit_set (line, " \t", 2);
   g_autofree char *rest = g_strdup (words[1] ? words[1] : "");
@@ -103,6 +103,8 @@ parse_rule (const char *line, AfpCodec *codec, GError **error)
   rule->pattern = g_pattern_spec_new (words[0]);
   rule->pass = pass;
   rule->variant = variant;
+  if (variant)
+    afp_codec_get_routing (variant)->variant = index + 1;
   return rule;
 }
 
@@ -134,7 +136,7 @@ afp_routing_prepare (AfpRouting *routing, AfpCodec *codec, GError **error)
     g_strstrip (lines[i]);
     if (!*lines[i])
       continue;
-    AfpRule *rule = parse_rule (lines[i], codec, error);
+    AfpRule *rule = parse_rule (lines[i], routing->rule_list->len, codec, error);
     if (!rule) {
       g_prefix_error (error, "rules=%s, line %u: ", routing->rules, i + 1);
       return FALSE;

@@ -185,6 +185,31 @@ afp_run_start_elements (AfpRun *run, GError **error)
   return TRUE;
 }
 
+/* What needs the whole model, before the first tensor. */
+static gboolean
+afp_run_prepare (AfpRun *run, GError **error)
+{
+  GPtrArray *stages = run->pipeline->sorted;
+
+  for (guint i = 0; i < stages->len; i++) {
+    AfpStage *stage = g_ptr_array_index (stages, i);
+    AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (stage->element);
+    AfpStageFrame frame;
+    gboolean ok;
+
+    if (!klass->prepare)
+      continue;
+    afp_run_stage_begin (&frame, stage, NULL);
+    ok = klass->prepare (stage->element, run, error);
+    afp_run_stage_end (&frame);
+    if (!ok) {
+      afp_stage_place_error (stage, NULL, error);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
 static void
 afp_run_publish (AfpRun *run)
 {
@@ -346,7 +371,7 @@ afp_run_work (AfpRun *run)
   GError *error = NULL;
 
   if (!afp_run_start_elements (run, &error) || !afp_run_find_held (run, &error) ||
-      !afp_run_start_writers (run, &error))
+      !afp_run_prepare (run, &error) || !afp_run_start_writers (run, &error))
     afp_run_fail (run, error);
   for (guint i = 0; i < stages->len && !afp_run_is_stopping (run); i++) {
     AfpStage *stage = g_ptr_array_index (stages, i);

@@ -9,6 +9,7 @@ typedef struct {
   GMutex lock;         /* of what follows: a writer thread adds, others look */
   GPtrArray *records;  /* of AfpSinkRecord */
   GHashTable *recipes; /* distinct ones; owns the records' texts */
+  GHashTable *seen;    /* shared planes, and the tensor that each counts for: known from the plan */
   guint64 total_bytes;
   GHashTable *
       held; /* name -> JsonNode or NULL: what its tensors' elements found out; whole before the threads begin */
@@ -69,7 +70,7 @@ add_record (AfpSink *self, AfpTensor *tensor)
 {
   AfpSize size;
 
-  afp_tensor_get_size (tensor, &size);
+  afp_tensor_get_size_once (tensor, get_private (self)->seen, &size);
   insert_record (self, afp_tensor_get_spec (tensor), &size, afp_tensor_get_recipe (tensor));
 }
 
@@ -237,6 +238,7 @@ afp_sink_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
   AfpSinkClass *klass = AFP_SINK_GET_CLASS (self);
   GHashTable *families = get_private (self)->families;
   AfpSpec *spec = afp_tensor_get_spec (tensor);
+  AfpSize size;
 
   if (!g_hash_table_contains (families, afp_spec_get_family (spec)))
     g_hash_table_insert (families, g_strdup (afp_spec_get_family (spec)), afp_spec_ref (spec));
@@ -249,6 +251,7 @@ afp_sink_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
   afp_plan_note_finalize (plan, tensor);
   afp_plan_hold (plan, tensor);
   afp_plan_hold (plan, finalized);
+  afp_tensor_get_size_once (finalized, get_private (self)->seen, &size);
   afp_plan_note_output (plan, AFP_ELEMENT (self), finalized);
   return TRUE;
 }
@@ -309,6 +312,7 @@ afp_sink_finalize (GObject *object)
   g_hash_table_unref (priv->held);
   g_hash_table_unref (priv->families);
   g_free (priv->advice);
+  g_hash_table_unref (priv->seen);
   g_mutex_clear (&priv->lock);
   G_OBJECT_CLASS (afp_sink_parent_class)->finalize (object);
 }
@@ -332,6 +336,7 @@ afp_sink_init (AfpSink *self)
   priv->records = g_ptr_array_new_with_free_func ((GDestroyNotify) record_free);
   priv->recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   priv->held = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, free_found);
+  priv->seen = g_hash_table_new (NULL, NULL);
   /* No describe function: a sink takes no float plane, their fallbacks store them. */
   afp_pad_set_functions (pad, afp_sink_chain, afp_sink_plan, afp_sink_finish, NULL);
 }

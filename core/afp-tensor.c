@@ -293,6 +293,12 @@ afp_size_recipe_bytes (const char *recipe)
   return strlen (recipe) / 2 + 8;
 }
 
+typedef struct {
+  AfpSize *size;
+  const char *name;   /* of the tensor */
+  GHashTable *owners; /* of shared planes; NULL: all count */
+} SizeWalk;
+
 static void
 size_leaf (AfpSize *size, guint64 bytes)
 {
@@ -304,22 +310,43 @@ size_leaf (AfpSize *size, guint64 bytes)
 }
 
 static gboolean
+counts (const SizeWalk *walk, const AfpPlaneDesc *desc)
+{
+  return !walk->owners || afp_plane_desc_counts_for (desc, walk->owners, walk->name);
+}
+
+static void
+size_float (const SizeWalk *walk, const AfpPlaneDesc *desc)
+{
+  g_autoptr (AfpClaim) fallback = afp_claim_new_fallback (desc, NULL);
+  gboolean exact = FALSE;
+  guint64 bytes = desc->rows * desc->cols * 4;
+
+  if (fallback)
+    bytes = afp_claim_get_bytes (fallback, &exact);
+  if (fallback && walk->owners)
+    bytes = afp_claim_get_bytes_once (fallback, walk->owners, walk->name);
+  walk->size->planes += bytes;
+  walk->size->exact = walk->size->exact && exact;
+}
+
+static gboolean
 size_plane (AfpPlane *plane, const char *path, gpointer user_data)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
-  AfpSize *size = user_data;
+  const SizeWalk *walk = user_data;
 
   if (afp_plane_get_codec (plane))
     return TRUE;
   if (desc->kind == AFP_KIND_CODE) {
     GBytes *data = afp_plane_get_data (plane);
-    size_leaf (size, data ? g_bytes_get_size (data) : afp_plane_desc_bytes (desc));
-    size->exact = size->exact && (data || !desc->bound);
+    if (counts (walk, desc))
+      size_leaf (walk->size, data ? g_bytes_get_size (data) : afp_plane_desc_bytes (desc));
+    else
+      walk->size->rows += AFP_PLANE_ROW_BYTES;
+    walk->size->exact = walk->size->exact && (data || !desc->bound);
   } else if (!afp_plane_desc_is_array (desc)) {
-    g_autoptr (AfpClaim) fallback = afp_claim_new_fallback (desc, NULL);
-    gboolean exact = FALSE;
-    size->planes += fallback ? afp_claim_get_bytes (fallback, &exact) : desc->rows * desc->cols * 4;
-    size->exact = size->exact && exact;
+    size_float (walk, desc);
   }
   return TRUE;
 }
@@ -335,12 +362,30 @@ size_plane (AfpPlane *plane, const char *path, gpointer user_data)
 void
 afp_tensor_get_size (const AfpTensor *tensor, AfpSize *size)
 {
+  afp_tensor_get_size_once (tensor, NULL, size);
+}
+
+/**
+ * afp_tensor_get_size_once: (skip)
+ * @tensor: a tensor, planned or with data
+ * @owners: (nullable): as for afp_plane_desc_counts_for()
+ * @size: (out): what the tensor adds to a file
+ *
+ * The same for tensors of one file, one after the other: a plane that several share counts for the first.
+ */
+void
+afp_tensor_get_size_once (const AfpTensor *tensor, GHashTable *owners, AfpSize *size)
+{
+  SizeWalk walk = { size, afp_spec_get_name (tensor->spec), owners };
+
   *size = (AfpSize){ .rows = AFP_TENSOR_ROW_BYTES, .exact = TRUE };
   if (afp_spec_get_alias_of (tensor->spec))
     ;
-  else if (afp_tensor_is_raw (tensor))
+  else if (afp_tensor_is_raw (tensor) && counts (&walk, afp_plane_get_desc (tensor->root)))
     size_leaf (size, afp_spec_get_n_bytes (tensor->spec));
+  else if (afp_tensor_is_raw (tensor))
+    size->rows += AFP_PLANE_ROW_BYTES;
   else
-    afp_plane_foreach (tensor->root, size_plane, size);
+    afp_plane_foreach (tensor->root, size_plane, &walk);
   size->total = size->planes + size->padding + size->rows;
 }

@@ -56,6 +56,8 @@ typedef struct {
 #define AFP_ALIGN_LIMIT 65536
 
 AFP_API void afp_tensor_get_size (const AfpTensor *tensor, AfpSize *size);
+/* Of tensors in one file: planes that they share count once: afp_plane_desc_counts_for() */
+AFP_API void afp_tensor_get_size_once (const AfpTensor *tensor, GHashTable *owners, AfpSize *size);
 AFP_API guint64 afp_size_recipe_bytes (
     const char *recipe); /* bytes that a distinct recipe costs once in the file */
 AFP_API guint64 afp_size_align (guint64 plane_bytes); /* alignment for a plane of so many bytes */

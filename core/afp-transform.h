@@ -14,6 +14,8 @@ G_DECLARE_DERIVABLE_TYPE (AfpTransform, afp_transform, AFP, TRANSFORM, AfpElemen
  * @plan_tensor: what becomes of a planned tensor; NULL without error drops it (transfer full)
  * @process: the same with data; const on the element, called from any thread (transfer full)
  * @finish: (nullable): end of the stream
+ * @sample: (nullable): what becomes of a tensor whose values the prepare phase samples: as @process, but nothing is counted or
+ *   kept; %NULL: its values pass unchanged (transfer full)
  * @describe: (nullable): answers or forwards the quantizer query; the base class forwards
  *
  * One sink pad, one source pad, one tensor in, at most one out.
@@ -28,7 +30,8 @@ struct _AfpTransformClass {
   gboolean terminates_queries; /* decode: nobody behind it sees the planes */
   gboolean
       reuses; /* what becomes of one of several names of the same values is kept for the others */
-  gpointer padding[8];
+  AfpTensor *(*sample) (AfpTransform *self, AfpTensor *tensor, GError **error);
+  gpointer padding[7];
 };
 
 AFP_API AfpPad *afp_transform_get_src (AfpTransform *self);

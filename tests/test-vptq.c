@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq-test.h"
 
-/* vptq as a plugin: layouts and planes. Decoding and the query: test-vptq-decode. */
+/* vptq as a plugin: layouts and planes. Decoding and the query: test-vptq-block. */
 
 /* --- layouts ------------------------------------------------------------------------------------------------------ */
 
@@ -41,7 +41,7 @@ START_TEST (layout_of_a_weight)
   ck_assert_uint_eq (codebook->vector, 4);
   ck_assert_str_eq (codebook->fallback, "f16");
   assert_text (afp_layout_get_params (layout),
-               "vector-length=4,centroids=256,residual=false,scale=none");
+               "vector-length=4,centroids=256,residual=false,scale=none,codebook=trained");
 }
 END_TEST
 
@@ -63,7 +63,7 @@ START_TEST (layout_with_all_children)
   ck_assert_uint_eq (residual->vector, 3);
   ck_assert_int_eq (afp_layout_get_child (layout, 3)->scope, AFP_SCOPE_ROW);
   assert_text (afp_layout_get_params (layout),
-               "vector-length=3,centroids=9,residual=true,scale=row");
+               "vector-length=3,centroids=9,residual=true,scale=row,codebook=trained");
 }
 END_TEST
 
@@ -136,7 +136,7 @@ static const struct {
   { "iterations=0", "iterations=0", "default 25" },
   { "samples=0", "samples=0", "default 256" },
   { "seed=-1", "seed=-1", "default 0" },
-  { "scale=column", "scale=column", "none | tensor | row" },
+  { "scale=column", "scale=column", "auto | none | tensor | row" },
   { "residual=maybe", "residual=maybe", "default false" },
   { "centroid=16", "centroid", "centroids" },
 };

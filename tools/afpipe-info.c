@@ -97,7 +97,7 @@ walk_plane (Walk *walk, AfpTensor *tensor, AfpPlane *plane, const char *parent, 
 }
 
 static JsonObject *
-tensor_to_json (AfpTensor *tensor, GHashTable *codecs)
+tensor_to_json (AfpTensor *tensor, GHashTable *codecs, GHashTable *seen)
 {
   AfpSpec *spec = afp_tensor_get_spec (tensor);
   JsonObject *object = json_object_new ();
@@ -108,7 +108,7 @@ tensor_to_json (AfpTensor *tensor, GHashTable *codecs)
   Walk walk = { json_array_new (), codecs };
   AfpSize size;
 
-  afp_tensor_get_size (tensor, &size);
+  afp_tensor_get_size_once (tensor, seen, &size);
   for (guint i = 0; i < afp_spec_get_rank (spec); i++)
     json_array_add_int_element (shape, (gint64) afp_spec_get_shape (spec)[i]);
   walk_plane (&walk, tensor, afp_tensor_get_root (tensor), NULL, "raw");
@@ -154,6 +154,7 @@ file_to_json (AfpSource *source, GError **error)
   JsonObject *shares = json_object_new ();
   g_autoptr (GHashTable) codecs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr (GHashTable) recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL); /* shared planes */
   g_autoptr (AfpPool) pool = afp_pool_new (0);
   guint64 weights = 0, bytes = 0;
 
@@ -175,7 +176,7 @@ file_to_json (AfpSource *source, GError **error)
     g_autoptr (AfpTensor) final = afp_tensor_finalize (tensor, pool, error);
     if (!final)
       return NULL;
-    JsonObject *entry = tensor_to_json (final, codecs);
+    JsonObject *entry = tensor_to_json (final, codecs, seen);
     weights += (guint64) json_object_get_int_member (entry, "weights");
     bytes += (guint64) json_object_get_int_member (entry, "bytes");
     const char *recipe = json_object_get_string_member (entry, "recipe");

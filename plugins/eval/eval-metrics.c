@@ -40,6 +40,7 @@ eval_totals_new (void)
   totals->names = g_hash_table_new (g_str_hash, g_str_equal);
   totals->codecs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   totals->recipes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  totals->seen = g_hash_table_new (NULL, NULL);
   return totals;
 }
 
@@ -50,6 +51,7 @@ eval_totals_free (EvalTotals *totals)
   g_ptr_array_unref (totals->records);
   g_hash_table_unref (totals->codecs);
   g_hash_table_unref (totals->recipes);
+  g_hash_table_unref (totals->seen);
   g_free (totals);
 }
 
@@ -65,20 +67,21 @@ add_codec_bytes (GHashTable *codecs, const char *codec, guint64 bytes)
   *sum += bytes;
 }
 
-/* Bytes of leaves count for the codec that made them. */
+/* Bytes of leaves count for the codec that made them, those of a shared one for the first tensor. */
 static void
-count_leaves (GHashTable *codecs, AfpPlane *plane, const char *codec)
+count_leaves (EvalTotals *totals, EvalRecord *record, AfpPlane *plane, const char *codec)
 {
   const AfpPlaneDesc *desc = afp_plane_get_desc (plane);
 
   if (!afp_plane_get_codec (plane)) {
     GBytes *data = afp_plane_get_data (plane);
-    add_codec_bytes (codecs, codec, data ? g_bytes_get_size (data) : 0);
+    if (afp_plane_desc_counts_for (desc, totals->seen, record->name))
+      add_codec_bytes (record->codecs, codec, data ? g_bytes_get_size (data) : 0);
     return;
   }
   const char *own = desc->kind == AFP_KIND_CODE ? codec : afp_plane_get_codec (plane);
   for (guint i = 0; i < afp_plane_get_n_children (plane); i++)
-    count_leaves (codecs, afp_plane_get_child (plane, i), own);
+    count_leaves (totals, record, afp_plane_get_child (plane, i), own);
 }
 
 static void
@@ -107,11 +110,11 @@ eval_totals_add (EvalTotals *totals, AfpTensor *final, const EvalSums *sums)
 {
   AfpSize size;
 
-  afp_tensor_get_size (final, &size);
+  afp_tensor_get_size_once (final, totals->seen, &size);
   EvalRecord *record =
       record_new (afp_tensor_get_spec (final), afp_tensor_get_recipe (final), size.total);
   if (!afp_spec_get_alias_of (afp_tensor_get_spec (final)))
-    count_leaves (record->codecs, afp_tensor_get_root (final), "raw");
+    count_leaves (totals, record, afp_tensor_get_root (final), "raw");
   record->judged = sums != NULL;
   if (sums)
     record->sums = *sums;

@@ -20,6 +20,7 @@ typedef struct {
   GHashTable *names;  /* name -> EvalRecord, the last one */
   GHashTable *codecs; /* as in a record: all of them */
   GHashTable *recipes;
+  GHashTable *seen; /* shared planes that were counted */
   guint64 weights, bytes;
   EvalSums sums;
   guint n_judged;

@@ -23,6 +23,7 @@ struct _AfpEval {
   GHashTable *originals; /* name -> index + 1 in source */
   GArray *conditions;
   EvalTotals *totals;
+  GHashTable *owners; /* shared planes, and the tensor that each counts for: known from the plan */
   GMutex lock;
 };
 
@@ -82,6 +83,8 @@ eval_start (AfpElement *element, AfpRun *run, GError **error)
 
   g_clear_pointer (&self->totals, eval_totals_free);
   self->totals = eval_totals_new ();
+  g_hash_table_unref (self->totals->seen);
+  self->totals->seen = g_hash_table_ref (self->owners);
   return !self->original || open_original (self, error);
 }
 
@@ -170,15 +173,17 @@ judge (AfpEval *self, AfpTensor *tensor, AfpTensor *final, EvalSums *sums, gbool
   return TRUE;
 }
 
-/* The tensor passes; a finalized copy is decoded. */
+/* The tensor passes; a finalized copy is decoded. Which tensor a shared plane counts for is settled here: not all may pass again. */
 static AfpTensor *
 eval_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
   g_autoptr (AfpTensor) final = afp_tensor_finalize (tensor, NULL, error);
+  AfpSize size;
 
   if (!final)
     return NULL;
   afp_plan_note_decode (plan, tensor, final);
+  afp_tensor_get_size_once (final, AFP_EVAL (transform)->owners, &size);
   return afp_tensor_ref (tensor);
 }
 
@@ -256,6 +261,7 @@ afp_eval_finalize (GObject *object)
   g_clear_pointer (&self->totals, eval_totals_free);
   g_clear_object (&self->source);
   g_clear_pointer (&self->originals, g_hash_table_unref);
+  g_hash_table_unref (self->owners);
   g_mutex_clear (&self->lock);
   G_OBJECT_CLASS (afp_eval_parent_class)->finalize (object);
 }
@@ -284,6 +290,7 @@ afp_eval_class_init (AfpEvalClass *klass)
 static void
 afp_eval_init (AfpEval *self)
 {
+  self->owners = g_hash_table_new (NULL, NULL);
   g_mutex_init (&self->lock);
 }
 

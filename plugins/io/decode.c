@@ -117,6 +117,7 @@ afp_decode_class_init (AfpDecodeClass *klass)
       "load location=small.h5 ! decode ! write location=back.safetensors");
   transform_class->plan_tensor = decode_plan_tensor;
   transform_class->process = decode_process;
+  transform_class->sample = decode_process;
   transform_class->terminates_queries = TRUE;
 }
 

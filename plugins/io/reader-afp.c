@@ -14,6 +14,7 @@ typedef struct {
   GBytes *map;
   GArray *visible;    /* guint: rows of /tensors that are handed out */
   guint8 *verified;   /* by row of /planes */
+  GHashTable *places; /* payload offset -> 1 + row of /tensors; G_MAXUINT: several */
   GPtrArray *missing; /* by recipe: why it cannot be decoded, or NULL */
   GPtrArray *notes;
 } Reader;
@@ -120,6 +121,7 @@ reader_close (gpointer reader)
   g_ptr_array_unref (self->missing);
   g_ptr_array_unref (self->notes);
   g_free (self->verified);
+  g_clear_pointer (&self->places, g_hash_table_unref);
   g_free (self->location);
   g_free (self);
 }
@@ -129,6 +131,23 @@ static gboolean
 reader_sniff (const char *path, const guint8 *head, gsize n, guint64 file_size)
 {
   return n >= 4 && memcmp (head, "\x89HDF", 4) == 0 && afp_file_is_ours (path);
+}
+
+/* Which planes are of several tensors. */
+static void
+index_places (Reader *self)
+{
+  self->places = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, NULL);
+  for (guint i = 0; i < self->file->tensors->len; i++) {
+    const AfpFileTensor *tensor = afp_file_tensor (self->file, i);
+    for (guint j = 0; j < tensor->n_planes; j++) {
+      AfpFilePlane *plane = afp_file_plane (self->file, tensor->first_plane + j);
+      const guint known = GPOINTER_TO_UINT (g_hash_table_lookup (self->places, &plane->offset));
+      if (plane->bytes && known != i + 1)
+        g_hash_table_insert (self->places, &plane->offset,
+                             GUINT_TO_POINTER (known ? G_MAXUINT : i + 1));
+    }
+  }
 }
 
 static gpointer
@@ -148,6 +167,7 @@ reader_open (const AfpReaderOptions *options, GError **error)
   if (!afp_file_check (self->file, self->location, g_bytes_get_size (self->map), error))
     return NULL;
   self->verified = g_new0 (guint8, self->file->planes->len);
+  index_places (self);
   find_missing (self);
   for (guint i = 0; i < self->file->tensors->len; i++) {
     const AfpFileTensor *row = afp_file_tensor (self->file, i);
@@ -247,6 +267,22 @@ read_leaf (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user
   return g_steal_pointer (&bytes);
 }
 
+/* The name of a plane that several tensors have is its place. */
+static const char *
+name_leaf (AfpPlane *leaf, gpointer user_data)
+{
+  LeafWalk *walk = user_data;
+  const Reader *self = walk->reader;
+  const AfpFilePlane *row = afp_file_plane (
+      self->file, afp_file_tensor (self->file, walk->tensor)->first_plane + walk->leaf++);
+
+  if (!row->bytes ||
+      GPOINTER_TO_UINT (g_hash_table_lookup (self->places, &row->offset)) != G_MAXUINT)
+    return NULL;
+  g_autofree char *name = g_strdup_printf ("%s@%" G_GUINT64_FORMAT, self->location, row->offset);
+  return g_intern_string (name);
+}
+
 static AfpTensor *
 make_tensor (Reader *self, gsize index, gboolean with_data, GError **error)
 {
@@ -272,6 +308,8 @@ make_tensor (Reader *self, gsize index, gboolean with_data, GError **error)
     g_prefix_error (error, "'%s', tensor '%s': ", self->location, row->name);
     return NULL;
   }
+  walk.leaf = 0;
+  afp_plane_name_shared (root, name_leaf, &walk);
   g_autoptr (AfpPlane) open = afp_recipe_reopen_floats (root);
   return afp_tensor_new (spec, open);
 }

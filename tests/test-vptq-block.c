@@ -140,7 +140,7 @@ static const struct {
   int code;
   const char *word;
 } bad_recipes[] = {
-  { "weight=vptq/2(vector-length=2,centroids=5){indices," FIVE "}", AFP_ERROR_PLUGIN, "version 2" },
+  { "weight=vptq/3(vector-length=2,centroids=5){indices," FIVE "}", AFP_ERROR_PLUGIN, "version 3" },
   { "weight=vptq/1(vector-length=2,centroids=1){indices," FIVE "}", AFP_ERROR_FORMAT,
     "centroids=1" },
   { "weight=vptq/1(vector-length=2,centroids=5){indices}", AFP_ERROR_FORMAT, "damaged recipe" },
@@ -330,5 +330,5 @@ main (void)
 {
   TCase *(*const cases[]) (void) = { decode_case, query_case };
 
-  return run_suite ("vptq-decode", cases, G_N_ELEMENTS (cases));
+  return run_suite ("vptq-block", cases, G_N_ELEMENTS (cases));
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "afpipe.h"
+
+/*
+ * What the files of vptq share.
+ *   vptq.c      properties and layout      vptq-fit.c      scales and codebook from the data
+ *   vptq-block.c  blocks of codes
+ */
+
+#define AFP_TYPE_VPTQ (afp_vptq_get_type ())
+G_DECLARE_FINAL_TYPE (AfpVptq, afp_vptq, AFP, VPTQ, AfpCodec)
+
+typedef enum { VPTQ_SCALE_AUTO, VPTQ_SCALE_NONE, VPTQ_SCALE_TENSOR, VPTQ_SCALE_ROW } VptqScale;
+typedef enum { VPTQ_CODEBOOK_TRAINED, VPTQ_CODEBOOK_BUILTIN, VPTQ_CODEBOOK_BUILTIN_1 } VptqCodebook;
+typedef enum { VPTQ_SHARING_TENSOR, VPTQ_SHARING_MODEL } VptqSharing;
+
+struct _AfpVptq {
+  AfpCodec parent_instance;
+  guint vector_length;
+  guint centroids;
+  guint iterations;
+  guint samples;
+  guint seed;
+  gboolean residual;
+  gint scale;
+  gint codebook;
+  gint sharing;
+};
+
+/* Where the children of a layout are; -1: there is none. The indices are child 0. */
+typedef struct {
+  gint codebook, residual, scale;
+  guint length, n_centroids;
+  gboolean row_scale;
+} VptqChildren;
+#define VPTQ_CHILD_INDICES 0
+
+void vptq_get_children (AfpVptq *self, const AfpLayout *layout, VptqChildren *children);
+
+guint64 vptq_scratch (AfpCodec *codec, const AfpLayout *layout);
+gboolean vptq_fit (AfpCodec *codec, AfpContext *ctx, GError **error);
+
+gpointer vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error);
+void vptq_close (AfpCodec *codec, gpointer user_state);
+gboolean vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error);
+gboolean vptq_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error);
