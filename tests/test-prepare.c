@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-memory.h"
 #include "share-test.h"
 
 /* What tensors share is fitted to a sample of all of them, before the first. */
@@ -214,12 +215,14 @@ END_TEST
 START_TEST (too_little_memory)
 {
   GError *error = NULL;
-  g_autoptr (AfpPipeline) pipeline =
-      afp_pipeline_new_from_text ("test-source ! test-share ! test-sink", &error);
+  g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (
+      "test-source ! test-share size=1000000 force=true ! test-sink", &error);
 
-  afp_pipeline_set_max_memory (pipeline, 20000);
+  afp_pipeline_set_threads (pipeline, 1);
+  afp_pipeline_set_max_memory (pipeline, afp_memory_get_base (1, 3) + (2 << 20));
   ck_assert (!afp_pipeline_run (pipeline, &error));
   assert_error (error, AFP_ERROR_MEMORY, "tensor 'a'", "--max-mem");
+  ck_assert_uint_eq (share_n_fitted, 0);
 }
 END_TEST
 
