@@ -71,7 +71,7 @@ conform_check_passes (ConformCase *c, gconstpointer data)
     AfpDType dtype;
   } others[] = { { "integers", "8x40", AFP_DTYPE_I32 },
                  { "truth values", "8x40", AFP_DTYPE_BOOL },
-                 { "8-bit floats", "8x40", AFP_DTYPE_F8_E4M3 },
+                 { "bytes", "8x40", AFP_DTYPE_U8 },
                  { "nothing", "0x40", AFP_DTYPE_F32 } };
 
   for (guint i = 0; i < G_N_ELEMENTS (others); i++) {

@@ -146,7 +146,7 @@ conform_tensor_new (const char *name, AfpDType dtype, const char *shape, const c
       afp_spec_new (name, dtype, rank, axes, has_view ? &parsed : NULL, NULL);
   const gsize size = afp_spec_get_n_bytes (spec);
   guint8 *raw = g_malloc0 (MAX (size, 1));
-  if (afp_dtype_is_real (dtype))
+  if (afp_dtype_is_writable (dtype))
     afp_dtype_from_f32 (dtype, values, raw, 1, afp_spec_get_n_elements (spec));
   else
     for (gsize i = 0; i < size; i++)
