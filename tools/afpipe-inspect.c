@@ -12,7 +12,7 @@
 #define TOOL "afpipe-inspect"
 
 static struct {
-  gboolean json, problems, plugins;
+  gboolean json, problems, plugins, words;
 } options;
 
 static const GOptionEntry entries[] = {
@@ -20,6 +20,9 @@ static const GOptionEntry entries[] = {
     "List files that could not be used as plugins, and why", NULL },
   { "plugins", 0, 0, G_OPTION_ARG_NONE, &options.plugins, "List plugins", NULL },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print JSON", NULL },
+  { "words", 0, 0, G_OPTION_ARG_NONE, &options.words,
+    "Only names, one a line: of elements, of ELEMENT's properties, or with a second argument of its possible values",
+    NULL },
   G_OPTION_ENTRY_NULL,
 };
 
@@ -338,6 +341,67 @@ show (AfpRegistry *registry, const char *name)
   return none ? 0 : tool_print_error (TOOL, error);
 }
 
+/* --- for completion in shells --- */
+
+static void
+add_word (GString *out, const char *word, const char *end)
+{
+  if (word)
+    g_string_append_printf (out, "%s%s\n", word, end);
+}
+
+static void
+add_property_words (GString *out, AfpElementClass *klass)
+{
+  gsize n;
+  g_autofree const AfpProperty **rows = afp_element_class_list_properties (klass, &n);
+
+  for (gsize i = 0; i < n; i++) {
+    add_word (out, rows[i]->name, "=");
+    add_word (out, rows[i]->alias, "=");
+  }
+  add_word (out, klass->n_presets ? "preset" : NULL, "=");
+  add_word (out, "name", "=");
+}
+
+/* Nothing for numbers and texts. */
+static void
+add_value_words (GString *out, AfpElementClass *klass, const char *name)
+{
+  const AfpProperty *property = afp_element_class_find_property (klass, name);
+
+  for (gsize i = 0; strcmp (name, "preset") == 0 && i < klass->n_presets; i++)
+    add_word (out, klass->presets[i].name, "");
+  if (!property)
+    return;
+  for (guint i = 0; property->values && property->values[i]; i++)
+    add_word (out, property->values[i], "");
+  add_word (out, property->type == AFP_PROPERTY_BOOL ? "true\nfalse" : NULL, "");
+  add_word (out, property->flags & AFP_PROPERTY_AUTO ? "auto" : NULL, "");
+}
+
+static int
+show_words (AfpRegistry *registry, char **arguments)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (!arguments[0]) {
+    g_autoptr (GPtrArray) factories = afp_registry_list_factories (registry);
+    for (guint i = 0; i < factories->len; i++)
+      add_word (out, afp_element_factory_get_name (factories->pdata[i]), "");
+    return tool_print_text (TOOL, out->str);
+  }
+  g_autoptr (AfpElement) element = afp_registry_make (registry, arguments[0], &error);
+  if (!element)
+    return tool_print_error (TOOL, error);
+  if (arguments[1])
+    add_value_words (out, AFP_ELEMENT_GET_CLASS (element), arguments[1]);
+  else
+    add_property_words (out, AFP_ELEMENT_GET_CLASS (element));
+  return tool_print_text (TOOL, out->str);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -356,6 +420,8 @@ main (int argc, char **argv)
     return show_problems (registry);
   if (options.plugins)
     return show_plugins (registry);
+  if (options.words)
+    return show_words (registry, arguments + 1);
   if (!arguments[1])
     return show_all (registry);
   for (guint i = 1; arguments[i] && code == 0; i++)
