@@ -138,9 +138,12 @@ static void
 afp_report_add_sizes (JsonObject *object, AfpStage *stage)
 {
   AfpSink *sink = AFP_SINK (stage->element);
-  double file_bytes = afp_json_get_number (afp_json_get_object (stage->output), "file_bytes");
+  JsonObject *output = afp_json_get_object (stage->output);
+  double file_bytes = afp_json_get_number (output, "file_bytes");
+  double extras_bytes = afp_json_get_number (output, "extras_bytes");
+  double model_bytes = isfinite (extras_bytes) ? file_bytes - extras_bytes : file_bytes;
   double bytes = (double) afp_sink_get_total_bytes (sink);
-  double smallest = isfinite (file_bytes) ? file_bytes : bytes;
+  double smallest = isfinite (model_bytes) ? model_bytes : bytes;
   guint64 weights = 0, input_bytes = 0;
 
   for (gsize i = 0; i < afp_sink_get_n_records (sink); i++) {
@@ -158,8 +161,10 @@ afp_report_add_sizes (JsonObject *object, AfpStage *stage)
     afp_report_set_count (object, "file_bytes", (guint64) file_bytes);
   else
     json_object_set_null_member (object, "file_bytes");
+  afp_report_set_count (object, "extras_bytes",
+                        isfinite (extras_bytes) ? (guint64) extras_bytes : 0);
   afp_report_set_number (object, "file_bits_per_weight",
-                         afp_report_ratio (8 * file_bytes, (double) weights));
+                         afp_report_ratio (8 * model_bytes, (double) weights));
   afp_report_set_number (object, "ratio_input", afp_report_ratio ((double) input_bytes, smallest));
   afp_report_set_number (object, "ratio_fp16", afp_report_ratio (2 * (double) weights, smallest));
   afp_report_set_number (object, "ratio_fp32", afp_report_ratio (4 * (double) weights, smallest));

@@ -20,6 +20,8 @@ G_DECLARE_DERIVABLE_TYPE (AfpSource, afp_source, AFP, SOURCE, AfpElement)
  * @tensor_memory: (nullable): bytes of memory that read_tensor takes for tensor @index: 0 if it is mapped. Without this function: all
  *   that the tensor has
  * @get_fingerprint: (nullable): SHA-256 hex of what identifies the input without reading all of it; (transfer full)
+ * @list_extras: (nullable): names of what there is besides tensors (afp-extras.h); (transfer full)
+ * @read_extra: bytes of one of them; (transfer full). From any thread
  */
 struct _AfpSourceClass {
   AfpElementClass parent_class;
@@ -30,7 +32,9 @@ struct _AfpSourceClass {
   JsonNode *(*get_info) (AfpSource *self);
   char *(*get_fingerprint) (AfpSource *self);
   guint64 (*tensor_memory) (AfpSource *self, gsize index);
-  gpointer padding[7];
+  char **(*list_extras) (AfpSource *self);
+  GBytes *(*read_extra) (AfpSource *self, const char *name, GError **error);
+  gpointer padding[5];
 };
 
 AFP_API gboolean afp_source_open (AfpSource *self,

@@ -6,6 +6,7 @@
 #include "afp-dtype.h"
 #include "afp-element.h"
 #include "afp-error.h"
+#include "afp-extras.h"
 #include "afp-mapped.h"
 #include "afp-matrix.h"
 #include "afp-message.h"

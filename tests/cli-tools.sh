@@ -92,7 +92,7 @@ def need(obj, names):
     for n in names.split():
         assert n in obj, (n, sorted(obj))
 need(r, 'pipeline exit total outputs stages tensors evals peak_rss_bytes versions')
-totals = 'weights bytes bits_per_weight file_bytes file_bits_per_weight ratio_input ratio_fp16 ratio_fp32 nmse sqnr_db cosine'
+totals = 'weights bytes bits_per_weight file_bytes extras_bytes file_bits_per_weight ratio_input ratio_fp16 ratio_fp32 nmse sqnr_db cosine'
 need(r['total'], totals); need(r['outputs'][0], totals)
 for s in r['stages']: need(s, 'name element seconds bytes_in bytes_out claims')
 for t in r['tensors']: need(t, 'name shape dtype bytes bits_per_weight nmse sqnr_db')

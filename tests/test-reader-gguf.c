@@ -53,8 +53,8 @@ START_TEST (facts)
   JsonObject *info = get_info (reader, handle, &node);
   ck_assert_str_eq (json_object_get_string_member (info, "format"), "gguf");
   ck_assert_int_eq (json_object_get_int_member (info, "format_version"), 3);
-  ck_assert_str_eq (json_object_get_string_member (json_object_get_object_member (info, "metadata"),
-                                                   "general.name"),
+  ck_assert_str_eq (json_object_get_string_member (
+                        json_object_get_object_member (info, "gguf_metadata"), "general.name"),
                     "tied");
   g_autofree char *notes = get_notes (reader, handle);
   ck_assert_ptr_nonnull (strstr (notes, "the head is token_embd.weight"));

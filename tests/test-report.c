@@ -71,9 +71,9 @@ START_TEST (test_schema)
                                        "charged_peak_bytes",
                                        "trace" };
   static const char *const totals[] = {
-    "weights",     "bytes",      "bits_per_weight", "file_bytes", "file_bits_per_weight",
-    "ratio_input", "ratio_fp16", "ratio_fp32",      "nmse",       "sqnr_db",
-    "cosine"
+    "weights",     "bytes",       "bits_per_weight", "file_bytes", "file_bits_per_weight",
+    "ratio_input", "ratio_fp16",  "ratio_fp32",      "nmse",       "sqnr_db",
+    "cosine",      "extras_bytes"
   };
   g_autoptr (JsonNode) report = report_of ("tsource n=3 notes=true ! tpass metrics=true ! tsink");
   JsonObject *object = json_node_get_object (report), *versions;

@@ -144,6 +144,26 @@ verify_tensor (AfpTensor *tensor, AfpPool *pool, GError **error)
 
 /* --- one file --- */
 
+/* Member "extras": what goes with the model, with sizes. */
+static gboolean
+add_extras (AfpSource *source, JsonObject *object, GError **error)
+{
+  g_auto (GStrv) names = afp_source_list_extras (source);
+  JsonArray *extras = json_array_new ();
+
+  json_object_set_array_member (object, "extras", extras);
+  for (char **name = names; *name; name++) {
+    g_autoptr (GBytes) bytes = afp_source_read_extra (source, *name, error);
+    if (!bytes)
+      return FALSE;
+    JsonObject *extra = json_object_new ();
+    json_object_set_string_member (extra, "name", *name);
+    json_object_set_int_member (extra, "bytes", (gint64) g_bytes_get_size (bytes));
+    json_array_add_object_element (extras, extra);
+  }
+  return TRUE;
+}
+
 /* Reads what the answer needs: with data only if it is to be verified or if packed planes have their sizes there. */
 static JsonNode *
 file_to_json (AfpSource *source, GError **error)
@@ -158,6 +178,11 @@ file_to_json (AfpSource *source, GError **error)
   g_autoptr (AfpPool) pool = afp_pool_new (0);
   guint64 weights = 0, bytes = 0;
 
+  if (!add_extras (source, object, error)) {
+    json_array_unref (tensors);
+    json_object_unref (shares);
+    return NULL;
+  }
   json_object_set_array_member (object, "tensors", tensors);
   json_object_set_object_member (object, "shares", shares);
   for (gsize i = 0; i < afp_source_get_n_tensors (source); i++) {
@@ -201,8 +226,8 @@ static void
 append_facts (GString *text, JsonObject *object)
 {
   static const char *const shown[] = {
-    "format",     "format_version", "tool_version", "pipeline", "fingerprint",
-    "file_bytes", "payload_bytes",  "table_bytes",  "layout",   NULL
+    "format",        "format_version", "tool_version", "pipeline", "fingerprint", "file_bytes",
+    "payload_bytes", "table_bytes",    "extras_bytes", "layout",   NULL
   };
 
   for (guint i = 0; shown[i]; i++) {
@@ -223,6 +248,22 @@ append_facts (GString *text, JsonObject *object)
     g_autofree char *value = json_to_string (member, FALSE);
     g_string_append_printf (text, "%s: %s\n", structured[i], value);
   }
+}
+
+/* "extras: config.json 437 bytes, tokenizer.json 2.0 MiB" */
+static void
+append_extras (GString *text, JsonArray *extras)
+{
+  for (guint i = 0; i < json_array_get_length (extras); i++) {
+    JsonObject *extra = json_array_get_object_element (extras, i);
+    g_autofree char *bytes =
+        afp_format_bytes ((guint64) json_object_get_int_member (extra, "bytes"));
+    g_string_append_printf (text, "%s%s %s",
+                            i ? ", " : "extras: ", json_object_get_string_member (extra, "name"),
+                            bytes);
+  }
+  if (json_array_get_length (extras))
+    g_string_append_c (text, '\n');
 }
 
 static void
@@ -258,6 +299,7 @@ file_to_text (JsonObject *object)
   g_autoptr (GList) names = json_object_get_members (shares);
 
   append_facts (text, object);
+  append_extras (text, json_object_get_array_member (object, "extras"));
   afp_table_add (table, "tensor", "dtype", "shape", "weights", "bytes", "b/weight", "recipe", NULL);
   for (guint i = 0; i < json_array_get_length (tensors); i++) {
     JsonObject *tensor = json_array_get_object_element (tensors, i);

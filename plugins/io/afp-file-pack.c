@@ -4,6 +4,7 @@
 #define TENSORS "a(ayayayayiuuu)"
 #define PLANES "a(ayyttu)"
 #define RECIPES "aay"
+#define EXTRAS "a(ayttu)"
 
 static GVariant *
 pack_text (const char *text)
@@ -39,6 +40,19 @@ pack_planes (const AfpFile *file)
   return g_variant_builder_end (&builder);
 }
 
+static GVariant *
+pack_extras (const AfpFile *file)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE (EXTRAS));
+  for (guint i = 0; i < file->extras->len; i++) {
+    const AfpFileExtra *row = afp_file_extra (file, i);
+    g_variant_builder_add (&builder, "(^ayttu)", row->name, row->bytes, row->stored, row->crc32);
+  }
+  return g_variant_builder_end (&builder);
+}
+
 GBytes *
 afp_file_pack (const AfpFile *file)
 {
@@ -55,6 +69,8 @@ afp_file_pack (const AfpFile *file)
     g_variant_new_bytestring_array ((const char *const *) file->recipes->pdata, file->recipes->len),
     pack_tensors (file),
     pack_planes (file),
+    pack_extras (file),
+    g_variant_new_uint64 (file->extras_offset),
   };
   g_autoptr (GVariant) packed =
       g_variant_ref_sink (g_variant_new_tuple (members, G_N_ELEMENTS (members)));
@@ -86,12 +102,21 @@ unpack_planes (AfpFile *file, GVariantIter *rows)
   }
 }
 
+static void
+unpack_extras (AfpFile *file, GVariantIter *rows)
+{
+  AfpFileExtra row = { NULL, 0, 0, 0, NULL };
+
+  while (g_variant_iter_next (rows, "(^ayttu)", &row.name, &row.bytes, &row.stored, &row.crc32))
+    g_array_append_val (file->extras, row);
+}
+
 AfpFile *
 afp_file_unpack (GBytes *bytes, const char *path, GError **error)
 {
-  const GVariantType *type = G_VARIANT_TYPE ("(msmsmsmsastt" RECIPES TENSORS PLANES ")");
+  const GVariantType *type = G_VARIANT_TYPE ("(msmsmsmsastt" RECIPES TENSORS PLANES EXTRAS "t)");
   g_autoptr (GVariant) packed = g_variant_ref_sink (g_variant_new_from_bytes (type, bytes, FALSE));
-  g_autoptr (GVariantIter) recipes = NULL, tensors = NULL, planes = NULL;
+  g_autoptr (GVariantIter) recipes = NULL, tensors = NULL, planes = NULL, extras = NULL;
   g_autoptr (AfpFile) file = afp_file_new ();
   char *recipe;
 
@@ -100,12 +125,14 @@ afp_file_unpack (GBytes *bytes, const char *path, GError **error)
                  "cannot read '%s': its tables came over damaged from the child process", path);
     return NULL;
   }
-  g_variant_get (packed, "(msmsmsms^astt" RECIPES TENSORS PLANES ")", &file->pipeline,
+  g_variant_get (packed, "(msmsmsms^astt" RECIPES TENSORS PLANES EXTRAS "t)", &file->pipeline,
                  &file->tool_version, &file->fingerprint, &file->metrics, &file->plugins,
-                 &file->payload_bytes, &file->payload_offset, &recipes, &tensors, &planes);
+                 &file->payload_bytes, &file->payload_offset, &recipes, &tensors, &planes, &extras,
+                 &file->extras_offset);
   while (g_variant_iter_next (recipes, "^ay", &recipe))
     g_ptr_array_add (file->recipes, recipe);
   unpack_tensors (file, tensors);
   unpack_planes (file, planes);
+  unpack_extras (file, extras);
   return g_steal_pointer (&file);
 }

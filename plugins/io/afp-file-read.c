@@ -162,12 +162,13 @@ read_planes (AfpFile *file, hid_t h5, GError **error)
   return TRUE;
 }
 
+/* A dataset of bytes in one piece. */
 static gboolean
-read_payload (AfpFile *file, hid_t h5, GError **error)
+find_bytes (hid_t h5, const char *name, guint64 *size, guint64 *place, GError **error)
 {
   H5D_layout_t layout;
   hsize_t bytes = 0;
-  g_auto (AfpHid) dataset = afp_h5_table_open (h5, "payload", &layout, &bytes, error);
+  g_auto (AfpHid) dataset = afp_h5_table_open (h5, name, &layout, &bytes, error);
 
   if (dataset < 0)
     return FALSE;
@@ -176,12 +177,51 @@ read_payload (AfpFile *file, hid_t h5, GError **error)
   if (H5Tget_class (type) != H5T_INTEGER || H5Tget_size (type) != 1 || layout != H5D_CONTIGUOUS ||
       offset == HADDR_UNDEF) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                 "/payload: bytes in one piece are expected; was the file repacked?");
+                 "/%s: bytes in one piece are expected; was the file repacked?", name);
     return FALSE;
   }
-  file->payload_bytes = bytes;
-  file->payload_offset = offset;
+  *size = bytes;
+  *place = offset;
   return TRUE;
+}
+
+/* A file need not have any. */
+static gboolean
+read_extras (AfpFile *file, hid_t h5, GError **error)
+{
+  AfpH5Column columns[] = {
+    { "name", AFP_H5_TEXT, 0, 0 },
+    { "bytes", AFP_H5_UINT, 8, 0 },
+    { "stored", AFP_H5_UINT, 8, 0 },
+    { "crc32", AFP_H5_UINT, 4, 0 },
+  };
+  gsize n = 0;
+  guint64 bytes = 0;
+
+  if (H5Lexists (h5, "extras", H5P_DEFAULT) <= 0)
+    return TRUE;
+  g_autofree guint8 *rows = afp_h5_table_read (h5, "extras", columns, G_N_ELEMENTS (columns),
+                                               AFP_EXTRA_MAX_COUNT, &n, error);
+  if (!rows || !find_bytes (h5, "extras_payload", &bytes, &file->extras_offset, error))
+    return FALSE;
+  const gsize size = afp_h5_table_layout (columns, G_N_ELEMENTS (columns));
+  for (gsize i = 0; i < n; i++) {
+    const guint8 *row = rows + i * size;
+    const AfpFileExtra extra = {
+      .name = afp_h5_table_get_text (&columns[0], row),
+      .bytes = afp_h5_table_get_int (&columns[1], row),
+      .stored = afp_h5_table_get_int (&columns[2], row),
+      .crc32 = (guint32) afp_h5_table_get_int (&columns[3], row),
+    };
+    g_array_append_val (file->extras, extra);
+  }
+  if (bytes == afp_file_get_extras_bytes (file))
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+               "/extras_payload has %" G_GUINT64_FORMAT
+               " bytes, the rows of /extras have %" G_GUINT64_FORMAT,
+               bytes, afp_file_get_extras_bytes (file));
+  return FALSE;
 }
 
 /* In the child: all but the payload, packed. */
@@ -207,7 +247,8 @@ afp_file_serve_tables (GBytes *request, GBytes *data, GError **error)
       !read_texts (h5, "plugins", AFP_FILE_MAX_PLUGINS, &file->plugins, error) ||
       !read_text (h5, "metrics", &file->metrics, error) || !read_recipes (file, h5, error) ||
       !read_tensors (file, h5, error) || !read_planes (file, h5, error) ||
-      !read_payload (file, h5, error))
+      !read_extras (file, h5, error) ||
+      !find_bytes (h5, "payload", &file->payload_bytes, &file->payload_offset, error))
     return NULL;
   return afp_file_pack (file);
 }

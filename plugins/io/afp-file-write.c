@@ -135,11 +135,36 @@ write_planes (const AfpFile *file, hid_t h5, GError **error)
   return afp_h5_table_write (h5, "planes", columns, G_N_ELEMENTS (columns), rows, n, error);
 }
 
+static gboolean
+write_extras (const AfpFile *file, hid_t h5, GError **error)
+{
+  AfpH5Column columns[] = {
+    { "name", AFP_H5_TEXT, 1, 0 },
+    { "bytes", AFP_H5_UINT, 8, 0 },
+    { "stored", AFP_H5_UINT, 8, 0 },
+    { "crc32", AFP_H5_UINT, 4, 0 },
+  };
+  const guint n = file->extras->len;
+
+  for (guint i = 0; i < n; i++)
+    columns[0].size = MAX (columns[0].size, strlen (afp_file_extra (file, i)->name) + 1);
+  const gsize size = afp_h5_table_layout (columns, G_N_ELEMENTS (columns));
+  g_autofree guint8 *rows = g_malloc0 (MAX (n * size, 1));
+  for (guint i = 0; i < n; i++) {
+    const AfpFileExtra *extra = afp_file_extra (file, i);
+    guint8 *row = rows + i * size;
+    afp_h5_table_put_text (&columns[0], row, extra->name);
+    afp_h5_table_put_int (&columns[1], row, extra->bytes);
+    afp_h5_table_put_int (&columns[2], row, extra->stored);
+    afp_h5_table_put_int (&columns[3], row, extra->crc32);
+  }
+  return afp_h5_table_write (h5, "extras", columns, G_N_ELEMENTS (columns), rows, n, error);
+}
+
 /* Space in one piece, filled in by whoever asked. */
 static gboolean
-reserve_payload (AfpFile *file, hid_t h5, GError **error)
+reserve (hid_t h5, const char *name, hsize_t bytes, guint64 *place, GError **error)
 {
-  const hsize_t bytes = file->payload_bytes;
   g_auto (AfpHid) space = H5Screate_simple (1, &bytes, NULL);
   g_auto (AfpHid) plist = H5Pcreate (H5P_DATASET_CREATE);
 
@@ -148,16 +173,41 @@ reserve_payload (AfpFile *file, hid_t h5, GError **error)
   H5Pset_alloc_time (plist, bytes ? H5D_ALLOC_TIME_EARLY : H5D_ALLOC_TIME_LATE);
   H5Pset_fill_time (plist, H5D_FILL_TIME_NEVER);
   g_auto (AfpHid) dataset =
-      H5Dcreate2 (h5, "payload", H5T_STD_U8LE, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+      H5Dcreate2 (h5, name, H5T_STD_U8LE, space, H5P_DEFAULT, plist, H5P_DEFAULT);
   const haddr_t offset = dataset >= 0 && bytes ? H5Dget_offset (dataset) : 0;
   if (dataset < 0 || offset == HADDR_UNDEF) {
     g_autofree char *why = afp_h5_last_error ();
-    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "/payload with %" G_GUINT64_FORMAT " bytes: %s",
-                 file->payload_bytes, why);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "/%s with %" G_GUINT64_FORMAT " bytes: %s", name,
+                 (guint64) bytes, why);
     return FALSE;
   }
-  file->payload_offset = offset;
+  *place = offset;
   return TRUE;
+}
+
+static guint64
+get_size (hid_t h5)
+{
+  hsize_t size = 0;
+
+  H5Fflush (h5, H5F_SCOPE_LOCAL);
+  H5Fget_filesize (h5, &size);
+  return size;
+}
+
+/* The payload comes last: it ends the file. Without extras nothing of them is in the file; their cost is what it grows by. */
+static gboolean
+reserve_all (AfpFile *file, hid_t h5, GError **error)
+{
+  if (file->extras->len > 0) {
+    const guint64 before = get_size (h5);
+    if (!write_extras (file, h5, error) ||
+        !reserve (h5, "extras_payload", afp_file_get_extras_bytes (file), &file->extras_offset,
+                  error))
+      return FALSE;
+    file->extras_cost = get_size (h5) - before;
+  }
+  return reserve (h5, "payload", file->payload_bytes, &file->payload_offset, error);
 }
 
 /* Metadata where it fits, without blocks kept for later; what is not smaller than the payload is aligned like it. */
@@ -191,7 +241,7 @@ create_h5 (const char *path, guint64 payload_bytes, GError **error)
  * @path: of the HDF5 file; overwritten
  * @error: return location
  *
- * Writes all but the payload, for which a hole is left at the file offset that is set in @file.
+ * Writes all but the payload and the stored extras, for which holes are left at the file offsets that are set in @file.
  *
  * Returns: %FALSE with %AFP_ERROR_IO
  */
@@ -202,7 +252,7 @@ afp_file_write (AfpFile *file, const char *path, GError **error)
   const hid_t h5 = create_h5 (path, file->payload_bytes, error);
   gboolean ok = h5 >= 0 && write_attributes (file, h5, error) && write_recipes (file, h5, error) &&
                 write_tensors (file, h5, error) && write_planes (file, h5, error) &&
-                reserve_payload (file, h5, error);
+                reserve_all (file, h5, error);
   if (h5 >= 0 && H5Fclose (h5) < 0 && ok) {
     g_autofree char *why = afp_h5_last_error ();
     g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "%s", why);

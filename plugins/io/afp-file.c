@@ -16,6 +16,15 @@ tensor_clear (gpointer row)
   g_free (tensor->view);
 }
 
+static void
+extra_clear (gpointer row)
+{
+  AfpFileExtra *extra = row;
+
+  g_free (extra->name);
+  g_clear_pointer (&extra->data, g_bytes_unref);
+}
+
 /**
  * afp_file_new:
  *
@@ -31,6 +40,8 @@ afp_file_new (void)
   file->planes = g_array_new (FALSE, TRUE, sizeof (AfpFilePlane));
   file->recipes = g_ptr_array_new_with_free_func (g_free);
   file->texts = g_string_chunk_new (1024);
+  file->extras = g_array_new (FALSE, TRUE, sizeof (AfpFileExtra));
+  g_array_set_clear_func (file->extras, extra_clear);
   return file;
 }
 
@@ -41,6 +52,7 @@ afp_file_free (AfpFile *file)
   g_array_unref (file->planes);
   g_ptr_array_unref (file->recipes);
   g_string_chunk_free (file->texts);
+  g_array_unref (file->extras);
   g_free (file->pipeline);
   g_free (file->tool_version);
   g_free (file->fingerprint);
@@ -300,7 +312,7 @@ check_tables (const AfpFile *file, guint64 file_bytes, GError **error)
   for (guint i = 0; i < file->tensors->len; i++)
     if (!check_tensor (file, i, n_leaves, names, error))
       return FALSE;
-  return check_planes (file, error);
+  return check_planes (file, error) && afp_file_check_extras (file, file_bytes, error);
 }
 
 /**

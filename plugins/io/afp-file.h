@@ -9,6 +9,7 @@
  *   afp-file.c        the tables in memory, their check     afp-file-write.c  tables to a file
  *   h5-table.c        one table in HDF5                     afp-file-read.c   a file to tables
  *   h5-child.c        reading in a child process            afp-file-pack.c   tables as bytes, from there to here
+ *   afp-file-extras.c what goes with the model
  *   afp-part.c        the payload while a run goes on       writer-afp.c, reader-afp.c: behind write and load
  *   afp-journal.c     what is in it so far                  writer-afp-about.c: where a file comes from
  */
@@ -24,6 +25,7 @@
 #define AFP_FILE_MAX_ROLE 200
 #define AFP_FILE_MAX_RECIPE 8192
 #define AFP_FILE_MAX_PLUGINS 256
+#define AFP_FILE_MAX_SQUEEZE 256 /* how many times larger an extra may be than what is stored */
 #define AFP_FILE_MAX_TEXT AFP_H5_MAX_TEXT /* bytes of an attribute */
 
 /* A row of /tensors. */
@@ -47,6 +49,15 @@ typedef struct {
   guint32 crc32;
 } AfpFilePlane;
 
+/* A row of /extras. */
+typedef struct {
+  char *name;
+  guint64 bytes;  /* of the extra */
+  guint64 stored; /* of them in the file: fewer if compressed */
+  guint32 crc32;  /* of what is stored */
+  GBytes *data;   /* what is stored; NULL when the file was read */
+} AfpFileExtra;
+
 /* All but the payload. */
 typedef struct {
   GArray *tensors;     /* AfpFileTensor */
@@ -61,12 +72,17 @@ typedef struct {
       plugins; /* "seedlm 0.1.0; codecs seedlm/1; license LGPL-2.1-or-later; origin https://..." */
   guint64 payload_bytes;
   guint64 payload_offset; /* in the file; 0 if the payload is empty */
+  GArray *extras;         /* AfpFileExtra; stored one behind the other */
+  guint64 extras_offset;  /* in the file; 0 if there are none */
+  guint64
+      extras_cost; /* by how much they made the file larger, tables included; after afp_file_write() */
 } AfpFile;
 
 AfpFile *afp_file_new (void);
 void afp_file_free (AfpFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpFile, afp_file_free)
 #define afp_file_tensor(file, i) (&g_array_index ((file)->tensors, AfpFileTensor, i))
+#define afp_file_extra(file, i) (&g_array_index ((file)->extras, AfpFileExtra, i))
 #define afp_file_plane(file, i) (&g_array_index ((file)->planes, AfpFilePlane, i))
 
 /* By the first bytes of a file, without HDF5: safe on anything. FALSE if it cannot be read. */
@@ -83,7 +99,18 @@ AfpFile *afp_file_unpack (GBytes *packed, const char *path, GError **error);
 guint32 afp_file_crc32 (gconstpointer data, gsize size);
 guint32 afp_file_crc32_add (guint32 crc32, gconstpointer data, gsize size); /* more bytes */
 
-/* Creates the HDF5 file, with a hole for payload_bytes bytes of payload, and sets payload_offset. */
+/*
+ * Extras (afp-extras.h): compresses and keeps one, or all of the sources upstream of @element (nullable); fills the hole that
+ * afp_file_write() left; bytes in the file of all; part of afp_file_check(); one of a mapped file.
+ */
+gboolean afp_file_take_extras (AfpFile *file, AfpElement *element, GError **error);
+gboolean afp_file_write_extras (const AfpFile *file, AfpOutput *output, GError **error);
+gboolean afp_file_add_extra (AfpFile *file, const char *name, GBytes *bytes, GError **error);
+guint64 afp_file_get_extras_bytes (const AfpFile *file);
+gboolean afp_file_check_extras (const AfpFile *file, guint64 file_bytes, GError **error);
+GBytes *afp_file_read_extra (const AfpFile *file, GBytes *map, const char *name, GError **error);
+
+/* Creates the HDF5 file, with holes for the payload and for the stored extras, and sets payload_offset and extras_offset. */
 gboolean afp_file_write (AfpFile *file, const char *path, GError **error);
 /* Reads and checks all but the payload. */
 AfpFile *afp_file_read (const char *path, GError **error);

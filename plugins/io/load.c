@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "extras-folder.h"
 #include "io.h"
 #include "reader.h"
 
@@ -20,10 +21,12 @@ struct _AfpLoad {
   int format;
   gboolean verify;
   gboolean skip_missing;
+  char *tokenizer;
 
   char *path; /* the file that was opened: in a folder, the model in it */
   const AfpReader *reader;
   gpointer handle;
+  GBytes *tokenizer_bytes; /* (nullable) */
 };
 
 G_DEFINE_FINAL_TYPE (AfpLoad, afp_load, AFP_TYPE_SOURCE)
@@ -51,6 +54,9 @@ static const AfpProperty properties[] = {
                  "Check checksums where the format has them"),
   AFP_PROP_BOOL ("skip-missing", NULL, 0, AfpLoad, skip_missing, "false",
                  "Our own files: leave out tensors whose codec is not installed"),
+  AFP_PROP_STRING ("tokenizer", NULL, AFP_PROPERTY_FILE, AfpLoad, tokenizer, NULL,
+                   "The tokenizer that goes with the model: a tokenizer.json, or llama2.c's "
+                   "tokenizer.bin"),
 };
 
 /* --- which file, which format ------------------------------------------------------------------------------------ */
@@ -148,6 +154,63 @@ choose_reader (AfpLoad *self, GError **error)
   return NULL;
 }
 
+/* --- extras ------------------------------------------------------------------------------------------------------ */
+
+/* What tokenizer= stands for, by its content. */
+static const char *
+name_tokenizer (GBytes *bytes)
+{
+  gsize n;
+  const char *text = g_bytes_get_data (bytes, &n);
+  gsize i = 0;
+
+  while (i < n && g_ascii_isspace (text[i]))
+    i++;
+  return i < n && text[i] == '{' ? AFP_EXTRA_TOKENIZER : AFP_EXTRA_LLAMA2C_TOKENIZER;
+}
+
+static gboolean
+open_tokenizer (AfpLoad *self, GError **error)
+{
+  g_clear_pointer (&self->tokenizer_bytes, g_bytes_unref);
+  if (self->tokenizer == NULL || *self->tokenizer == '\0')
+    return TRUE;
+  self->tokenizer_bytes = afp_extras_file_read (self->tokenizer, error);
+  if (self->tokenizer_bytes != NULL)
+    return TRUE;
+  g_prefix_error (error, "tokenizer=: ");
+  return FALSE;
+}
+
+/* tokenizer= goes before what the model has of this name. */
+static char **
+load_list_extras (AfpSource *source)
+{
+  AfpLoad *self = AFP_LOAD (source);
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+  g_auto (GStrv) own = self->handle != NULL && self->reader->list_extras != NULL
+                           ? self->reader->list_extras (self->handle)
+                           : NULL;
+  const char *given = self->tokenizer_bytes != NULL ? name_tokenizer (self->tokenizer_bytes) : NULL;
+
+  for (guint i = 0; own != NULL && own[i] != NULL; i++)
+    if (g_strcmp0 (own[i], given) != 0)
+      g_strv_builder_add (names, own[i]);
+  if (given != NULL)
+    g_strv_builder_add (names, given);
+  return g_strv_builder_end (names);
+}
+
+static GBytes *
+load_read_extra (AfpSource *source, const char *name, GError **error)
+{
+  AfpLoad *self = AFP_LOAD (source);
+
+  if (self->tokenizer_bytes != NULL && strcmp (name, name_tokenizer (self->tokenizer_bytes)) == 0)
+    return g_bytes_ref (self->tokenizer_bytes);
+  return self->reader->read_extra (self->handle, name, error);
+}
+
 /* --- AfpSource --------------------------------------------------------------------------------------------------- */
 
 static gboolean
@@ -159,6 +222,8 @@ load_open (AfpSource *source, GError **error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY, "location= is missing: name a model file");
     return FALSE;
   }
+  if (!open_tokenizer (self, error))
+    return FALSE;
   g_free (self->path);
   self->path = resolve (self->location, error);
   if (self->path == NULL)
@@ -241,6 +306,7 @@ afp_load_finalize (GObject *object)
 
   if (self->handle != NULL)
     self->reader->close (self->handle);
+  g_clear_pointer (&self->tokenizer_bytes, g_bytes_unref);
   g_free (self->path);
   G_OBJECT_CLASS (afp_load_parent_class)->finalize (object);
 }
@@ -262,6 +328,8 @@ afp_load_class_init (AfpLoadClass *klass)
   source_class->tensor_memory = load_tensor_memory;
   source_class->get_info = load_get_info;
   source_class->get_fingerprint = load_get_fingerprint;
+  source_class->list_extras = load_list_extras;
+  source_class->read_extra = load_read_extra;
 }
 
 static void

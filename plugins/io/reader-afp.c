@@ -366,6 +366,7 @@ reader_get_info (gpointer reader)
   const Reader *self = reader;
   const AfpFile *file = self->file;
   const guint64 file_bytes = g_bytes_get_size (self->map);
+  const guint64 extras_bytes = afp_file_get_extras_bytes (file);
   g_autoptr (JsonObject) info = json_object_new ();
 
   json_object_set_string_member (info, "format", "afpipe");
@@ -383,7 +384,9 @@ reader_get_info (gpointer reader)
   json_object_set_int_member (info, "recipes", file->recipes->len);
   json_object_set_int_member (info, "file_bytes", (gint64) file_bytes);
   json_object_set_int_member (info, "payload_bytes", (gint64) file->payload_bytes);
-  json_object_set_int_member (info, "table_bytes", (gint64) (file_bytes - file->payload_bytes));
+  json_object_set_int_member (info, "extras_bytes", (gint64) extras_bytes);
+  json_object_set_int_member (info, "table_bytes",
+                              (gint64) (file_bytes - file->payload_bytes - extras_bytes));
   afp_input_set_notes (info, self->notes);
   return json_node_init_object (json_node_alloc (), info);
 }
@@ -411,6 +414,25 @@ reader_get_fingerprint (gpointer reader)
   return g_strdup (g_checksum_get_string (checksum));
 }
 
+static char **
+reader_list_extras (gpointer reader)
+{
+  const AfpFile *file = ((const Reader *) reader)->file;
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+
+  for (guint i = 0; i < file->extras->len; i++)
+    g_strv_builder_add (names, afp_file_extra (file, i)->name);
+  return g_strv_builder_end (names);
+}
+
+static GBytes *
+reader_read_extra (gpointer reader, const char *name, GError **error)
+{
+  const Reader *self = reader;
+
+  return afp_file_read_extra (self->file, self->map, name, error);
+}
+
 const AfpReader afp_reader_afp = {
   .name = "afpipe",
   .blurb = "afpipe's own file: planes are restored as they were written",
@@ -422,4 +444,6 @@ const AfpReader afp_reader_afp = {
   .read_tensor = reader_read_tensor,
   .get_info = reader_get_info,
   .get_fingerprint = reader_get_fingerprint,
+  .list_extras = reader_list_extras,
+  .read_extra = reader_read_extra,
 };

@@ -337,7 +337,7 @@ reader_get_info (gpointer data)
   json_object_set_int_member (info, "format_version", self->meta->version);
   json_array_add_string_element (files, self->path);
   json_object_set_array_member (info, "files", files);
-  json_object_set_member (info, "metadata", afp_gguf_meta_to_json (self->meta));
+  json_object_set_member (info, "gguf_metadata", afp_gguf_meta_to_json (self->meta));
   if (has_tensor (self, "token_embd.weight") && !has_tensor (self, "output.weight"))
     g_ptr_array_add (notes, g_strdup ("there is no output.weight: the head is token_embd.weight"));
   afp_input_set_notes (info, notes);
@@ -357,6 +357,23 @@ reader_get_fingerprint (gpointer data)
   return g_strdup (g_checksum_get_string (checksum));
 }
 
+/* The head as it is in the file: version, numbers, metadata; the tokenizer is in them. */
+static char **
+reader_list_extras (gpointer data)
+{
+  static const char *const names[] = { AFP_EXTRA_GGUF_METADATA, NULL };
+
+  return ((Reader *) data)->meta->end <= AFP_EXTRA_MAX_BYTES ? g_strdupv ((char **) names) : NULL;
+}
+
+static GBytes *
+reader_read_extra (gpointer data, const char *name, GError **error)
+{
+  Reader *self = data;
+
+  return g_bytes_new_from_bytes (self->map, 0, self->meta->end);
+}
+
 const AfpReader afp_reader_gguf = {
   .name = "gguf",
   .blurb = "GGUF, versions 2 and 3, blocks kept as they are",
@@ -368,4 +385,6 @@ const AfpReader afp_reader_gguf = {
   .read_tensor = reader_read_tensor,
   .get_info = reader_get_info,
   .get_fingerprint = reader_get_fingerprint,
+  .list_extras = reader_list_extras,
+  .read_extra = reader_read_extra,
 };

@@ -142,6 +142,22 @@ reader_get_fingerprint (gpointer data)
   return g_strdup (g_checksum_get_string (checksum));
 }
 
+static char **
+reader_list_extras (gpointer data)
+{
+  static const char *const names[] = { AFP_EXTRA_KERAS_CONFIG, NULL };
+
+  return ((Reader *) data)->scan->config != NULL ? g_strdupv ((char **) names) : NULL;
+}
+
+static GBytes *
+reader_read_extra (gpointer data, const char *name, GError **error)
+{
+  char *text = json_to_string (((Reader *) data)->scan->config, FALSE);
+
+  return g_bytes_new_take (text, strlen (text));
+}
+
 const AfpReader afp_reader_keras = {
   .name = "keras",
   .blurb = "Keras .h5 and other HDF5",
@@ -154,4 +170,6 @@ const AfpReader afp_reader_keras = {
   .tensor_memory = reader_tensor_memory,
   .get_info = reader_get_info,
   .get_fingerprint = reader_get_fingerprint,
+  .list_extras = reader_list_extras,
+  .read_extra = reader_read_extra,
 };

@@ -305,6 +305,21 @@ reader_get_fingerprint (gpointer data)
   return g_strdup (g_checksum_get_string (checksum));
 }
 
+/* The header as it is in the file. */
+static char **
+reader_list_extras (gpointer data)
+{
+  static const char *const names[] = { AFP_EXTRA_LLAMA2C_CONFIG, NULL };
+
+  return g_strdupv ((char **) names);
+}
+
+static GBytes *
+reader_read_extra (gpointer data, const char *name, GError **error)
+{
+  return g_bytes_new_from_bytes (((Reader *) data)->map, 0, HEADER_BYTES);
+}
+
 const AfpReader afp_reader_llama2c = {
   .name = "llama2c",
   .blurb = "llama2.c checkpoints (.bin, legacy format, float32)",
@@ -316,4 +331,6 @@ const AfpReader afp_reader_llama2c = {
   .read_tensor = reader_read_tensor,
   .get_info = reader_get_info,
   .get_fingerprint = reader_get_fingerprint,
+  .list_extras = reader_list_extras,
+  .read_extra = reader_read_extra,
 };

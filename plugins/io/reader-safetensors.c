@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "extras-folder.h"
 #include "io-input.h"
 #include "json-util.h"
 #include "reader.h"
@@ -22,6 +23,7 @@ typedef struct {
 } Shard;
 
 typedef struct {
+  char *path;
   GPtrArray *shards; /* of Shard */
   GArray *entries;   /* of AfpSafetensorsEntry, in the order of the file */
   GBytes *index;     /* (nullable) text of the index */
@@ -49,6 +51,7 @@ reader_close (gpointer data)
   g_clear_pointer (&self->index, g_bytes_unref);
   g_clear_pointer (&self->metadata, json_node_unref);
   g_ptr_array_unref (self->notes);
+  g_free (self->path);
   g_free (self);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Reader, reader_close)
@@ -299,7 +302,11 @@ reader_open (const AfpReaderOptions *options, GError **error)
     ok = open_index (self, options->location, error);
   } else
     ok = open_file (self, options->location, error);
-  return ok ? g_steal_pointer (&self) : NULL;
+  if (!ok)
+    return NULL;
+  self->path = g_strdup (options->location);
+  g_strfreev (afp_extras_folder_list (self->path, self->notes));
+  return g_steal_pointer (&self);
 }
 
 static gsize
@@ -362,6 +369,18 @@ reader_get_fingerprint (gpointer data)
   return g_strdup (g_checksum_get_string (checksum));
 }
 
+static char **
+reader_list_extras (gpointer data)
+{
+  return afp_extras_folder_list (((Reader *) data)->path, NULL);
+}
+
+static GBytes *
+reader_read_extra (gpointer data, const char *name, GError **error)
+{
+  return afp_extras_folder_read (((Reader *) data)->path, name, error);
+}
+
 const AfpReader afp_reader_safetensors = {
   .name = "safetensors",
   .blurb = "safetensors, one file or an index with its shards",
@@ -373,4 +392,6 @@ const AfpReader afp_reader_safetensors = {
   .read_tensor = reader_read_tensor,
   .get_info = reader_get_info,
   .get_fingerprint = reader_get_fingerprint,
+  .list_extras = reader_list_extras,
+  .read_extra = reader_read_extra,
 };

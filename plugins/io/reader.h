@@ -26,6 +26,8 @@ typedef struct {
                             gsize index); /* (nullable) as of AfpSourceClass; NULL: all is mapped */
   JsonNode *(*get_info) (gpointer reader);    /* (nullable) object: "format", "notes": [..] ... */
   char *(*get_fingerprint) (gpointer reader); /* (nullable) */
+  char **(*list_extras) (gpointer reader);    /* (nullable) names, see afp-extras.h */
+  GBytes *(*read_extra) (gpointer reader, const char *name, GError **error); /* one of the list */
 } AfpReader;
 
 extern const AfpReader afp_reader_safetensors; /* one file, or an index.json with its shards */

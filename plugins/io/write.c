@@ -26,6 +26,7 @@ struct _AfpWrite {
   gpointer handle;
   gboolean published;
   guint64 file_bytes;
+  guint64 extras_bytes;
 };
 
 G_DEFINE_FINAL_TYPE (AfpWrite, afp_write, AFP_TYPE_SINK)
@@ -386,7 +387,11 @@ write_publish (AfpSink *sink, GError **error)
 {
   AfpWrite *self = AFP_WRITE (sink);
 
-  self->published = writers[self->resolved]->publish (self->handle, &self->file_bytes, error);
+  const AfpWriter *writer = writers[self->resolved];
+
+  self->published = writer->publish (self->handle, &self->file_bytes, error);
+  self->extras_bytes =
+      writer->get_extras_bytes != NULL ? writer->get_extras_bytes (self->handle) : 0;
   return self->published;
 }
 
@@ -417,6 +422,8 @@ write_get_output (AfpElement *element)
     json_object_set_int_member (object, "file_bytes", (gint64) self->file_bytes);
   else
     json_object_set_null_member (object, "file_bytes");
+  if (self->published)
+    json_object_set_int_member (object, "extras_bytes", (gint64) self->extras_bytes);
   JsonNode *node = json_node_new (JSON_NODE_OBJECT);
   json_node_take_object (node, object);
   return node;

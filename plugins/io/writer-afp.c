@@ -248,6 +248,9 @@ writer_open (const AfpWriterOptions *options, GError **error)
                  options->location, options->planned->len, AFP_FILE_MAX_TENSORS);
     return NULL;
   }
+  g_autoptr (AfpFile) file = afp_file_new ();
+  if (!afp_file_take_extras (file, (AfpElement *) options->sink, error))
+    return NULL;
   AfpPart *part = options->resume ? afp_part_resume (options->location, header, options->planned,
                                                      &journal, error)
                                   : begin_part (options, header, error);
@@ -261,7 +264,7 @@ writer_open (const AfpWriterOptions *options, GError **error)
   self->sink = options->sink;
   self->n_planned = options->planned ? options->planned->len : 0;
   self->part = part;
-  self->file = afp_file_new ();
+  self->file = g_steal_pointer (&file);
   self->file->fingerprint = g_steal_pointer (&fingerprint);
   self->recipes = g_hash_table_new (g_str_hash, g_str_equal);
   self->names = g_hash_table_new (g_str_hash, g_str_equal);
@@ -336,6 +339,7 @@ writer_finish (gpointer writer, GError **error)
   self->output = afp_output_new (self->location, self->overwrite, error);
   return self->output && afp_file_write (file, afp_output_get_path (self->output), error) &&
          afp_output_reserve (self->output, file->payload_offset + file->payload_bytes, error) &&
+         afp_file_write_extras (file, self->output, error) &&
          afp_part_copy (self->part, self->output, file->payload_offset, error) &&
          afp_output_sync (self->output, error) &&
          (!self->resume ||
@@ -348,6 +352,12 @@ writer_publish (gpointer writer, guint64 *file_bytes, GError **error)
   Writer *self = writer;
 
   return afp_output_publish (self->output, file_bytes, error);
+}
+
+static guint64
+writer_get_extras_bytes (gpointer writer)
+{
+  return ((Writer *) writer)->file->extras_cost;
 }
 
 static void
@@ -378,5 +388,6 @@ const AfpWriter afp_writer_afp = {
   .write = writer_write,
   .finish = writer_finish,
   .publish = writer_publish,
+  .get_extras_bytes = writer_get_extras_bytes,
   .close = writer_close,
 };

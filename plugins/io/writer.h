@@ -20,8 +20,9 @@ typedef struct {
   guint64 max_shard;  /* bytes of arrays in a file; 0: no limit. Only for formats with list_files */
   JsonNode *metadata; /* (nullable): of the input: an object of strings */
   gboolean resume;    /* go on with what an earlier run left, and leave something to go on with */
-  AfpSink *sink;      /* (nullable): the element, to tell what it holds */
-  AfpRun *run;        /* for the canonical pipeline text, metrics and input fingerprints */
+  AfpSink *
+      sink; /* (nullable): the element, to tell what it holds; extras upstream of it go into the file */
+  AfpRun *run; /* for the canonical pipeline text, metrics and input fingerprints */
   GPtrArray *
       planned; /* AfpSpec: what plan_tensor was called with, in order; complete when open is called */
   AfpWriterState
@@ -44,7 +45,8 @@ typedef struct {
   gboolean (*write) (gpointer writer, AfpTensor *tensor, GError **error); /* finalized */
   gboolean (*finish) (gpointer writer, GError **error); /* temporary file complete and synced */
   gboolean (*publish) (gpointer writer, guint64 *file_bytes, GError **error);
-  void (*close) (gpointer writer, gboolean ok); /* removes what is left unless published */
+  guint64 (*get_extras_bytes) (gpointer writer); /* (nullable) bytes of the file that are extras */
+  void (*close) (gpointer writer, gboolean ok);  /* removes what is left unless published */
 } AfpWriter;
 
 extern const AfpWriter afp_writer_afp;         /* our HDF5 file */
