@@ -538,6 +538,18 @@ START_TEST (test_unit)
 }
 END_TEST
 
+/* A product beyond float32 is the largest number of its sign. */
+START_TEST (test_lookup_of_the_largest)
+{
+  const float codebook[2] = { 2, -2 };
+  const uint32_t indices[1] = { 0 };
+  float out[2];
+
+  ck_assert_uint_eq (vptq_lookup (codebook, 1, 2, FLT_MAX, indices, 1, out), 1);
+  ck_assert (out[0] == FLT_MAX && out[1] == -FLT_MAX);
+}
+END_TEST
+
 START_TEST (test_divide_by_nothing)
 {
   float x[2] = { 1, -3 };
@@ -569,6 +581,7 @@ make_suite (void)
   tcase_add_test (bad, test_search_nothing);
   tcase_add_test (bad, test_unit);
   tcase_add_test (bad, test_divide_by_nothing);
+  tcase_add_test (bad, test_lookup_of_the_largest);
   tcase_add_test (bad, test_search_nan);
   tcase_add_test (bad, test_search_infinite);
   tcase_add_test (bad, test_search_overflow);

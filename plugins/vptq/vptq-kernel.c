@@ -106,8 +106,10 @@ vptq_lookup (const float *codebook, unsigned n_centroids, unsigned length, float
     if (indices[i] >= n_centroids)
       return i;
     const float *c = codebook + (size_t) indices[i] * length;
-    for (unsigned j = 0; j < length; j++)
-      out[j] = factor * c[j];
+    for (unsigned j = 0; j < length; j++) {
+      const float value = factor * c[j];
+      out[j] = value > FLT_MAX ? FLT_MAX : value < -FLT_MAX ? -FLT_MAX : value;
+    }
   }
   return n;
 }
