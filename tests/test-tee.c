@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-memory.h"
 #include "afp-test.h"
 
 /* One stream, several branches. The chains end in test-sink; the other branches in null. */
@@ -87,6 +88,40 @@ START_TEST (a_tee_behind_a_tee)
 }
 END_TEST
 
+/* Each branch has a queue and a thread of its own: none waits for another, whatever the number of branches and of threads. */
+START_TEST (many_branches)
+{
+  static const guint counts[] = { 2, 8 };
+  for (guint threads = 1; threads <= 5; threads += 4) {
+    g_autoptr (GString) text = g_string_new ("tee name=t");
+    for (guint i = 1; i < counts[_i]; i++)
+      g_string_append_printf (text, " ! test-q bits=%u ! null t.", i);
+    g_string_append (text, " ! identity");
+    g_autoptr (AfpTensor) G_GNUC_UNUSED out = test_run (text->str, threads);
+    for (guint i = 0; i < counts[_i]; i++) {
+      g_autofree char *bytes = g_strdup_printf ("outputs.%u.bytes", i);
+      g_autofree char *tensors = g_strdup_printf ("outputs.%u.tensors", i);
+      ck_assert_int_eq (report_int (tensors), 2);
+      ck_assert_int_gt (report_int (bytes), (32 * 64 + 48 * 16) * (gint64) MIN (i + 1, 31) / 8);
+    }
+  }
+}
+END_TEST
+
+/* Queues that hold not even one tensor. */
+START_TEST (tiny_queues)
+{
+  GError *error = NULL;
+  g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (
+      "test-source ! tee name=t ! tee name=u ! null u. ! test-q ! null u. ! null t. ! test-sink",
+      &error);
+  ck_assert_ptr_nonnull (pipeline);
+  afp_pipeline_set_threads (pipeline, 1);
+  afp_pipeline_set_max_memory (pipeline, afp_memory_get_base (1, 8) + (1 << 20));
+  ck_assert_msg (afp_pipeline_run (pipeline, &error), "%s", error ? error->message : "");
+}
+END_TEST
+
 static void
 assert_run_fails (const char *text, int code, const char *word, const char *other)
 {
@@ -130,6 +165,8 @@ all (void)
   tcase_add_test (tcase, queries_end_here);
   tcase_add_test (tcase, one_branch);
   tcase_add_test (tcase, a_tee_behind_a_tee);
+  tcase_add_loop_test (tcase, many_branches, 0, 2);
+  tcase_add_test (tcase, tiny_queues);
   tcase_add_test (tcase, errors_in_a_branch);
   tcase_add_test (tcase, no_branch);
   return tcase;

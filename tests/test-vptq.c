@@ -151,6 +151,49 @@ START_TEST (properties_are_checked)
 }
 END_TEST
 
+static const struct {
+  const char *properties;
+  guint64 cols;
+  const char *params;
+} commons[] = {
+  { "sharing=model", 64,
+    "vector-length=4,centroids=256,residual=false,scale=tensor,codebook=trained" },
+  { "sharing=model", 1270,
+    "vector-length=4,centroids=256,residual=false,scale=row,codebook=trained" },
+  { "codebook=builtin", 64,
+    "vector-length=4,centroids=256,residual=false,scale=tensor,codebook=builtin-1" },
+};
+
+/* A codebook that is not the plane's own needs a scale, and its size does not depend on the plane. */
+START_TEST (common_codebooks)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_WEIGHT, 64, commons[_i].cols, 0, AFP_METRIC_NONE);
+  g_autoptr (AfpLayout) layout = describe (commons[_i].properties, &desc, NULL);
+
+  assert_text (afp_layout_get_params (layout), commons[_i].params);
+}
+END_TEST
+
+static const struct {
+  const char *properties, *word, *hint;
+} bad_commons[] = {
+  { "codebook=builtin k=100", "centroids=100", "v=4 k=256" },
+  { "codebook=builtin v=5", "vector-length=5", "v=8 k=16" },
+  { "codebook=builtin scale=none", "codebook=builtin", "scale=auto" },
+  { "sharing=model scale=none", "sharing=model", "scale=auto" },
+  { "sharing=model codebook=builtin", "exclude each other", "leave one" },
+};
+
+START_TEST (what_does_not_go_together)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_WEIGHT, 64, 64, 0, AFP_METRIC_NONE);
+  GError *error = NULL;
+
+  ck_assert_ptr_null (describe (bad_commons[_i].properties, &desc, &error));
+  assert_error (error, AFP_ERROR_PROPERTY, bad_commons[_i].word, bad_commons[_i].hint);
+}
+END_TEST
+
 static TCase *
 layout_case (void)
 {
@@ -161,6 +204,8 @@ layout_case (void)
   tcase_add_loop_test (tcase, auto_depends_on_the_size, 0, G_N_ELEMENTS (autos));
   tcase_add_test (tcase, length_must_divide_the_planes_own);
   tcase_add_test (tcase, length_of_the_plane_is_too_large);
+  tcase_add_loop_test (tcase, common_codebooks, 0, G_N_ELEMENTS (commons));
+  tcase_add_loop_test (tcase, what_does_not_go_together, 0, G_N_ELEMENTS (bad_commons));
   tcase_add_loop_test (tcase, properties_are_checked, 0, G_N_ELEMENTS (bad_properties));
   return tcase;
 }
@@ -180,6 +225,8 @@ static const struct {
   { "v=2 k=16 scale=tensor", 64, 63, 0.115 },
   { "v=4 k=256 scale=row", 128, 128, 0.1 },
   { "v=3 k=300", 1, 9000, 0.035 },
+  { "v=4 k=256 codebook=builtin", 64, 64, 0.115 },
+  { "v=1 k=16 codebook=builtin scale=row", 64, 63, 0.014 },
 };
 
 START_TEST (planes_come_back)
