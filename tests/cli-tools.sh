@@ -21,6 +21,11 @@ done
 
 check 'inspect lists elements' says 'seedlm' afpipe-inspect
 check 'inspect as JSON' json_of afpipe-inspect --json
+snapshot () {
+  afpipe-inspect --json | diff -u "$src/tests/data/inspect.json" - ||
+    { echo 'if that is meant: make inspect-snapshot, and commit tests/data/inspect.json'; return 1; }
+}
+check 'inspect says what it said of all elements (make inspect-snapshot)' snapshot
 check 'inspect of an element as JSON' json_of afpipe-inspect --json seedlm
 check 'inspect shows alias and range' says 'block-size (C): 1..256 weights, default 12' afpipe-inspect seedlm
 check 'inspect shows presets' says 'preset=paper-4bit' afpipe-inspect seedlm
