@@ -178,7 +178,8 @@ afp_error_add_caret (GError *error, const char *text, gsize column)
   if (total > WINDOW)
     start = MIN (caret > WINDOW / 2 ? caret - WINDOW / 2 : 0, total - WINDOW);
 
-  GString *out = g_string_new (error->message);
+  g_autofree char *message = g_utf8_make_valid (error->message, -1);
+  GString *out = g_string_new (message);
   g_string_append_printf (out, "\n  %s", start > 0 ? ELLIPSIS : "");
   gsize x = 0, width;
   char shown[8];

@@ -69,6 +69,8 @@ AfpLayout *afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols);
 guint64 afp_layout_get_quanta (const AfpLayout *layout); /* per row */
 
 AfpContext *afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *pool);
+AfpContext *afp_context_new_decoding (AfpCodec *codec, AfpLayout *layout, const char *name);
+gboolean afp_context_add_array (AfpContext *ctx, guint child, GError **error);
 void afp_context_free (AfpContext *ctx);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpContext, afp_context_free)
 void afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, guint length,

@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-codec-private.h"
+#include "afp-error.h"
 #include "afp-pool.h"
 
 #include <math.h>
 #include <string.h>
 
-AfpContext *
-afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *pool)
+static AfpContext *
+new_context (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *pool)
 {
   AfpContext *ctx = g_new0 (AfpContext, 1);
-  const guint n = afp_layout_get_n_children (layout);
 
   ctx->codec = g_object_ref (codec);
   ctx->layout = afp_layout_ref (layout);
   ctx->name = g_strdup (name);
   ctx->pool = pool;
-  ctx->children = g_new0 (AfpContextChild, n);
-  for (guint i = 0; i < n; i++) {
+  ctx->children = g_new0 (AfpContextChild, afp_layout_get_n_children (layout));
+  return ctx;
+}
+
+AfpContext *
+afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *pool)
+{
+  AfpContext *ctx = new_context (codec, layout, name, pool);
+
+  for (guint i = 0; i < afp_layout_get_n_children (layout); i++) {
     const AfpPlaneDesc *desc = afp_layout_get_child (layout, i);
     if (desc->scope == AFP_SCOPE_BLOCK)
       continue;
@@ -33,6 +41,37 @@ afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *
     }
   }
   return ctx;
+}
+
+/* Without the arrays of the children: what a recipe from outside speaks of is not believed before its planes are there. */
+AfpContext *
+afp_context_new_decoding (AfpCodec *codec, AfpLayout *layout, const char *name)
+{
+  AfpContext *ctx = new_context (codec, layout, name, NULL);
+
+  ctx->decoding = TRUE;
+  return ctx;
+}
+
+/* The array of a child, once its plane was opened. */
+gboolean
+afp_context_add_array (AfpContext *ctx, guint child, GError **error)
+{
+  const AfpPlaneDesc *desc = afp_layout_get_child (ctx->layout, child);
+  const gsize n = MAX (desc->rows * desc->cols, 1);
+  gpointer array = g_try_malloc0_n (n, sizeof (float));
+
+  if (!array) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+                 "no memory for plane '%s' of '%s', %" G_GUINT64_FORMAT " x %" G_GUINT64_FORMAT,
+                 desc->name, ctx->name, desc->rows, desc->cols);
+    return FALSE;
+  }
+  if (desc->kind == AFP_KIND_CODE)
+    ctx->children[child].codes = array;
+  else
+    ctx->children[child].values = array;
+  return TRUE;
 }
 
 void

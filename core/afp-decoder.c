@@ -183,15 +183,20 @@ open_child (Decoder *self, AfpPlane *plane, guint i, GError **error)
   if (desc->kind == AFP_KIND_CODE) {
     if (!(self->children[i].codes = afp_plane_get_codes (plane, error)))
       return FALSE;
-    if (desc->scope != AFP_SCOPE_BLOCK)
-      afp_bits_unpack (g_bytes_get_data (self->children[i].codes, NULL), 0, child->codes,
-                       desc->rows * desc->cols, desc->bits);
+    if (desc->scope == AFP_SCOPE_BLOCK)
+      return TRUE;
+    if (!afp_context_add_array (self->ctx, i, error))
+      return FALSE;
+    afp_bits_unpack (g_bytes_get_data (self->children[i].codes, NULL), 0, child->codes,
+                     desc->rows * desc->cols, desc->bits);
     return TRUE;
   }
   if (!(self->children[i].matrix = afp_plane_open (plane, NULL, error)))
     return FALSE;
-  return desc->scope == AFP_SCOPE_BLOCK || afp_matrix_read (self->children[i].matrix, 0, desc->rows,
-                                                            0, desc->cols, child->values, error);
+  return desc->scope == AFP_SCOPE_BLOCK ||
+         (afp_context_add_array (self->ctx, i, error) &&
+          afp_matrix_read (self->children[i].matrix, 0, desc->rows, 0, desc->cols, child->values,
+                           error));
 }
 
 /* (transfer full): the numbers of a coded plane, decoded from its children and from nothing else */
@@ -223,8 +228,7 @@ afp_decoder_open (AfpPlane *plane, GError **error)
   }
   Decoder *self = g_new0 (Decoder, 1);
   self->codec = AFP_CODEC (g_object_ref (element));
-  self->ctx = afp_context_new (self->codec, layout, desc->name, NULL);
-  self->ctx->decoding = TRUE;
+  self->ctx = afp_context_new_decoding (self->codec, layout, desc->name);
   self->children = g_malloc0 (MAX (n, 1) * sizeof *self->children);
   AfpMatrix *matrix = afp_matrix_new (afp_layout_get_rows (layout), afp_layout_get_cols (layout),
                                       decoder_read, self, decoder_free);

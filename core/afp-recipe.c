@@ -147,6 +147,17 @@ parse_recipe (const char *text, GError **error)
                  MAX_LENGTH);
     return NULL;
   }
+  /* Errors quote it. */
+  while (g_ascii_isprint (*parser.at) || *parser.at == '\t')
+    parser.at++;
+  if (*parser.at != '\0') {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "damaged recipe: the byte 0x%02x at column %u is no printable ASCII character; "
+                 "the file it came from is damaged",
+                 (guchar) *parser.at, (guint) (parser.at - text) + 1);
+    return NULL;
+  }
+  parser.at = text;
   g_autoptr (Node) node = parse_node (&parser, 1, error);
   if (node && *parser.at != '\0')
     return fail_at (&parser, error, "the end is expected");

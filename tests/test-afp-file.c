@@ -155,6 +155,21 @@ damage (AfpFile *file, int which)
   case 27:
     file->payload_bytes = G_MAXUINT64;
     break;
+  case 28:
+    set_text (&a->dtype, "f\xff");
+    break;
+  case 29:
+    set_text (&a->shape, "4x\xff");
+    break;
+  case 30:
+    set_text (&a->view, "\xc3\xa9");
+    break;
+  case 31:
+    q->role = "weight/\xff";
+    break;
+  case 32:
+    set_text ((char **) &file->recipes->pdata[1], "weight=toy/1(\xe9)");
+    break;
   default:
     file->payload_offset = G_MAXUINT64 - 63;
     break;
@@ -190,6 +205,11 @@ static const char *const damages[] = {
   "the payload starts at offset 1000, no multiple of 64",
   "the file is cut off: the payload needs 27 bytes at offset 1024, the file has 1050",
   "the file is cut off",
+  "the dtype of tensor 0 holds more than ASCII: \"f\\377\"",
+  "the shape of tensor 0 holds more than ASCII: \"4x\\377\"",
+  "the view of tensor 0 holds more than ASCII: \"\\303\\251\"",
+  "the role of plane 1 holds more than ASCII: \"weight/\\377\"",
+  "recipe 1 holds more than ASCII: \"weight=toy/1(\\351)\"",
   "the file is cut off",
 };
 

@@ -289,6 +289,27 @@ START_TEST (planes_without_data)
 }
 END_TEST
 
+/* A recipe may speak of planes of any size: room is made when their bytes are there. */
+START_TEST (planes_of_terabytes)
+{
+  const guint64 side = G_GUINT64_CONSTANT (1) << 20;
+  const AfpPlaneDesc codes = { .name = "codes",
+                               .kind = AFP_KIND_CODE,
+                               .scope = AFP_SCOPE_TENSOR,
+                               .rows = 1,
+                               .cols = side * side + 1,
+                               .bits = 16 };
+  const AfpPlaneDesc desc = {
+    .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = side, .cols = side
+  };
+  g_autoptr (AfpPlane) child = afp_plane_new_code (&codes, NULL);
+  g_autoptr (AfpPlane) plane = afp_plane_new_coded (&desc, "f16", 1, "", 1, &child);
+  GError *error = NULL;
+  ck_assert_ptr_null (afp_plane_open (plane, NULL, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "'codes' has no data");
+}
+END_TEST
+
 /* What only decode_block can see: the error names the way to the plane. */
 START_TEST (damaged_blocks)
 {
@@ -371,6 +392,7 @@ all (void)
   tcase_add_test (tcase, planes_of_another_shape);
   tcase_add_test (tcase, planes_of_another_size);
   tcase_add_test (tcase, planes_without_data);
+  tcase_add_test (tcase, planes_of_terabytes);
   tcase_add_test (tcase, damaged_blocks);
   tcase_add_test (tcase, codecs_that_fail);
   tcase_add_test (tcase, deep_damage);

@@ -254,6 +254,32 @@ START_TEST (frames_of_others)
 }
 END_TEST
 
+/* The head of a frame claims any size: nothing is allocated for what a frame so small cannot hold. */
+START_TEST (frames_that_claim)
+{
+  const AfpPlaneDesc desc = { .name = "codes",
+                              .kind = AFP_KIND_CODE,
+                              .rows = 1,
+                              .cols = G_GUINT64_CONSTANT (1) << 40,
+                              .bits = 8 };
+  static const guint8 frame[] = {
+    1, 0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0
+  };
+  g_autoptr (GBytes) plain = NULL;
+  g_autoptr (AfpPlane) codes = packed_codes ("narrow", 8, &plain);
+  g_autoptr (GBytes) bytes = g_bytes_new_static (frame, sizeof frame);
+  AfpPlaneDesc packed = *afp_plane_get_desc (afp_plane_get_child (codes, 0));
+  packed.cols = sizeof frame;
+  AfpPlane *child = afp_plane_new_code (&packed, bytes);
+  g_autoptr (AfpPlane) huge =
+      afp_plane_new_coded (&desc, "entropy", 1, afp_plane_get_params (codes), 1, &child);
+  GError *error = NULL;
+  ck_assert_ptr_null (afp_plane_get_codes (huge, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "plane 'codes': ", "no frame of 1099511627776 bytes");
+  afp_plane_unref (child);
+}
+END_TEST
+
 START_TEST (newer_version)
 {
   GError *error = NULL;
@@ -282,6 +308,7 @@ all (void)
   tcase_add_loop_test (tcase, wrong_modes, 0, G_N_ELEMENTS (examples));
   tcase_add_test (tcase, garbage);
   tcase_add_test (tcase, frames_of_others);
+  tcase_add_test (tcase, frames_that_claim);
   tcase_add_test (tcase, newer_version);
   return tcase;
 }

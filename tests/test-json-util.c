@@ -61,6 +61,22 @@ START_TEST (brackets)
 }
 END_TEST
 
+/* json-glib takes the last of several values, and forgets to free the others. */
+START_TEST (one_value)
+{
+  assert_bad ("1{\"a\":1}", "something behind the value", "byte 1");
+  assert_bad ("{}{}", "something behind the value", "byte 2");
+  assert_bad ("[] \"x\"", "something behind the value", "byte 3");
+  assert_bad ("1 2", "something behind the value", "byte 2");
+  assert_bad ("\"a\",1", "something behind the value", "byte 3");
+  assert_bad (",{}", "not JSON", "byte 0");
+  assert_bad (":", "not JSON", "byte 0");
+  GError *error = NULL;
+  g_autoptr (JsonNode) number = parse (" -1.5e3\n", &error);
+  ck_assert_msg (number != NULL, "%s", error ? error->message : "?");
+}
+END_TEST
+
 START_TEST (very_deep)
 {
   g_autofree char *text = g_strnfill (10000000, '[');
@@ -107,6 +123,7 @@ all (void)
   tcase_add_test (tcase, values);
   tcase_add_test (tcase, members_that_occur_twice);
   tcase_add_test (tcase, brackets);
+  tcase_add_test (tcase, one_value);
   tcase_add_test (tcase, very_deep);
   tcase_add_test (tcase, strings);
   tcase_add_test (tcase, what_json_glib_would_take);

@@ -371,6 +371,17 @@ START_TEST (carets)
 }
 END_TEST
 
+/* What was typed may be no UTF-8, and a message may quote it: then it is UTF-8 at last. */
+START_TEST (messages_become_utf8)
+{
+  g_autoptr (GError) error =
+      g_error_new_literal (AFP_ERROR, AFP_ERROR_USAGE, "'16x\xbb' is no shape");
+  afp_error_add_caret (error, "synth shapes=16x\xbb", 6);
+  ck_assert (g_utf8_validate (error->message, -1, NULL));
+  ck_assert (g_str_has_prefix (error->message, "'16x\xef\xbf\xbd' is no shape\n  synth"));
+}
+END_TEST
+
 START_TEST (caret_in_a_long_line)
 {
   g_autoptr (GString) text = g_string_new (NULL);
@@ -462,6 +473,7 @@ bad_texts (void)
   tcase_add_test (tcase, limits);
   tcase_add_test (tcase, random_texts);
   tcase_add_test (tcase, carets);
+  tcase_add_test (tcase, messages_become_utf8);
   tcase_add_test (tcase, caret_in_a_long_line);
   return tcase;
 }

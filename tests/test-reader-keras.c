@@ -428,6 +428,22 @@ START_TEST (damaged_chunk)
 }
 END_TEST
 
+/* A dataset may be called anything; what an error quotes of it is text. */
+START_TEST (paths_that_are_no_utf8)
+{
+  static const hsize_t dims[] = { 2, 3 };
+  g_autofree char *path = in_folder ("latin1.h5");
+  hid_t file = h5_create (path);
+  h5_put_floats (file,
+                 "/gr\xf6\xdf"
+                 "e",
+                 H5T_IEEE_F32LE, 2, dims, 0, FALSE);
+  H5Fclose (file);
+  assert_refused (reader, path, AFP_ERROR_FORMAT, "latin1.h5", "a dataset whose path is not UTF-8",
+                  "/gr\xef\xbf\xbd");
+}
+END_TEST
+
 /* Whatever is wrong with a file, it is read or refused: libhdf5 may crash, but then in a child process. */
 START_TEST (mutants)
 {
@@ -509,6 +525,7 @@ damaged (void)
   tcase_add_test (tcase, data_that_is_not_there);
   tcase_add_test (tcase, damaged_chunk);
   tcase_add_test (tcase, mutants);
+  tcase_add_test (tcase, paths_that_are_no_utf8);
   return tcase;
 }
 

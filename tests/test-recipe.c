@@ -53,7 +53,10 @@ static const struct {
   { "bias", "the first plane must be 'weight'" },
   { "weight=toy/1{s\xc3\xa9"
     "eds}",
-    "',' or '}' is expected" },
+    "the byte 0xc3 at column 15 is no printable ASCII character" },
+  { "weight=toy/1(a=\x1b)", "the byte 0x1b at column 16 is no printable" },
+  { "weight=toy/1(a=\xff)", "the byte 0xff at column 16 is no printable" },
+  { "\x7fweight", "the byte 0x7f at column 1 is no printable" },
 };
 
 START_TEST (damaged_text_is_refused)

@@ -104,12 +104,15 @@ entropy_pack (AfpPacker *packer, GBytes *codes, guint bits, GError **error)
   return g_bytes_new_take (g_realloc (g_steal_pointer (&out), best + 1), best + 1);
 }
 
+#define MAX_BLOCK 131072 /* bytes of a zstd block */
+
 static GBytes *
 decompress (const guint8 *data, gsize n, gsize expected, GError **error)
 {
   const unsigned long long declared = ZSTD_getFrameContentSize (data, n);
 
-  if (declared != expected) {
+  /* A block takes four bytes at least and makes MAX_BLOCK at most: nothing is allocated for a frame that only claims. */
+  if (declared != expected || expected / MAX_BLOCK > n / 4) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
                  "damaged zstd frame: it is no frame of %" G_GSIZE_FORMAT
                  " bytes, as its recipe says",

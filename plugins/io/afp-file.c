@@ -178,10 +178,24 @@ afp_file_raw_bits (AfpSpec *spec)
 
 /* --- check -------------------------------------------------------------------------------------------------------- */
 
+/* What errors will quote; names, which may be more than ASCII, are looked at with their tensor. */
+static gboolean
+check_ascii (const char *text, const char *what, guint row, GError **error)
+{
+  if (g_str_is_ascii (text))
+    return TRUE;
+  g_autofree char *shown = g_strescape (text, NULL);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s %u holds more than ASCII: \"%.60s\"", what,
+               row, shown);
+  return FALSE;
+}
+
 static gboolean
 check_recipes (const AfpFile *file, guint *n_leaves, GError **error)
 {
   for (guint i = 0; i < file->recipes->len; i++) {
+    if (!check_ascii (file->recipes->pdata[i], "recipe", i, error))
+      return FALSE;
     n_leaves[i] = afp_recipe_count_leaves (file->recipes->pdata[i]);
     if (n_leaves[i] == G_MAXUINT) {
       g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "recipe %u of %u is damaged: \"%.60s\"", i,
@@ -204,6 +218,10 @@ check_tensor (const AfpFile *file, guint i, const guint *n_leaves, GHashTable *n
                  *name ? "a name that is not UTF-8" : "no name");
     return FALSE;
   }
+  if (!check_ascii (row->dtype, "the dtype of tensor", i, error) ||
+      !check_ascii (row->shape, "the shape of tensor", i, error) ||
+      !check_ascii (row->view, "the view of tensor", i, error))
+    return FALSE;
   if (!g_hash_table_add (names, row->name)) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "two tensors have the name '%s'", name);
     return FALSE;
@@ -253,6 +271,8 @@ check_planes (const AfpFile *file, GError **error)
 
   for (guint i = 0; i < file->planes->len; i++) {
     AfpFilePlane *plane = afp_file_plane (file, i);
+    if (!check_ascii (plane->role, "the role of plane", i, error))
+      return FALSE;
     if (plane->offset > file->payload_bytes || plane->bytes > file->payload_bytes - plane->offset) {
       g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
                    "plane %u (%s) lies outside of the payload: %" G_GUINT64_FORMAT

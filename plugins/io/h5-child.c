@@ -69,6 +69,14 @@ collect (int fd, const AfpH5ChildLimits *limits, gint64 deadline, gboolean *answ
   return NULL;
 }
 
+static AfpH5ChildStart other_start;
+
+void
+afp_h5_child_set_start (AfpH5ChildStart start)
+{
+  other_start = start;
+}
+
 /* Starts the helper. @fd: (out): the socket to it. -1 on error */
 static pid_t
 start (const char *path, int *fd, GError **error)
@@ -80,7 +88,8 @@ start (const char *path, int *fd, GError **error)
     g_prefix_error (error, "cannot read '%s': ", path);
     return -1;
   }
-  const pid_t child = afp_helper_start (AFP_H5_HELPER, ends[1], error);
+  const pid_t child =
+      other_start ? other_start (ends[1]) : afp_helper_start (AFP_H5_HELPER, ends[1], error);
   close (ends[1]);
   *fd = ends[0];
   if (child < 0) {

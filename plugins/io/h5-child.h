@@ -3,6 +3,8 @@
 
 #include "h5-util.h"
 
+#include <sys/types.h>
+
 /*
  * libhdf5 can crash or hang on files that are made to harm: what is read from a file that nobody vouches for is read by a helper
  * program with limits on memory and time, whose death is an ordinary error.
@@ -23,6 +25,9 @@ typedef struct {
  * there could be none. */
 GBytes *afp_h5_child_run (const char *path, const char *op, GBytes *request, GBytes *data,
                           const AfpH5ChildLimits *limits, GError **error);
+/* For fuzzing: what starts a helper that talks over @fd from now on; NULL: the installed program. */
+typedef pid_t (*AfpH5ChildStart) (int fd);
+void afp_h5_child_set_start (AfpH5ChildStart start);
 
 /* Works in the helper, with afp_h5_lock() held. The bytes, or the error, are the answer. */
 typedef GBytes *(*AfpH5OpFunc) (GBytes *request, GBytes *data, GError **error);

@@ -35,14 +35,33 @@ scan_string (const char *text, gsize n, gsize i, const char *what, GError **erro
   return 0;
 }
 
-/* Only bytes of JSON outside of strings, brackets balanced and not too deep. */
+static gboolean
+is_blank (char c)
+{
+  return c != '\0' && strchr (" \t\r\n", c) != NULL;
+}
+
+/* Characters of numbers, true, false and null. */
+static gboolean
+is_plain (char c)
+{
+  return c != '\0' && strchr ("0123456789+-.eEtrufalsn", c) != NULL;
+}
+
+/* Only bytes of JSON outside of strings, brackets balanced and not too deep, one value and nothing behind it. */
 static gboolean
 scan (const char *text, gsize n, guint max_depth, const char *what, GError **error)
 {
+  gboolean done = FALSE; /* the value has begun */
   guint depth = 0;
 
   for (gsize i = 0; i < n;) {
     const char c = text[i];
+    if (depth == 0 && !is_blank (c)) {
+      if (done && c != '}' && c != ']')
+        return fail (error, what, i, "something behind the value");
+      done = TRUE;
+    }
     if (c == '"') {
       i = scan_string (text, n, i + 1, what, error);
       if (i == 0)
@@ -55,7 +74,10 @@ scan (const char *text, gsize n, guint max_depth, const char *what, GError **err
     } else if (c == '}' || c == ']') {
       if (depth-- == 0)
         return fail (error, what, i, "a bracket that nothing opens");
-    } else if (c == '\0' || strchr (" \t\r\n,:0123456789+-.eEtrufalsn", c) == NULL)
+    } else if (is_plain (c)) {
+      while (i + 1 < n && is_plain (text[i + 1]))
+        i++;
+    } else if (!is_blank (c) && (depth == 0 || (c != ',' && c != ':')))
       return fail (error, what, i, "a character that is not JSON");
     i++;
   }

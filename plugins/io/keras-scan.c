@@ -123,6 +123,18 @@ get_view (AfpKerasLayout layout, GHashTable *layers, const Weight *weight, AfpVi
   return layout == AFP_KERAS_WEIGHTS && info->rank >= 2;
 }
 
+/* Errors quote it. */
+static gboolean
+check_path (const char *dataset, const char *path, GError **error)
+{
+  if (g_utf8_validate (dataset, -1, NULL))
+    return TRUE;
+  g_autofree char *shown = g_utf8_make_valid (dataset, -1);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+               "'%s' has a dataset whose path is not UTF-8: '%s'", path, shown);
+  return FALSE;
+}
+
 static gboolean
 add_weights (AfpKerasScan *scan, const char *path, guint64 file_bytes, AfpKerasLayout layout,
              GVariant *weights, GError **error)
@@ -134,7 +146,10 @@ add_weights (AfpKerasScan *scan, const char *path, guint64 file_bytes, AfpKerasL
     g_autoptr (GVariant) row = g_variant_get_child_value (weights, i);
     Weight weight;
     AfpView view;
-    if (!read_weight (row, file_bytes, &weight)) {
+    const gboolean sound = read_weight (row, file_bytes, &weight);
+    if (!check_path (weight.path, path, error))
+      return FALSE;
+    if (!sound) {
       g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
                    "'%s' is damaged: dataset '%s' has sizes that do not fit together", path,
                    weight.path);
