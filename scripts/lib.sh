@@ -10,7 +10,7 @@ afp_bootstrap () {
     return 1
   fi
   if [ ! -e configure ] || [ ! -e Makefile.in ] ||
-    [ -n "$(find configure.ac Makefile.am m4 core/afp-types.h ./*/Makefile.inc plugins/*/Makefile.inc \
+    [ -n "$(find configure.ac Makefile.am m4 core/afp-types.h ./*/Makefile.inc plugins/*/Makefile.inc tests/*/Makefile.inc \
       -newer configure -print -quit)" ]; then
     ./autogen.sh
   fi

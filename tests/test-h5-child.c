@@ -112,6 +112,30 @@ START_TEST (a_missing_helper_is_an_error)
 }
 END_TEST
 
+static pid_t
+start_nothing (int fd)
+{
+  const pid_t child = fork ();
+
+  if (child == 0)
+    _exit (0);
+  return child;
+}
+
+START_TEST (another_helper_may_be_started)
+{
+  GError *error = NULL;
+  g_autoptr (GBytes) request = g_bytes_new_static ("", 0);
+
+  afp_h5_child_set_start (start_nothing);
+  ck_assert_ptr_null (afp_h5_child_run ("x.h5", "give-back", request, NULL, NULL, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "cannot read 'x.h5'", "ended without a result");
+  afp_h5_child_set_start (NULL);
+  g_autoptr (GBytes) bytes = afp_h5_child_run ("x.h5", "give-back", request, NULL, NULL, NULL);
+  ck_assert_ptr_nonnull (bytes);
+}
+END_TEST
+
 START_TEST (crashes_are_errors)
 {
   static const int signals[] = { SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGKILL };
@@ -188,6 +212,7 @@ trouble_case (void)
   tcase_add_test (tcase, odd_errors_are_made_ours);
   tcase_add_test (tcase, unknown_questions_are_errors);
   tcase_add_test (tcase, a_missing_helper_is_an_error);
+  tcase_add_test (tcase, another_helper_may_be_started);
   tcase_add_loop_test (tcase, crashes_are_errors, 0, 5);
   tcase_add_test (tcase, an_early_end_is_an_error);
   tcase_add_loop_test (tcase, hangs_end, 0, 2);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fuzz.h"
+
+#include <string.h>
+
+/* All parsers of bytes that nobody vouches for. */
+const FuzzRecord *const fuzz_records[] = {
+  &fuzz_safetensors, &fuzz_safetensors_index,
+  &fuzz_llama2c,     &fuzz_numpy,
+  &fuzz_keras,       &fuzz_keras_listing,
+  &fuzz_afp,         &fuzz_tables,
+  &fuzz_decode,      &fuzz_recipe,
+  &fuzz_params,      &fuzz_pipeline,
+  &fuzz_rules,       &fuzz_caps,
+  &fuzz_json,        NULL,
+};
+
+const FuzzRecord *
+fuzz_find (const char *name)
+{
+  for (guint i = 0; fuzz_records[i]; i++)
+    if (strcmp (fuzz_records[i]->name, name) == 0)
+      return fuzz_records[i];
+  return NULL;
+}
