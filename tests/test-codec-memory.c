@@ -170,7 +170,6 @@ static TCase *
 make_codecs (void)
 {
   TCase *tcase = tcase_create ("codecs");
-  tcase_add_unchecked_fixture (tcase, test_init, NULL);
   tcase_add_test (tcase, test_descriptions);
   tcase_add_test (tcase, test_tiles);
   tcase_add_test (tcase, test_symbols_of_a_tensor);
@@ -183,7 +182,6 @@ static TCase *
 make_odd (void)
 {
   TCase *tcase = tcase_create ("odd");
-  tcase_add_unchecked_fixture (tcase, test_init, NULL);
   tcase_add_test (tcase, test_one_tile);
   tcase_add_test (tcase, test_asking_is_cheaper);
   tcase_add_test (tcase, test_empty_planes);
@@ -195,5 +193,7 @@ int
 main (void)
 {
   TCase *(*const cases[]) (void) = { make_codecs, make_odd };
+
+  test_init ();
   return run_suite ("codec-memory", cases, G_N_ELEMENTS (cases));
 }
