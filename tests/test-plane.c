@@ -60,11 +60,11 @@ START_TEST (raw_kinds)
     const char *shape;
     AfpPlaneKind kind;
   } cases[] = {
-    { AFP_DTYPE_F32, "3x5", AFP_KIND_WEIGHT },  { AFP_DTYPE_BF16, "7", AFP_KIND_WEIGHT },
-    { AFP_DTYPE_F64, "1x1", AFP_KIND_WEIGHT },  { AFP_DTYPE_I32, "3x5", AFP_KIND_RAW },
-    { AFP_DTYPE_BOOL, "4", AFP_KIND_RAW },      { AFP_DTYPE_F32, "", AFP_KIND_RAW },
-    { AFP_DTYPE_F32, "3x0", AFP_KIND_RAW },     { AFP_DTYPE_F16, "0", AFP_KIND_RAW },
-    { AFP_DTYPE_F8_E4M3, "8x8", AFP_KIND_RAW },
+    { AFP_DTYPE_F32, "3x5", AFP_KIND_WEIGHT },     { AFP_DTYPE_BF16, "7", AFP_KIND_WEIGHT },
+    { AFP_DTYPE_F64, "1x1", AFP_KIND_WEIGHT },     { AFP_DTYPE_I32, "3x5", AFP_KIND_RAW },
+    { AFP_DTYPE_BOOL, "4", AFP_KIND_RAW },         { AFP_DTYPE_F32, "", AFP_KIND_RAW },
+    { AFP_DTYPE_F32, "3x0", AFP_KIND_RAW },        { AFP_DTYPE_F16, "0", AFP_KIND_RAW },
+    { AFP_DTYPE_F8_E4M3, "8x8", AFP_KIND_WEIGHT }, { AFP_DTYPE_F8_E8M0, "8x8", AFP_KIND_RAW },
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (AfpTensor) tensor = test_tensor ("t", cases[i].dtype, cases[i].shape, NULL, 1);
