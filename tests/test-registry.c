@@ -1,97 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core-test.h"
+#include "registry-test.h"
 
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* The plugins of tests/plugins, as libtool leaves them. They are linked into scratch folders, not copied: one file is one module. */
-static char *modules;
-static GPtrArray *scratch;
-
-static char *
-new_folder (void)
-{
-  g_autoptr (GError) error = NULL;
-  char *folder = g_dir_make_tmp ("afp-registry-XXXXXX", &error);
-  ck_assert_msg (folder != NULL, "%s", error ? error->message : "");
-  g_ptr_array_add (scratch, folder);
-  return folder;
-}
-
-static void
-put_module (const char *folder, const char *plugin, const char *as)
-{
-  g_autofree char *name = g_strdup_printf ("afp%s.so", plugin);
-  g_autofree char *from = g_build_filename (modules, name, NULL);
-  g_autofree char *to = g_build_filename (folder, as ? as : name, NULL);
-  ck_assert_msg (g_file_test (from, G_FILE_TEST_EXISTS), "%s", from);
-  ck_assert_int_eq (symlink (from, to), 0);
-}
-
-static void
-put_text (const char *folder, const char *as)
-{
-  g_autofree char *to = g_build_filename (folder, as, NULL);
-  ck_assert (g_file_set_contents (to, "no module at all, but long enough to look at", -1, NULL));
-}
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir =
-      g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
-  const char *name;
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *child = g_build_filename (path, name, NULL);
-    remove_tree (child);
-  }
-  g_remove (path);
-}
-
-static void
-set_up (void)
-{
-  scratch = g_ptr_array_new_with_free_func (g_free);
-}
-
-static void
-tear_down (void)
-{
-  for (guint i = 0; i < scratch->len; i++)
-    remove_tree (scratch->pdata[i]);
-  g_ptr_array_unref (scratch);
-}
-
-/* Exactly one problem, of this file, for this reason. */
-static void
-check_problem (AfpRegistry *registry, const char *file, const char *reason)
-{
-  g_autoptr (GPtrArray) problems = afp_registry_list_problems (registry);
-  ck_assert_uint_eq (problems->len, 1);
-  const AfpPluginProblem *problem = problems->pdata[0];
-  ck_assert_msg (g_str_has_suffix (problem->filename, file), "%s", problem->filename);
-  ck_assert_msg (strstr (problem->reason, reason) != NULL, "'%s' is not in: %s", reason,
-                 problem->reason);
-}
-
-static guint
-count_problems (AfpRegistry *registry)
-{
-  g_autoptr (GPtrArray) problems = afp_registry_list_problems (registry);
-  return problems->len;
-}
-
-static gboolean
-has_plugin (AfpRegistry *registry, const char *name)
-{
-  g_autoptr (GPtrArray) plugins = afp_registry_list_plugins (registry);
-  for (guint i = 0; i < plugins->len; i++)
-    if (strcmp (afp_plugin_get_name (plugins->pdata[i]), name) == 0)
-      return TRUE;
-  return FALSE;
-}
 
 /* --- good ones --- */
 
@@ -164,22 +77,6 @@ START_TEST (other_files_are_ignored)
 }
 END_TEST
 
-/* A copy, perhaps of the beginning only, perhaps with another byte. */
-static void
-copy_module (const char *folder, const char *plugin, const char *as, gsize length, gsize at,
-             guint8 byte)
-{
-  g_autofree char *from = g_strdup_printf ("%s/afp%s.so", modules, plugin);
-  g_autofree char *to = g_build_filename (folder, as, NULL);
-  g_autofree char *data = NULL;
-  gsize size;
-
-  ck_assert (g_file_get_contents (from, &data, &size, NULL));
-  if (at)
-    data[at] = (char) byte;
-  ck_assert (g_file_set_contents (to, data, (gssize) MIN (length, size), NULL));
-}
-
 /* --- the two ways in which libtool lays modules down --- */
 
 START_TEST (build_tree)
@@ -238,140 +135,6 @@ START_TEST (bad_plugin)
   check_problem (registry, file, bad[_i].reason);
   ck_assert_ptr_null (afp_registry_find (registry, "never"));
   ck_assert (!has_plugin (registry, bad[_i].plugin) || strcmp (bad[_i].plugin, "empty") == 0);
-}
-END_TEST
-
-static const struct {
-  const char *name, *reason;
-} troubles[] = {
-  { "load-crash", "it crashed (Segmentation fault) while it was opened: in a constructor" },
-  { "desc-crash", "it crashed (Segmentation fault) in afp_plugin_get_desc" },
-  { "init-crash", "it crashed (Segmentation fault) in init" },
-  { "init-abort", "it crashed (Aborted) in init" },
-  { "class-crash", "it crashed (Segmentation fault) when one of its elements was made" },
-  { "make-crash", "it crashed (Segmentation fault) when one of its elements was made" },
-  { "load-exit", "it ended the process (exit status 0) while it was opened" },
-  { "init-exit", "it ended the process (exit status 0) in init" },
-  { "init-mute", "it was killed in init" },
-};
-
-static void
-put_trouble (const char *folder, const char *name)
-{
-  g_autofree char *as = g_strdup_printf ("afp%s.so", name);
-  copy_module (folder, "trouble", as, G_MAXSIZE, 0, 0);
-}
-
-/* It is named with the reason, and plugins before and behind it work. */
-START_TEST (trouble)
-{
-  const char *folder = new_folder ();
-  g_autofree char *file = g_strdup_printf ("/afp%s.so", troubles[_i].name);
-  put_trouble (folder, troubles[_i].name);
-  put_trouble (folder, "a-good-one");
-  put_module (folder, "good", "afpzzz.so");
-  g_autoptr (AfpRegistry) registry = afp_registry_new (folder, NULL);
-  check_problem (registry, file, troubles[_i].reason);
-  ck_assert (!has_plugin (registry, troubles[_i].name));
-  ck_assert_ptr_nonnull (afp_registry_find (registry, "a-good-one"));
-  ck_assert_ptr_nonnull (afp_registry_find (registry, "good-thing"));
-}
-END_TEST
-
-START_TEST (endless_loops)
-{
-  static const char *const reasons[] = { "it took more than 2 seconds in init",
-                                         "it took more than 2 seconds while it was opened" };
-  const char *folder = new_folder ();
-  put_trouble (folder, "init-loop");
-  put_trouble (folder, "load-loop");
-  put_module (folder, "good", "afpjust-between.so");
-  g_setenv ("AFPIPE_PLUGIN_SECONDS", "2", TRUE);
-  g_autoptr (AfpRegistry) registry = afp_registry_new (folder, NULL);
-  g_unsetenv ("AFPIPE_PLUGIN_SECONDS");
-  g_autoptr (GPtrArray) problems = afp_registry_list_problems (registry);
-  ck_assert_uint_eq (problems->len, 2);
-  for (guint i = 0; i < 2; i++)
-    ck_assert_ptr_nonnull (strstr (((AfpPluginProblem *) problems->pdata[i])->reason, reasons[i]));
-  ck_assert_ptr_nonnull (afp_registry_find (registry, "good-thing"));
-}
-END_TEST
-
-/* That is not what init is for, but it hangs nothing. */
-START_TEST (init_asks_for_the_registry)
-{
-  const char *folder = new_folder ();
-  put_trouble (folder, "init-registry");
-  g_setenv ("AFPIPE_PLUGIN_PATH", "", TRUE);
-  g_setenv ("AFPIPE_PLUGIN_SYSTEM_PATH", "", TRUE);
-  g_autoptr (AfpRegistry) registry = afp_registry_new (folder, NULL);
-  ck_assert_uint_eq (count_problems (registry), 0);
-  ck_assert_ptr_nonnull (afp_registry_find (registry, "init-registry"));
-}
-END_TEST
-
-/* The second helper knows what the first has loaded: the init of same-plugin is not called. */
-START_TEST (names_outlive_a_crash)
-{
-  const char *first = new_folder (), *second = new_folder ();
-  g_autofree char *path = g_strdup_printf ("%s:%s", first, second);
-  put_module (first, "good", NULL);
-  put_trouble (second, "init-crash");
-  put_module (second, "same-plugin", NULL);
-  g_autoptr (AfpRegistry) registry = afp_registry_new (path, NULL);
-  g_autoptr (GPtrArray) problems = afp_registry_list_problems (registry);
-  ck_assert_uint_eq (problems->len, 2);
-  ck_assert_ptr_nonnull (strstr (((AfpPluginProblem *) problems->pdata[1])->reason,
-                                 "plugin 'good' was already loaded from "));
-}
-END_TEST
-
-START_TEST (without_the_helper)
-{
-  const char *folder = new_folder ();
-  g_autofree char *before = g_strdup (g_getenv ("AFPIPE_HELPER_DIR"));
-  put_module (folder, "good", NULL);
-  put_module (folder, "bad-abi", NULL);
-  g_setenv ("AFPIPE_HELPER_DIR", folder, TRUE);
-  g_autoptr (AfpRegistry) registry = afp_registry_new (folder, NULL);
-  if (before)
-    g_setenv ("AFPIPE_HELPER_DIR", before, TRUE);
-  g_autoptr (GPtrArray) problems = afp_registry_list_problems (registry);
-  ck_assert_uint_eq (problems->len, 2);
-  const AfpPluginProblem *problem = problems->pdata[0];
-  ck_assert_str_eq (problem->filename, "afpipe-plugin-scan");
-  ck_assert_ptr_nonnull (strstr (problem->reason, "plugins were loaded without a trial"));
-  ck_assert_ptr_nonnull (strstr (problem->reason, "is missing"));
-  ck_assert_ptr_nonnull (afp_registry_find (registry, "good-thing"));
-}
-END_TEST
-
-START_TEST (undefined_symbol)
-{
-  const char *folder = new_folder ();
-  put_module (folder, "undefined", NULL);
-  g_autoptr (AfpRegistry) registry = afp_registry_new (folder, NULL);
-  check_problem (registry, "/afpundefined.so", "undefined symbol: afp_test_nowhere");
-}
-END_TEST
-
-START_TEST (damaged_modules)
-{
-  static const struct {
-    gsize length, at;
-    guint8 byte;
-    const char *reason;
-  } damages[] = {
-    { 0, 0, 0, "file too short" },
-    { 10, 0, 0, "file too short" },
-    { 3000, 0, 0, "it crashed (Bus error) while it was opened" },
-    { G_MAXSIZE, 0x12, 0xff, "a module for another machine (ELF machine 255, this one is " },
-    { G_MAXSIZE, 4, 1, "wrong ELF class: ELFCLASS32" },
-  };
-  const char *folder = new_folder ();
-  copy_module (folder, "good", "afpcut.so", damages[_i].length, damages[_i].at, damages[_i].byte);
-  g_autoptr (AfpRegistry) registry = afp_registry_new (folder, NULL);
-  check_problem (registry, "/afpcut.so", damages[_i].reason);
 }
 END_TEST
 
@@ -608,31 +371,16 @@ plugins (void)
   return tcase;
 }
 
-static TCase *
-misbehaving (void)
-{
-  TCase *tcase = tcase_create ("misbehaving");
-  tcase_add_checked_fixture (tcase, set_up, tear_down);
-  tcase_add_loop_test (tcase, trouble, 0, G_N_ELEMENTS (troubles));
-  tcase_add_test (tcase, endless_loops);
-  tcase_add_test (tcase, init_asks_for_the_registry);
-  tcase_add_test (tcase, names_outlive_a_crash);
-  tcase_add_test (tcase, without_the_helper);
-  tcase_add_test (tcase, undefined_symbol);
-  tcase_add_loop_test (tcase, damaged_modules, 0, 5);
-  return tcase;
-}
-
 int
 main (void)
 {
-  static TCase *(*const cases[]) (void) = { files, plugins, misbehaving };
+  static TCase *(*const cases[]) (void) = { files, plugins };
   const char *build_folder = g_getenv ("AFP_TEST_BUILDDIR");
   if (!build_folder)
     printf ("# SKIP plugins: AFP_TEST_BUILDDIR is not set\n");
   modules =
       build_folder ? g_build_filename (build_folder, "tests", "plugins", ".libs", NULL) : NULL;
-  int status = run_suite ("registry", cases, build_folder ? 3 : 1);
+  int status = run_suite ("registry", cases, build_folder ? 2 : 1);
   g_free (modules);
   return status;
 }
