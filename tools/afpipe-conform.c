@@ -17,11 +17,14 @@ static struct {
   gboolean json, quick, verbose;
   int limit;
   char *only;
+  char **except;
 } options = { .limit = 60 };
 
 static const GOptionEntry entries[] = {
   { "quick", 0, 0, G_OPTION_ARG_NONE, &options.quick, "A smaller battery, for slow codecs", NULL },
   { "only", 0, 0, G_OPTION_ARG_STRING, &options.only, "Only the cases whose name matches", "GLOB" },
+  { "except", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.except,
+    "Not the cases whose name matches (may be given more than once)", "GLOB" },
   { "timeout", 0, 0, G_OPTION_ARG_INT, &options.limit, "Seconds that a case may take (default 60)",
     "N" },
   { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "A line for every check", NULL },
@@ -166,7 +169,10 @@ print_end (ConformReport *report, const char *plugin)
   int code = 0;
 
   if (conform_report_get_cases (report) == 0) {
-    g_printerr (TOOL ": error: no case is called '%s'\n", options.only);
+    if (options.only)
+      g_printerr (TOOL ": error: no case is called '%s'\n", options.only);
+    else
+      g_printerr (TOOL ": error: no case is left by --except; leave some out of it\n");
     return 2;
   }
 
@@ -204,7 +210,8 @@ judge (const char *name, const char *element, const char *folder)
                                    .packer = packer,
                                    .quick = options.quick,
                                    .limit = (guint) options.limit,
-                                   .only = only };
+                                   .only = only,
+                                   .except = (const char *const *) options.except };
     conform_battery (report, &target);
   }
   return print_end (report, afp_plugin_get_name (plugin));

@@ -213,6 +213,9 @@ conform_case (ConformReport *report, const ConformTarget *target, const char *na
 
   if (target->only && !g_pattern_spec_match_string (target->only, name))
     return;
+  for (const char *const *except = target->except; except && *except; except++)
+    if (g_pattern_match_simple (*except, name))
+      return;
   fflush (NULL);
   if (pipe (fds) != 0) {
     add (&reader, CONFORM_FAIL, "a pipe", g_strerror (errno));

@@ -17,11 +17,12 @@
 
 typedef struct {
   const char *element;
-  const char *prefix; /* what stands before the element in a chain, with its "!", or "" */
-  gboolean packer;    /* a lossless coder; else a codec */
-  gboolean quick;     /* the reduced battery */
-  guint limit;        /* seconds for a case */
-  GPatternSpec *only; /* names of the cases to run; NULL: all */
+  const char *prefix;        /* what stands before the element in a chain, with its "!", or "" */
+  gboolean packer;           /* a lossless coder; else a codec */
+  gboolean quick;            /* the reduced battery */
+  guint limit;               /* seconds for a case */
+  GPatternSpec *only;        /* names of the cases to run; NULL: all */
+  const char *const *except; /* patterns of names of cases not to run; may be NULL */
 } ConformTarget;
 
 /* --- results --- */
