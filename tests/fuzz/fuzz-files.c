@@ -337,6 +337,14 @@ const FuzzRecord fuzz_numpy = {
 };
 
 static void
+run_gguf (const guint8 *bytes, gsize n)
+{
+  read_bytes (&afp_reader_gguf, "m.gguf", bytes, n);
+}
+
+const FuzzRecord fuzz_gguf = { "gguf", "a GGUF file", run_gguf, NULL, 2 * MEGABYTE, 256 };
+
+static void
 run_keras (const guint8 *bytes, gsize n)
 {
   read_bytes (&afp_reader_keras, "m.h5", bytes, n);

@@ -5,14 +5,23 @@
 
 /* All parsers of bytes that nobody vouches for. */
 const FuzzRecord *const fuzz_records[] = {
-  &fuzz_safetensors, &fuzz_safetensors_index,
-  &fuzz_llama2c,     &fuzz_numpy,
-  &fuzz_keras,       &fuzz_keras_listing,
-  &fuzz_afp,         &fuzz_tables,
-  &fuzz_decode,      &fuzz_recipe,
-  &fuzz_params,      &fuzz_pipeline,
-  &fuzz_rules,       &fuzz_caps,
-  &fuzz_json,        NULL,
+  &fuzz_safetensors,
+  &fuzz_safetensors_index,
+  &fuzz_llama2c,
+  &fuzz_gguf,
+  &fuzz_numpy,
+  &fuzz_keras,
+  &fuzz_keras_listing,
+  &fuzz_afp,
+  &fuzz_tables,
+  &fuzz_decode,
+  &fuzz_recipe,
+  &fuzz_params,
+  &fuzz_pipeline,
+  &fuzz_rules,
+  &fuzz_caps,
+  &fuzz_json,
+  NULL,
 };
 
 const FuzzRecord *
