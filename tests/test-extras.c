@@ -17,8 +17,7 @@ put_model (const char *folder, const char *tensor, const char *name, const char 
   return g_steal_pointer (&path);
 }
 
-static AfpPipeline *
-plan (const char *format, ...)
+static AfpPipeline *G_GNUC_PRINTF (1, 2) plan (const char *format, ...)
 {
   va_list args;
   GError *error = NULL;

@@ -321,8 +321,7 @@ END_TEST
 
 /* --- in a pipeline ------------------------------------------------------------------------------------------------- */
 
-static void
-run_ok (const char *format, ...)
+static void G_GNUC_PRINTF (1, 2) run_ok (const char *format, ...)
 {
   va_list args;
   GError *error = NULL;

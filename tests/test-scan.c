@@ -143,8 +143,8 @@ START_TEST (directories)
 {
   g_autofree char *one = put_file ("afpb.so", "x", 1);
   g_autofree char *two = put_file ("afpa.so", "x", 1);
-  g_autofree char *three = put_file ("afpa.la", "x", 1);
-  g_autofree char *four = put_file ("other.so", "x", 1);
+  G_GNUC_UNUSED g_autofree char *three = put_file ("afpa.la", "x", 1);
+  G_GNUC_UNUSED g_autofree char *four = put_file ("other.so", "x", 1);
   g_autofree char *folder = g_path_get_dirname (one);
   g_autofree char *expected = g_strdup_printf ("%s=good;%s=good;", two, one);
 
