@@ -19,6 +19,7 @@ parse (const char *text, GError **error)
 START_TEST (good)
 {
   static const char *const texts[] = { "{}",
+                                       "[-0.5e+3, 0, -0, 10.25, 1E9, true, false, null]",
                                        "[]",
                                        " {\"a\":1,\"b\":[1,2,{\"c\":null}]}\n",
                                        "[true,false,-1.5e3,\"\\\"\\u00e9{[\"]",
@@ -99,6 +100,14 @@ START_TEST (what_json_glib_would_take)
   assert_bad ("{/* comment */}", "not JSON", "byte 1");
   assert_bad ("{// comment\n}", "not JSON");
   assert_bad ("{'a':1}", "not JSON");
+  assert_bad ("{\"a\":.3e52}", "a number or a word that is not JSON", "byte 5");
+  assert_bad ("{\"a\":01}", "not JSON");
+  assert_bad ("{\"a\":1.}", "not JSON");
+  assert_bad ("{\"a\":1e}", "not JSON");
+  assert_bad ("{\"a\":+1}", "not JSON");
+  assert_bad ("{\"a\":-}", "not JSON");
+  assert_bad ("[tru]", "not JSON", "byte 1");
+  assert_bad ("[truefalse]", "not JSON");
   assert_bad ("{\"a\":0x10}", "not JSON", "byte 6");
   assert_bad ("{\"a\":$}", "not JSON");
   assert_bad ("{\"a\" 1}", "is damaged");

@@ -7,11 +7,22 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const AfpH5ChildLimits default_limits = { 120, G_GUINT64_CONSTANT (4) << 30,
-                                                 G_GUINT64_CONSTANT (3) << 30 };
+#define MEGABYTE (G_GUINT64_CONSTANT (1) << 20)
+
+/* For headers and tables: a small multiple of the file, whatever sizes it claims. */
+static AfpH5ChildLimits
+usual_limits (const char *path)
+{
+  struct stat info;
+  const guint64 size = stat (path, &info) == 0 && info.st_size > 0 ? (guint64) info.st_size : 0;
+  const guint64 memory = 512 * MEGABYTE + 8 * MIN (size, 1024 * MEGABYTE);
+
+  return (AfpH5ChildLimits){ .seconds = 120, .memory = memory, .max_result = memory };
+}
 
 static gboolean
 send_bytes (int fd, GBytes *bytes, gint64 deadline)
@@ -118,8 +129,9 @@ afp_h5_child_run (const char *path, const char *op, GBytes *request, GBytes *dat
   gboolean answered = FALSE;
   GBytes *result = NULL;
 
+  const AfpH5ChildLimits usual = usual_limits (path);
   if (!limits)
-    limits = &default_limits;
+    limits = &usual;
   const pid_t child = start (path, &fd, error);
   if (child < 0)
     return NULL;

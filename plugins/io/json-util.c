@@ -48,6 +48,53 @@ is_plain (char c)
   return c != '\0' && strchr ("0123456789+-.eEtrufalsn", c) != NULL;
 }
 
+static gsize
+count_digits (const char *text, gsize n, gsize i)
+{
+  const gsize first = i;
+
+  while (i < n && g_ascii_isdigit (text[i]))
+    i++;
+  return i - first;
+}
+
+/* RFC 8259, section 6: no plus, no leading zeros, digits on both sides of a point. */
+static gboolean
+is_number (const char *text, gsize n)
+{
+  gsize i = n > 0 && text[0] == '-';
+  gsize digits = count_digits (text, n, i);
+
+  if (digits == 0 || (digits > 1 && text[i] == '0'))
+    return FALSE;
+  i += digits;
+  if (i < n && text[i] == '.') {
+    digits = count_digits (text, n, i + 1);
+    if (digits == 0)
+      return FALSE;
+    i += 1 + digits;
+  }
+  if (i < n && (text[i] == 'e' || text[i] == 'E')) {
+    i += 1 + (i + 1 < n && (text[i + 1] == '+' || text[i + 1] == '-'));
+    digits = count_digits (text, n, i);
+    if (digits == 0)
+      return FALSE;
+    i += digits;
+  }
+  return i == n;
+}
+
+static gboolean
+is_word (const char *text, gsize n)
+{
+  static const char *const words[] = { "true", "false", "null" };
+
+  for (guint w = 0; w < G_N_ELEMENTS (words); w++)
+    if (n == strlen (words[w]) && memcmp (text, words[w], n) == 0)
+      return TRUE;
+  return is_number (text, n);
+}
+
 /* Only bytes of JSON outside of strings, brackets balanced and not too deep, one value and nothing behind it. */
 static gboolean
 scan (const char *text, gsize n, guint max_depth, const char *what, GError **error)
@@ -75,8 +122,11 @@ scan (const char *text, gsize n, guint max_depth, const char *what, GError **err
       if (depth-- == 0)
         return fail (error, what, i, "a bracket that nothing opens");
     } else if (is_plain (c)) {
+      const gsize first = i;
       while (i + 1 < n && is_plain (text[i + 1]))
         i++;
+      if (!is_word (text + first, i + 1 - first))
+        return fail (error, what, first, "a number or a word that is not JSON");
     } else if (!is_blank (c) && (depth == 0 || (c != ',' && c != ':')))
       return fail (error, what, i, "a character that is not JSON");
     i++;
@@ -129,7 +179,8 @@ afp_json_parse (const char *text, gsize n, guint max_depth, const char *what, GE
   g_autofree char *twice = members.twice;
 
   if (!ok) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s is damaged: %s", what, local->message);
+    g_autofree char *why = g_utf8_make_valid (local->message, -1); /* it quotes the text */
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s is damaged: %s", what, why);
     return NULL;
   }
   if (twice != NULL) {

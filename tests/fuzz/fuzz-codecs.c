@@ -23,7 +23,7 @@ make_spec (const char *dtype_text, const char *shape_text, const char *view_text
     return NULL;
   for (guint i = 0; i < rank; i++)
     shape[i] = g_ascii_strtoull (axes[i], NULL, 10);
-  if (!afp_shape_count (rank, shape, afp_dtype_size (dtype), &n, &n_bytes))
+  if (!afp_shape_count_dtype (dtype, rank, shape, &n, &n_bytes))
     return NULL;
   return afp_spec_new ("t", dtype, rank, shape,
                        afp_view_parse (view_text, rank, &view) ? &view : NULL, NULL);

@@ -16,7 +16,7 @@
 #define MEGABYTE (G_GUINT64_CONSTANT (1) << 20)
 #define MAX_TENSORS 64   /* that are read of one input */
 #define MAX_DENSE 65536  /* elements that are decoded at once */
-#define HELPER_SECONDS 5 /* of computing, for one question */
+#define HELPER_SECONDS 2 /* of computing, for one question */
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
 

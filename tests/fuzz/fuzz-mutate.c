@@ -48,7 +48,8 @@ replace (Mutation *m, gsize at, gsize n_old, const void *with, gsize n_new)
 
   at = MIN (at, m->bytes->len);
   n_old = MIN (n_old, m->bytes->len - at);
-  g_byte_array_append (tail, m->bytes->data + at + n_old, (guint) (m->bytes->len - at - n_old));
+  if (at + n_old < m->bytes->len)
+    g_byte_array_append (tail, m->bytes->data + at + n_old, (guint) (m->bytes->len - at - n_old));
   g_byte_array_set_size (m->bytes, (guint) at);
   if (n_new > 0)
     g_byte_array_append (m->bytes, with, (guint) n_new);
@@ -214,7 +215,8 @@ splice (Mutation *m)
 {
   const gsize from = fuzz_below (m->random, m->n_other + 1);
 
-  replace (m, place (m), m->bytes->len, m->other + from, m->n_other - from);
+  if (m->n_other > 0)
+    replace (m, place (m), m->bytes->len, m->other + from, m->n_other - from);
 }
 
 GBytes *
