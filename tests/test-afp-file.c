@@ -61,14 +61,12 @@ START_TEST (a_sound_file_passes)
 }
 END_TEST
 
-/* Each number breaks another rule. */
-static void
-damage (AfpFile *file, int which)
+/* Each number breaks another rule. FALSE: @which is not one of those of the rows of /tensors. */
+static gboolean
+damage_tensors (AfpFile *file, int which)
 {
   AfpFileTensor *a = afp_file_tensor (file, 0), *b = afp_file_tensor (file, 1),
                 *c = afp_file_tensor (file, 2);
-  AfpFilePlane *p = afp_file_plane (file, 0), *q = afp_file_plane (file, 1),
-               *r = afp_file_plane (file, 2);
 
   switch (which) {
   case 0:
@@ -125,6 +123,30 @@ damage (AfpFile *file, int which)
   case 17:
     c->first_plane = 1, c->n_planes = 2;
     break;
+  case 28:
+    set_text (&a->dtype, "f\xff");
+    break;
+  case 29:
+    set_text (&a->shape, "4x\xff");
+    break;
+  case 30:
+    set_text (&a->view, "\xc3\xa9");
+    break;
+  default:
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static void
+damage (AfpFile *file, int which)
+{
+  AfpFilePlane *p = afp_file_plane (file, 0), *q = afp_file_plane (file, 1),
+               *r = afp_file_plane (file, 2);
+
+  if (damage_tensors (file, which))
+    return;
+  switch (which) {
   case 18:
     set_text ((char **) &file->recipes->pdata[1], "weight=toy/1{");
     break;
@@ -154,15 +176,6 @@ damage (AfpFile *file, int which)
     break;
   case 27:
     file->payload_bytes = G_MAXUINT64;
-    break;
-  case 28:
-    set_text (&a->dtype, "f\xff");
-    break;
-  case 29:
-    set_text (&a->shape, "4x\xff");
-    break;
-  case 30:
-    set_text (&a->view, "\xc3\xa9");
     break;
   case 31:
     q->role = "weight/\xff";
