@@ -4,7 +4,7 @@
 
 #include "io-test.h"
 
-#include "io/gguf-meta.h"
+#include "gguf-meta.h"
 
 static inline void
 put_u32 (GByteArray *file, guint32 value)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core-test.h"
 
-#include "io/json-util.h"
+#include "json-util.h"
 
 static JsonNode *
 parse (const char *text, GError **error)

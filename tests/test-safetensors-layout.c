@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "io-test.h"
 
-#include "io/json-util.h"
+#include "json-util.h"
 #include "io/safetensors-layout.h"
 
 /* Tensors t0, t1, ... of so many bytes: u8, or f32 where the number is negative. */

@@ -2,7 +2,7 @@
 #include "fuzz.h"
 
 #include "afp-codec-private.h"
-#include "io/json-util.h"
+#include "json-util.h"
 
 #include <string.h>
 
