@@ -328,6 +328,50 @@ afp_gguf_meta_get_count (const AfpGgufMeta *meta, const char *key, guint64 *valu
   return TRUE;
 }
 
+static double
+read_real (const AfpGgufValue *value)
+{
+  float single;
+  double real;
+
+  if (value->type == AFP_GGUF_F32) {
+    memcpy (&single, value->data, 4);
+    return (double) single;
+  }
+  memcpy (&real, value->data, 8);
+  return real;
+}
+
+gboolean
+afp_gguf_meta_get_real (const AfpGgufMeta *meta, const char *key, double *value)
+{
+  const AfpGgufValue *found = afp_gguf_meta_find (meta, key);
+  gboolean is_signed;
+  guint64 bits;
+
+  if (found == NULL || found->type == AFP_GGUF_BOOL)
+    return FALSE;
+  if (found->type == AFP_GGUF_F32 || found->type == AFP_GGUF_F64)
+    *value = read_real (found);
+  else if (read_integer (found, &bits, &is_signed))
+    *value = is_signed ? (double) (gint64) bits : (double) bits;
+  else
+    return FALSE;
+  return TRUE;
+}
+
+char *
+afp_gguf_meta_get_text (const AfpGgufMeta *meta, const char *key)
+{
+  const AfpGgufValue *found = afp_gguf_meta_find (meta, key);
+
+  if (found == NULL || found->type != AFP_GGUF_STRING)
+    return NULL;
+  const char *text = (const char *) found->data + 8; /* behind its length */
+  return g_utf8_validate_len (text, found->n_bytes - 8, NULL) ? g_strndup (text, found->n_bytes - 8)
+                                                              : NULL;
+}
+
 static char *
 value_to_text (const AfpGgufValue *value)
 {
@@ -344,17 +388,9 @@ value_to_text (const AfpGgufValue *value)
         g_utf8_make_valid ((const char *) value->data + 8, (gssize) MIN (n, MAX_SHOWN));
     return g_strconcat (text, n > MAX_SHOWN ? " [cut]" : "", NULL);
   }
-  if (value->type == AFP_GGUF_F32 || value->type == AFP_GGUF_F64) {
-    float single;
-    double real;
-    memcpy (&single, value->data, 4);
-    if (value->type == AFP_GGUF_F64)
-      memcpy (&real, value->data, 8);
-    else
-      real = (double) single;
-    return g_strdup (g_ascii_formatd (number, sizeof number,
-                                      value->type == AFP_GGUF_F64 ? "%.17g" : "%.9g", real));
-  }
+  if (value->type == AFP_GGUF_F32 || value->type == AFP_GGUF_F64)
+    return g_strdup (g_ascii_formatd (
+        number, sizeof number, value->type == AFP_GGUF_F64 ? "%.17g" : "%.9g", read_real (value)));
   read_integer (value, &bits, &is_signed);
   if (value->type == AFP_GGUF_BOOL)
     return g_strdup (bits ? "true" : "false");

@@ -68,5 +68,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpGgufMeta, afp_gguf_meta_free)
 const AfpGgufValue *afp_gguf_meta_find (const AfpGgufMeta *meta, const char *key); /* or NULL */
 /* FALSE if there is no such key, or its value is no integer >= 0. */
 gboolean afp_gguf_meta_get_count (const AfpGgufMeta *meta, const char *key, guint64 *value);
+gboolean
+afp_gguf_meta_get_real (const AfpGgufMeta *meta, const char *key, double *value); /* or no number */
+/* NULL if there is no such key, or its value is no string of UTF-8. (transfer full) */
+char *afp_gguf_meta_get_text (const AfpGgufMeta *meta, const char *key);
 /* Keys and values as texts; of an array, its type and length. (transfer full) */
 JsonNode *afp_gguf_meta_to_json (const AfpGgufMeta *meta);

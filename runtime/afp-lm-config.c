@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "afp-lm-config.h"
+#include "afp-lm-config-private.h"
+#include "json-util.h"
 
-#include <json-glib/json-glib.h>
 #include <math.h>
 #include <string.h>
 
-#define MAX_SIZE (1u << 26)
+#define MAX_SIZE AFP_LM_MAX_SIZE
+#define MAX_DEPTH 32 /* of config.json */
 
 /* --- checks ------------------------------------------------------------------------------------------------------- */
 
-static gboolean
-check_number (const char *name, double value, double least, double most, GError **error)
+gboolean
+afp_lm_config_check_number (const char *name, double value, double least, double most,
+                            GError **error)
 {
   if (value >= least && value <= most)
     return TRUE;
@@ -20,19 +22,20 @@ check_number (const char *name, double value, double least, double most, GError 
   return FALSE;
 }
 
-static gboolean
-check (const AfpLmConfig *c, GError **error)
+gboolean
+afp_lm_config_check (const AfpLmConfig *c, GError **error)
 {
-  if (!check_number ("hidden size", c->dim, 1, 1 << 20, error) ||
-      !check_number ("intermediate size", c->hidden, 1, 1 << 22, error) ||
-      !check_number ("number of layers", c->n_layers, 1, 1 << 12, error) ||
-      !check_number ("number of heads", c->n_heads, 1, 1 << 16, error) ||
-      !check_number ("number of key-value heads", c->n_kv_heads, 1, c->n_heads, error) ||
-      !check_number ("head size", c->head_dim, 2, 1 << 16, error) ||
-      !check_number ("vocabulary", c->vocab, 1, MAX_SIZE, error) ||
-      !check_number ("context", c->context, 1, MAX_SIZE, error) ||
-      !check_number ("norm epsilon", (double) c->norm_eps, 0, 1, error) ||
-      !check_number ("rotary base", c->rope_base, 1, 1e12, error))
+  if (!afp_lm_config_check_number ("hidden size", c->dim, 1, 1 << 20, error) ||
+      !afp_lm_config_check_number ("intermediate size", c->hidden, 1, 1 << 22, error) ||
+      !afp_lm_config_check_number ("number of layers", c->n_layers, 1, 1 << 12, error) ||
+      !afp_lm_config_check_number ("number of heads", c->n_heads, 1, 1 << 16, error) ||
+      !afp_lm_config_check_number ("number of key-value heads", c->n_kv_heads, 1, c->n_heads,
+                                   error) ||
+      !afp_lm_config_check_number ("head size", c->head_dim, 2, 1 << 16, error) ||
+      !afp_lm_config_check_number ("vocabulary", c->vocab, 1, MAX_SIZE, error) ||
+      !afp_lm_config_check_number ("context", c->context, 1, MAX_SIZE, error) ||
+      !afp_lm_config_check_number ("norm epsilon", (double) c->norm_eps, 0, 1, error) ||
+      !afp_lm_config_check_number ("rotary base", c->rope_base, 1, 1e12, error))
     return FALSE;
   if (c->n_heads % c->n_kv_heads == 0 && c->head_dim % 2 == 0)
     return TRUE;
@@ -81,14 +84,14 @@ afp_lm_config_from_llama2c (const guint8 *head, gsize n, AfpLmConfig *config, GE
   config->interleaved = TRUE;
   config->bos = 1;
   config->eos = 2;
-  return check (config, error);
+  return afp_lm_config_check (config, error);
 }
 
-/* --- Hugging Face ------------------------------------------------------------------------------------------------- */
+/* --- architectures ------------------------------------------------------------------------------------------------ */
 
 /* What is read and how it differs from Llama. */
 static const struct {
-  const char *type; /* model_type */
+  const char *type; /* model_type, general.architecture */
   gboolean biases, head_norms;
 } architectures[] = {
   { "llama", FALSE, FALSE },
@@ -96,6 +99,28 @@ static const struct {
   { "qwen2", TRUE, FALSE },
   { "qwen3", FALSE, TRUE },
 };
+
+gboolean
+afp_lm_config_set_architecture (AfpLmConfig *config, const char *key, const char *type,
+                                GError **error)
+{
+  g_strlcpy (config->architecture, type, sizeof config->architecture);
+  for (guint i = 0; i < G_N_ELEMENTS (architectures); i++)
+    if (strcmp (type, architectures[i].type) == 0) {
+      config->biases = architectures[i].biases;
+      config->head_norms = architectures[i].head_norms;
+      return TRUE;
+    }
+  g_autoptr (GString) known = g_string_new (NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (architectures); i++)
+    g_string_append_printf (known, "%s%s", i ? ", " : "", architectures[i].type);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+               "the model's %s is '%.60s', which cannot be run; supported are %s", key, type,
+               known->str);
+  return FALSE;
+}
+
+/* --- Hugging Face ------------------------------------------------------------------------------------------------- */
 
 static double
 get_number (JsonObject *object, const char *name, double otherwise)
@@ -150,43 +175,50 @@ get_token (JsonObject *object, const char *name)
              : G_MAXUINT;
 }
 
+/* A setting that changes how the model runs and is not supported. */
 static gboolean
-set_architecture (JsonObject *object, AfpLmConfig *config, GError **error)
+refuse (const char *name, const char *value, const char *supported, GError **error)
 {
-  const char *type = get_text (object, "model_type", "");
-  const char *activation = get_text (object, "hidden_act", "silu");
-
-  if (strcmp (activation, "silu") != 0) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                 "the model's hidden_act is '%s'; supported is silu", activation);
-    return FALSE;
-  }
-  g_strlcpy (config->architecture, type, sizeof config->architecture);
-  for (guint i = 0; i < G_N_ELEMENTS (architectures); i++)
-    if (strcmp (type, architectures[i].type) == 0) {
-      config->biases = get_flag (object, "attention_bias", architectures[i].biases);
-      config->head_norms = architectures[i].head_norms;
-      return TRUE;
-    }
-  g_autoptr (GString) known = g_string_new (NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (architectures); i++)
-    g_string_append_printf (known, "%s%s", i ? ", " : "", architectures[i].type);
-  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-               "the model's model_type is '%s', which cannot be run; supported are %s", type,
-               known->str);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "the model's %s is '%.60s'; supported is %s", name,
+               value, supported);
   return FALSE;
 }
 
 static gboolean
+set_architecture (JsonObject *object, AfpLmConfig *config, GError **error)
+{
+  const char *activation = get_text (object, "hidden_act", "silu");
+
+  if (!afp_lm_config_set_architecture (config, "model_type", get_text (object, "model_type", ""),
+                                       error))
+    return FALSE;
+  if (strcmp (activation, "silu") != 0)
+    return refuse ("hidden_act", activation, "silu", error);
+  if (get_flag (object, "mlp_bias", FALSE))
+    return refuse ("mlp_bias", "true", "false", error);
+  if (get_number (object, "partial_rotary_factor", 1) != 1)
+    return refuse ("partial_rotary_factor", "below 1", "1", error);
+  if (!config->biases)
+    config->biases = config->output_bias = get_flag (object, "attention_bias", FALSE);
+  if (get_flag (object, "use_sliding_window", strcmp (config->architecture, "mistral") == 0))
+    config->window = get_size (object, "sliding_window", 0);
+  return TRUE;
+}
+
+/* Since 2025 rope_parameters, before that rope_scaling with rope_theta beside it. */
+static gboolean
 set_rope (JsonObject *object, AfpLmConfig *config, GError **error)
 {
   JsonNode *node = json_object_get_member (object, "rope_scaling");
-  JsonObject *scaling = node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
 
+  if (!node || !JSON_NODE_HOLDS_OBJECT (node))
+    node = json_object_get_member (object, "rope_parameters");
+  JsonObject *scaling = node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
   config->rope_base = get_number (object, "rope_theta", 10000);
   if (!scaling)
     return TRUE;
   const char *type = get_text (scaling, "rope_type", get_text (scaling, "type", ""));
+  config->rope_base = get_number (scaling, "rope_theta", config->rope_base);
   config->rope_factor = get_number (scaling, "factor", 1);
   if (strcmp (type, "default") == 0)
     return TRUE;
@@ -194,35 +226,30 @@ set_rope (JsonObject *object, AfpLmConfig *config, GError **error)
     config->rope = AFP_LM_ROPE_LINEAR;
   else if (strcmp (type, "llama3") == 0)
     config->rope = AFP_LM_ROPE_LLAMA3;
-  else {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                 "the model's rope_scaling is of type '%s'; supported are default, linear, llama3",
-                 type);
-    return FALSE;
-  }
+  else
+    return refuse ("kind of rope_scaling", type, "default, linear or llama3", error);
   config->rope_low = get_number (scaling, "low_freq_factor", 1);
   config->rope_high = get_number (scaling, "high_freq_factor", 4);
   config->rope_context = get_size (scaling, "original_max_position_embeddings", 8192);
-  return check_number ("rotary factor", config->rope_factor, 1e-3, 1e6, error) &&
-         check_number ("low_freq_factor", config->rope_low, 1e-3, 1e6, error) &&
-         check_number ("high_freq_factor", config->rope_high, config->rope_low * 1.000001, 1e7,
-                       error);
+  return afp_lm_config_check_number ("rotary factor", config->rope_factor, 1e-3, 1e6, error) &&
+         afp_lm_config_check_number ("low_freq_factor", config->rope_low, 1e-3, 1e6, error) &&
+         afp_lm_config_check_number ("high_freq_factor", config->rope_high,
+                                     config->rope_low * 1.000001, 1e7, error);
 }
 
 gboolean
 afp_lm_config_from_json (const char *text, gsize n, AfpLmConfig *config, GError **error)
 {
-  g_autoptr (JsonParser) parser = json_parser_new_immutable ();
-  g_autoptr (GError) local = NULL;
+  g_autoptr (JsonNode) root = afp_json_parse (text, n, MAX_DEPTH, "config.json", error);
 
   memset (config, 0, sizeof *config);
-  if (!json_parser_load_from_data (parser, text, (gssize) n, &local) ||
-      !json_parser_get_root (parser) || !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser))) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "config.json: %s",
-                 local ? local->message : "it is no JSON object");
+  if (!root)
+    return FALSE;
+  if (!JSON_NODE_HOLDS_OBJECT (root)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "config.json: it is no JSON object");
     return FALSE;
   }
-  JsonObject *object = json_node_get_object (json_parser_get_root (parser));
+  JsonObject *object = json_node_get_object (root);
   config->names = AFP_LM_NAMES_HF;
   config->dim = get_size (object, "hidden_size", 0);
   config->hidden = get_size (object, "intermediate_size", 0);
@@ -238,7 +265,7 @@ afp_lm_config_from_json (const char *text, gsize n, AfpLmConfig *config, GError 
   config->bos = get_token (object, "bos_token_id");
   config->eos = get_token (object, "eos_token_id");
   return set_architecture (object, config, error) && set_rope (object, config, error) &&
-         check (config, error);
+         afp_lm_config_check (config, error);
 }
 
 /* --- tensors ------------------------------------------------------------------------------------------------------ */
@@ -248,6 +275,7 @@ static const char *const tensor_names[AFP_LM_N_TENSORS][3] = {
   [AFP_LM_EMBEDDING] = { "tok_embeddings", "model.embed_tokens", "token_embd" },
   [AFP_LM_NORM] = { "norm", "model.norm", "output_norm" },
   [AFP_LM_CLASSIFIER] = { "output", "lm_head", "output" },
+  [AFP_LM_ROPE_FACTORS] = { "rope_freqs", "rope_freqs", "rope_freqs" },
   [AFP_LM_ATTENTION_NORM] = { "attention_norm", "input_layernorm", "attn_norm" },
   [AFP_LM_Q] = { "attention.wq", "self_attn.q_proj", "attn_q" },
   [AFP_LM_K] = { "attention.wk", "self_attn.k_proj", "attn_k" },
@@ -256,6 +284,7 @@ static const char *const tensor_names[AFP_LM_N_TENSORS][3] = {
   [AFP_LM_Q_BIAS] = { "attention.wq", "self_attn.q_proj", "attn_q" },
   [AFP_LM_K_BIAS] = { "attention.wk", "self_attn.k_proj", "attn_k" },
   [AFP_LM_V_BIAS] = { "attention.wv", "self_attn.v_proj", "attn_v" },
+  [AFP_LM_O_BIAS] = { "attention.wo", "self_attn.o_proj", "attn_output" },
   [AFP_LM_Q_NORM] = { "attention.q_norm", "self_attn.q_norm", "attn_q_norm" },
   [AFP_LM_K_NORM] = { "attention.k_norm", "self_attn.k_norm", "attn_k_norm" },
   [AFP_LM_FFN_NORM] = { "ffn_norm", "post_attention_layernorm", "ffn_norm" },
@@ -267,7 +296,8 @@ static const char *const tensor_names[AFP_LM_N_TENSORS][3] = {
 static gboolean
 is_bias (AfpLmTensor tensor)
 {
-  return tensor == AFP_LM_Q_BIAS || tensor == AFP_LM_K_BIAS || tensor == AFP_LM_V_BIAS;
+  return tensor == AFP_LM_Q_BIAS || tensor == AFP_LM_K_BIAS || tensor == AFP_LM_V_BIAS ||
+         tensor == AFP_LM_O_BIAS;
 }
 
 char *
@@ -294,6 +324,7 @@ afp_lm_tensor_shape (const AfpLmConfig *config, AfpLmTensor tensor, guint64 *row
     [AFP_LM_EMBEDDING] = { config->vocab, config->dim, TRUE },
     [AFP_LM_NORM] = { 1, config->dim, TRUE },
     [AFP_LM_CLASSIFIER] = { config->vocab, config->dim, !config->tied },
+    [AFP_LM_ROPE_FACTORS] = { 1, config->head_dim / 2, config->rope_tensor },
     [AFP_LM_ATTENTION_NORM] = { 1, config->dim, TRUE },
     [AFP_LM_Q] = { q, config->dim, TRUE },
     [AFP_LM_K] = { kv, config->dim, TRUE },
@@ -302,6 +333,7 @@ afp_lm_tensor_shape (const AfpLmConfig *config, AfpLmTensor tensor, guint64 *row
     [AFP_LM_Q_BIAS] = { 1, q, config->biases },
     [AFP_LM_K_BIAS] = { 1, kv, config->biases },
     [AFP_LM_V_BIAS] = { 1, kv, config->biases },
+    [AFP_LM_O_BIAS] = { 1, config->dim, config->output_bias },
     [AFP_LM_Q_NORM] = { 1, config->head_dim, config->head_norms },
     [AFP_LM_K_NORM] = { 1, config->head_dim, config->head_norms },
     [AFP_LM_FFN_NORM] = { 1, config->dim, TRUE },

@@ -26,9 +26,12 @@ typedef struct {
       rope_high;        /* linear: factor; llama3: factor, low_freq_factor, high_freq_factor */
   guint rope_context;   /* llama3: original_max_position_embeddings */
   gboolean interleaved; /* rotary pairs are neighbours */
+  gboolean rope_tensor; /* a tensor holds what the rotary angles are divided by */
   gboolean tied;        /* the classifier is the embedding */
   gboolean biases;      /* of q, k, v (Qwen2) */
+  gboolean output_bias; /* of o */
   gboolean head_norms;  /* norms of each head of q and k (Qwen3) */
+  guint window;         /* a token sees so many, itself among them; 0: all before it */
   guint bos, eos;       /* G_MAXUINT: none */
 } AfpLmConfig;
 
@@ -38,11 +41,20 @@ afp_lm_config_from_llama2c (const guint8 *head, gsize n, AfpLmConfig *config, GE
 /* A config.json in the Hugging Face layout; AFP_ERROR_PLAN names an architecture or setting that is not supported, and what is. */
 gboolean afp_lm_config_from_json (const char *text, gsize n, AfpLmConfig *config, GError **error);
 
+/* Rows of the model's tensor called @name (a vector: 1); 0: there is none. */
+typedef guint64 (*AfpLmRows) (gpointer user_data, const char *name);
+/* The metadata of a GGUF file. What they leave open is seen from the tensors, asked of @rows. Errors as above. */
+gboolean afp_lm_config_from_gguf (GBytes *head, AfpLmRows rows, gpointer user_data,
+                                  AfpLmConfig *config, GError **error);
+/* Of the model whose tensors reach @element: what the sources upstream have with it (afp-extras.h). */
+gboolean afp_lm_config_find (AfpElement *element, AfpLmConfig *config, GError **error);
+
 /* Tensors of a model. Those of a layer come last. */
 typedef enum {
   AFP_LM_EMBEDDING,
   AFP_LM_NORM,
   AFP_LM_CLASSIFIER,
+  AFP_LM_ROPE_FACTORS,
   AFP_LM_ATTENTION_NORM,
   AFP_LM_Q,
   AFP_LM_K,
@@ -51,6 +63,7 @@ typedef enum {
   AFP_LM_Q_BIAS,
   AFP_LM_K_BIAS,
   AFP_LM_V_BIAS,
+  AFP_LM_O_BIAS,
   AFP_LM_Q_NORM,
   AFP_LM_K_NORM,
   AFP_LM_FFN_NORM,

@@ -77,12 +77,37 @@ check_tensors (AfpLm *lm, GError **error)
   return TRUE;
 }
 
+/* Rotary angles, divided by the model's own factors where it has a tensor of them. */
+static gboolean
+set_angles (AfpLm *lm, GError **error)
+{
+  const guint half = lm->config.head_dim / 2;
+
+  lm->angles = afp_lm_rope_angles (&lm->config);
+  if (!lm->config.rope_tensor)
+    return TRUE;
+  g_autoptr (GBytes) bytes = read_tensor (lm, AFP_LM_ROPE_FACTORS, 0, NULL, error);
+  const float *factors = bytes ? g_bytes_get_data (bytes, NULL) : NULL;
+  for (guint i = 0; factors && i < half; i++) {
+    if (!(factors[i] > 0)) {
+      g_autofree char *name = afp_lm_tensor_name (&lm->config, AFP_LM_ROPE_FACTORS, 0);
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "the model (%s) cannot be run: tensor '%s' has %g at %u; all must be above 0",
+                   lm->config.architecture, name, (double) factors[i], i);
+      return FALSE;
+    }
+    lm->angles[i] /= (double) factors[i];
+  }
+  return factors != NULL;
+}
+
 /**
  * afp_lm_new:
  * @config: of the model
  * @open: gives its tensors
  * @user_data: for @open
- * @error: %AFP_ERROR_PLAN: a tensor is missing or has another shape than the configuration says
+ * @error: %AFP_ERROR_PLAN: a tensor is missing or has another shape than the configuration says; %AFP_ERROR_FORMAT: a rotary factor is
+ *   not above 0
  *
  * Returns: (transfer full): the model
  */
@@ -94,10 +119,9 @@ afp_lm_new (const AfpLmConfig *config, AfpLmOpen open, gpointer user_data, GErro
   lm->config = *config;
   lm->open = open;
   lm->user_data = user_data;
-  lm->angles = afp_lm_rope_angles (config);
   lm->rope_scale = 1;
   openblas_set_num_threads (1); /* threads are ours, with fixed tiles */
-  return check_tensors (lm, error) ? g_steal_pointer (&lm) : NULL;
+  return check_tensors (lm, error) && set_angles (lm, error) ? g_steal_pointer (&lm) : NULL;
 }
 
 void
@@ -230,7 +254,8 @@ run_attention (const LayerRun *run, gsize first, gsize last, gsize n, gsize long
                  run->lm->rope_scale, k + at * kv_dim);
     attend (c, length, q + at * q_dim, k + at * kv_dim, v + at * kv_dim, scores, out + at * q_dim);
   }
-  multiply (n, (guint) q_dim, c->dim, out, weights (layer, AFP_LM_O), NULL, norm);
+  multiply (n, (guint) q_dim, c->dim, out, weights (layer, AFP_LM_O),
+            weights (layer, AFP_LM_O_BIAS), norm);
   afp_lm_add (n * c->dim, x, norm);
 }
 
@@ -282,6 +307,24 @@ make_tiles (const AfpLmText *text, gsize *n_tiles)
   return tiles;
 }
 
+/* Longer documents would see more than the model was trained to. */
+static gboolean
+check_window (const AfpLm *lm, const AfpLmText *text, GError **error)
+{
+  for (gsize d = 0; lm->config.window > 0 && d < text->n_documents; d++) {
+    const gsize n = text->starts[d + 1] - text->starts[d];
+    if (n > lm->config.window) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                   "a document of %" G_GSIZE_FORMAT
+                   " tokens is longer than the model's attention window of %u, beyond which it "
+                   "cannot be run: take context=%u",
+                   n, lm->config.window, lm->config.window);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
 gboolean
 afp_lm_run_layer (AfpLm *lm, guint layer, const AfpLmText *text, float *x, AfpPool *pool,
                   GError **error)
@@ -290,7 +333,7 @@ afp_lm_run_layer (AfpLm *lm, guint layer, const AfpLmText *text, float *x, AfpPo
   g_autofree gsize *tiles = make_tiles (text, &n_tiles);
   Layer dense;
 
-  if (!read_layer (lm, layer, pool, &dense, error))
+  if (!check_window (lm, text, error) || !read_layer (lm, layer, pool, &dense, error))
     return FALSE;
   LayerRun run = { lm, &dense, text, tiles, x };
   const gboolean ok = afp_parallel_for (pool, n_tiles, run_tile, &run, error);

@@ -29,7 +29,7 @@ lm_test_fill (LmTest *model, AfpLmTensor tensor, guint layer, GRand *random)
 {
   const gboolean norm = tensor == AFP_LM_NORM || tensor == AFP_LM_ATTENTION_NORM ||
                         tensor == AFP_LM_FFN_NORM || tensor == AFP_LM_Q_NORM ||
-                        tensor == AFP_LM_K_NORM;
+                        tensor == AFP_LM_K_NORM || tensor == AFP_LM_ROPE_FACTORS;
   guint64 rows, cols;
 
   if (!afp_lm_tensor_shape (&model->config, tensor, &rows, &cols))
@@ -41,11 +41,23 @@ lm_test_fill (LmTest *model, AfpLmTensor tensor, guint layer, GRand *random)
                        g_bytes_new_take (values, rows * cols * sizeof *values));
 }
 
+/* Again after a change of the configuration. */
+static inline void
+lm_test_fill_all (LmTest *model)
+{
+  GRand *random = g_rand_new_with_seed (7);
+
+  g_hash_table_remove_all (model->weights);
+  for (guint t = 0; t < AFP_LM_N_TENSORS; t++)
+    for (guint layer = 0; layer < (t < AFP_LM_ATTENTION_NORM ? 1 : model->config.n_layers); layer++)
+      lm_test_fill (model, t, layer, random);
+  g_rand_free (random);
+}
+
 static inline LmTest *
 lm_test_new (gboolean interleaved, gboolean tied, gboolean biases, gboolean head_norms)
 {
   LmTest *model = g_new0 (LmTest, 1);
-  GRand *random = g_rand_new_with_seed (7);
 
   model->config = (AfpLmConfig){ .names = AFP_LM_NAMES_LLAMA2C,
                                  .architecture = "test",
@@ -65,10 +77,7 @@ lm_test_new (gboolean interleaved, gboolean tied, gboolean biases, gboolean head
                                  .head_norms = head_norms };
   model->weights =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
-  for (guint t = 0; t < AFP_LM_N_TENSORS; t++)
-    for (guint layer = 0; layer < (t < AFP_LM_ATTENTION_NORM ? 1 : model->config.n_layers); layer++)
-      lm_test_fill (model, t, layer, random);
-  g_rand_free (random);
+  lm_test_fill_all (model);
   return model;
 }
 

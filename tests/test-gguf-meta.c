@@ -71,12 +71,18 @@ START_TEST (all_types)
   g_autoptr (AfpGgufMeta) meta = afp_gguf_meta_parse (bytes, path, NULL);
   g_autoptr (JsonNode) json = afp_gguf_meta_to_json (meta);
   guint64 count = 0;
+  double real = 0;
   for (gsize i = 0; i < G_N_ELEMENTS (expected); i++)
     ck_assert_str_eq (json_object_get_string_member (json_node_get_object (json), expected[i][0]),
                       expected[i][1]);
   ck_assert_uint_eq (json_object_get_size (json_node_get_object (json)), G_N_ELEMENTS (expected));
   ck_assert (afp_gguf_meta_get_count (meta, "test.u64", &count) && count == 1ull << 63);
   ck_assert (afp_gguf_meta_get_count (meta, "test.u8", &count) && count == 200);
+  ck_assert (afp_gguf_meta_get_real (meta, "test.i8", &real) && real == -100);
+  ck_assert (afp_gguf_meta_get_real (meta, "test.u64", &real) && real == 0x1p63);
+  ck_assert (afp_gguf_meta_get_real (meta, "test.f32", &real) && real == (double) (float) real);
+  ck_assert (afp_gguf_meta_get_real (meta, "test.f64", &real) && real != (double) (float) real);
+  assert_text (afp_gguf_meta_get_text (meta, "general.architecture"), "test");
 }
 END_TEST
 
@@ -92,6 +98,32 @@ START_TEST (what_is_no_count)
     ck_assert_msg (!afp_gguf_meta_get_count (meta, keys[i], &count), "%s", keys[i]);
   ck_assert_uint_eq (count, 99);
   ck_assert_ptr_null (afp_gguf_meta_find (meta, "toy.none"));
+}
+END_TEST
+
+START_TEST (what_is_no_number_and_no_text)
+{
+  static const char *const keys[] = { "toy.words", "toy.yes", "toy.none", "toy.bad" };
+  g_autoptr (GByteArray) file = small_gguf (3);
+  g_autoptr (GByteArray) zeros = new_gguf (3, 0, 2);
+  double real = 99;
+
+  put_key (zeros, "toy.zero", AFP_GGUF_STRING);
+  put_u64 (zeros, 2);
+  g_byte_array_append (zeros, (const guint8 *) "a", 2);
+  put_key (zeros, "toy.latin", AFP_GGUF_STRING);
+  put_text (zeros, "\xe4");
+  g_autoptr (AfpGgufMeta) meta = parse (file->data, file->len, NULL);
+  g_autoptr (AfpGgufMeta) other = parse (zeros->data, zeros->len, NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
+    ck_assert_msg (!afp_gguf_meta_get_real (meta, keys[i], &real), "%s", keys[i]);
+    ck_assert_ptr_null (afp_gguf_meta_get_text (meta, keys[i]));
+  }
+  ck_assert (!afp_gguf_meta_get_real (meta, "general.architecture", &real));
+  ck_assert_ptr_null (afp_gguf_meta_get_text (meta, "toy.count"));
+  ck_assert_double_eq (real, 99);
+  ck_assert_ptr_null (afp_gguf_meta_get_text (other, "toy.zero"));
+  ck_assert_ptr_null (afp_gguf_meta_get_text (other, "toy.latin"));
 }
 END_TEST
 
@@ -245,6 +277,7 @@ all (void)
   tcase_add_test (tcase, values_of_a_head);
   tcase_add_test (tcase, all_types);
   tcase_add_test (tcase, what_is_no_count);
+  tcase_add_test (tcase, what_is_no_number_and_no_text);
   tcase_add_test (tcase, every_cut);
   tcase_add_test (tcase, every_byte);
   tcase_add_test (tcase, wrong_heads);

@@ -64,6 +64,26 @@ START_TEST (defaults)
 }
 END_TEST
 
+START_TEST (what_newer_files_say)
+{
+  AfpLmConfig config;
+
+  ck_assert (from_json ("{\"model_type\": \"llama\", \"attention_bias\": true, " SIZES
+                        ", \"rope_parameters\": {\"rope_type\": \"default\", "
+                        "\"rope_theta\": 123456}, \"sliding_window\": 7}",
+                        &config, NULL));
+  ck_assert_double_eq (config.rope_base, 123456);
+  ck_assert (config.biases && config.output_bias);
+  ck_assert_uint_eq (config.window, 0);
+  ck_assert (from_json ("{\"model_type\": \"mistral\", " SIZES ", \"sliding_window\": 4096}",
+                        &config, NULL));
+  ck_assert_uint_eq (config.window, 4096);
+  ck_assert (from_json ("{\"model_type\": \"mistral\", " SIZES ", \"sliding_window\": null}",
+                        &config, NULL));
+  ck_assert_uint_eq (config.window, 0);
+}
+END_TEST
+
 static void
 put (guint8 *head, const gint32 *values)
 {
@@ -119,16 +139,20 @@ static const struct {
   AfpError code;
   const char *says;
 } bad[] = {
-  { "", AFP_ERROR_FORMAT, "config.json: " },
+  { "", AFP_ERROR_FORMAT, "config.json is damaged: it is empty" },
   { "[1]", AFP_ERROR_FORMAT, "it is no JSON object" },
-  { "{", AFP_ERROR_FORMAT, "config.json: " },
+  { "{", AFP_ERROR_FORMAT, "config.json is damaged" },
   { "{" SIZES "}", AFP_ERROR_PLAN, "model_type is ''" },
   { "{\"model_type\": \"mamba\", " SIZES "}", AFP_ERROR_PLAN,
     "'mamba', which cannot be run; supported are llama, mistral, qwen2, qwen3" },
   { "{\"model_type\": \"llama\", \"hidden_act\": \"gelu\", " SIZES "}", AFP_ERROR_PLAN,
     "hidden_act is 'gelu'" },
   { "{\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"yarn\"}, " SIZES "}",
-    AFP_ERROR_PLAN, "type 'yarn'; supported are default, linear, llama3" },
+    AFP_ERROR_PLAN, "rope_scaling is 'yarn'; supported is default, linear or llama3" },
+  { "{\"model_type\": \"llama\", \"mlp_bias\": true, " SIZES "}", AFP_ERROR_PLAN,
+    "mlp_bias is 'true'; supported is false" },
+  { "{\"model_type\": \"llama\", \"partial_rotary_factor\": 0.5, " SIZES "}", AFP_ERROR_PLAN,
+    "partial_rotary_factor is 'below 1'" },
   { "{\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}, " SIZES
     "}",
     AFP_ERROR_FORMAT, "rotary factor=0" },
@@ -187,6 +211,7 @@ good_case (void)
   TCase *tcase = tcase_create ("good");
   tcase_add_test (tcase, llama_3_2);
   tcase_add_test (tcase, defaults);
+  tcase_add_test (tcase, what_newer_files_say);
   tcase_add_test (tcase, a_llama2c_header);
   tcase_add_test (tcase, names_and_shapes);
   return tcase;

@@ -96,7 +96,7 @@ plain_layer (Plain *plain, guint layer, gsize position, const double *angles, do
   plain_rope (c, c->n_heads, position, angles, q);
   plain_rope (c, c->n_kv_heads, position, angles, k);
   plain_attend (plain, layer, position, q, out);
-  plain_product (W (AFP_LM_O, layer), NULL, c->dim, q_dim, out, norm);
+  plain_product (W (AFP_LM_O, layer), W (AFP_LM_O_BIAS, layer), c->dim, q_dim, out, norm);
   for (guint i = 0; i < c->dim; i++)
     x[i] += norm[i];
   plain_norm (c, x, W (AFP_LM_FFN_NORM, layer), c->dim, norm);
@@ -120,6 +120,8 @@ plain_run (const LmTest *m, const guint32 *tokens, gsize n)
   double *logits = g_new (double, n * c->vocab), x[64], norm[64];
   Plain plain = { m, keys, values };
 
+  for (guint i = 0; c->rope_tensor && i < c->head_dim / 2; i++)
+    angles[i] /= (double) W (AFP_LM_ROPE_FACTORS, 0)[i];
   for (gsize t = 0; t < n; t++) {
     for (guint i = 0; i < c->dim; i++)
       x[i] = (double) W (AFP_LM_EMBEDDING, 0)[(gsize) tokens[t] * c->dim + i];
@@ -134,12 +136,13 @@ plain_run (const LmTest *m, const guint32 *tokens, gsize n)
 
 static const struct {
   const char *what;
-  gboolean interleaved, tied, biases, head_norms;
+  gboolean interleaved, tied, biases, head_norms, output_bias, rope_tensor;
 } kinds[] = {
-  { "llama2.c", TRUE, TRUE, FALSE, FALSE },
-  { "llama", FALSE, FALSE, FALSE, FALSE },
-  { "qwen2", FALSE, TRUE, TRUE, FALSE },
-  { "qwen3", FALSE, FALSE, FALSE, TRUE },
+  { "llama2.c", TRUE, TRUE, FALSE, FALSE, FALSE, FALSE },
+  { "llama", FALSE, FALSE, FALSE, FALSE, TRUE, FALSE },
+  { "llama 3", TRUE, FALSE, FALSE, FALSE, FALSE, TRUE },
+  { "qwen2", FALSE, TRUE, TRUE, FALSE, FALSE, FALSE },
+  { "qwen3", FALSE, FALSE, FALSE, TRUE, FALSE, FALSE },
 };
 
 START_TEST (logits_are_those_of_plain_loops)
@@ -149,6 +152,9 @@ START_TEST (logits_are_those_of_plain_loops)
   guint32 tokens[] = { 3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8 }, none[12] = { 0 };
   gsize starts[] = { 0, 7, 12 };
   AfpLmText text = { tokens, none, starts, 2 };
+  m->config.output_bias = kinds[_i].output_bias;
+  m->config.rope_tensor = kinds[_i].rope_tensor;
+  lm_test_fill_all (m);
   g_autoptr (AfpLm) lm = afp_lm_new (&m->config, lm_test_open, m, NULL);
   g_autoptr (AfpPool) pool = afp_pool_new (2);
   g_autofree float *logits = afp_lm_run (lm, &text, pool, NULL);
@@ -248,6 +254,39 @@ START_TEST (an_unknown_token_is_an_error)
 }
 END_TEST
 
+START_TEST (rotary_factors_are_above_zero)
+{
+  static const float factors[] = { 1, -1, 1 };
+  g_autoptr (LmTest) m = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  GError *error = NULL;
+
+  m->config.rope_tensor = TRUE;
+  lm_test_fill_all (m);
+  g_hash_table_insert (m->weights, g_strdup ("rope_freqs.weight"),
+                       g_bytes_new_static (factors, sizeof factors));
+  ck_assert_ptr_null (afp_lm_new (&m->config, lm_test_open, m, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "tensor 'rope_freqs.weight' has -1 at 1", "above 0");
+}
+END_TEST
+
+START_TEST (a_window_is_not_passed)
+{
+  g_autoptr (LmTest) m = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  guint32 tokens[10] = { 0 }, none[10] = { 0 };
+  gsize starts[] = { 0, 4, 10 };
+  AfpLmText text = { tokens, none, starts, 2 };
+  GError *error = NULL;
+
+  m->config.window = 6;
+  g_autoptr (AfpLm) lm = afp_lm_new (&m->config, lm_test_open, m, NULL);
+  g_autofree float *logits = afp_lm_run (lm, &text, NULL, NULL);
+  ck_assert_ptr_nonnull (logits);
+  starts[1] = 3;
+  ck_assert_ptr_null (afp_lm_run (lm, &text, NULL, &error));
+  assert_error (error, AFP_ERROR_PLAN, "7 tokens is longer than", "window of 6", "context=6");
+}
+END_TEST
+
 static TCase *
 good_case (void)
 {
@@ -266,6 +305,8 @@ bad_case (void)
   tcase_add_test (tcase, another_shape_is_named_with_both);
   tcase_add_test (tcase, a_failing_reader_is_heard);
   tcase_add_test (tcase, an_unknown_token_is_an_error);
+  tcase_add_test (tcase, rotary_factors_are_above_zero);
+  tcase_add_test (tcase, a_window_is_not_passed);
   return tcase;
 }
 
