@@ -1,27 +1,87 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-lm-score.h"
 
+#include "afp-lm-text.h"
 #include "lm-kernel.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_TOKENS 64 /* whose logits are there at once, for each thread and two models */
-
-/* One prediction of one model. */
+/* One prediction of one model while its logits come. */
 typedef struct {
-  double nll;
-  float divergence;
-  gboolean hit, same;
-} Prediction;
+  AfpLmFold fold;
+  double cross; /* with the reference */
+} State;
 
+/* Documents that run together. */
 typedef struct {
   AfpLm *const *models;
   guint n_models;
-  const AfpLmText *text;
-  float **x;                /* of each model: tokens x dim */
-  Prediction **predictions; /* of each model: of each token */
-} Run;
+  AfpLmText text;
+  float **x;        /* of each model: tokens x dim; of the head: targets x dim */
+  State **states;   /* of each model: of each target */
+  guint32 *targets; /* those that are asked for */
+  gsize n_targets;
+} Batch;
+
+typedef struct {
+  AfpLmProgress func;
+  gpointer user_data;
+  guint done, all;
+} Progress;
+
+static void
+step (gpointer user_data, guint done G_GNUC_UNUSED, guint all G_GNUC_UNUSED)
+{
+  Progress *progress = user_data;
+
+  progress->done++;
+  if (progress->func)
+    progress->func (progress->user_data, progress->done, progress->all);
+}
+
+/* --- predictions -------------------------------------------------------------------------------------------------- */
+
+/* An AfpLmLogits. */
+static void
+fold_logits (gpointer user_data, gsize first, gsize n, guint row, guint n_rows,
+             const float *const *logits)
+{
+  const Batch *batch = user_data;
+  g_autofree float *weights = g_new (float, n_rows), *others = g_new (float, n_rows);
+
+  for (gsize t = 0; t < n; t++) {
+    const guint32 target = batch->targets[first + t];
+    const float *reference = logits[0] + t * n_rows;
+    const double factor =
+        afp_lm_fold (&batch->states[0][first + t].fold, row, n_rows, reference, target, weights);
+    for (guint m = 1; m < batch->n_models; m++) {
+      State *state = &batch->states[m][first + t];
+      afp_lm_fold (&state->fold, row, n_rows, logits[m] + t * n_rows, target, others);
+      state->cross =
+          state->cross * factor + afp_lm_cross (n_rows, weights, reference, logits[m] + t * n_rows);
+    }
+  }
+}
+
+static void
+tell (const Batch *batch, AfpLmPrediction *const *predictions, gsize at)
+{
+  for (guint m = 0; m < batch->n_models; m++)
+    for (gsize i = 0; i < batch->n_targets; i++) {
+      const State *state = &batch->states[m][i], *reference = &batch->states[0][i];
+      predictions[m][at + i] = (AfpLmPrediction){
+        .log_p = (double) state->fold.target - afp_lm_fold_log_sum (&state->fold),
+        .divergence =
+            m == 0 ? 0 : (float) afp_lm_divergence (state->cross, &reference->fold, &state->fold),
+        .hit = state->fold.best == batch->targets[i],
+        .same = state->fold.best == reference->fold.best
+      };
+    }
+}
+
+/* --- batches ------------------------------------------------------------------------------------------------------ */
 
 static gsize
 count_tokens (const AfpLmText *text)
@@ -29,86 +89,96 @@ count_tokens (const AfpLmText *text)
   return text->starts[text->n_documents];
 }
 
-/* --- predictions -------------------------------------------------------------------------------------------------- */
-
-static void
-judge_token (const Run *run, guint model, gsize token, guint vocab, const float *reference,
-             const AfpLmOutcome *expected, const float *logits)
+/* First document behind the batch that begins with @first: at least one is in it. */
+static gsize
+batch_end (const AfpLmText *text, gsize first, gsize max_tokens)
 {
-  const guint32 target = run->text->targets[token];
-  const AfpLmOutcome outcome = model == 0 ? *expected : afp_lm_outcome (vocab, logits);
-  Prediction *prediction = &run->predictions[model][token];
+  gsize end = first + 1;
 
-  prediction->nll = outcome.log_sum - (double) logits[target];
-  prediction->hit = outcome.best == target;
-  prediction->same = outcome.best == expected->best;
-  prediction->divergence =
-      model == 0 ? 0 : (float) afp_lm_divergence (vocab, reference, expected, logits, &outcome);
+  while (end < text->n_documents && text->starts[end + 1] - text->starts[first] <= max_tokens)
+    end++;
+  return end;
 }
 
+static guint
+count_batches (const AfpLmText *text, gsize max_tokens)
+{
+  guint n = 0;
+
+  for (gsize d = 0; d < text->n_documents; d = batch_end (text, d, max_tokens))
+    n++;
+  return n;
+}
+
+static void
+batch_init (Batch *batch, AfpLm *const *models, guint n_models, const AfpLmText *text, gsize first,
+            gsize last)
+{
+  const gsize begin = text->starts[first], n = text->starts[last] - begin;
+
+  *batch = (Batch){ .models = models, .n_models = n_models };
+  batch->text.tokens = text->tokens + begin;
+  batch->text.targets = text->targets + begin;
+  batch->text.n_documents = last - first;
+  batch->text.starts = g_new (gsize, last - first + 1);
+  for (gsize d = first; d <= last; d++)
+    batch->text.starts[d - first] = text->starts[d] - begin;
+  batch->x = g_new0 (float *, n_models);
+  batch->states = g_new0 (State *, n_models);
+  batch->targets = g_new (guint32, MAX (n, 1));
+  for (gsize t = 0; t < n; t++)
+    if (batch->text.targets[t] != AFP_LM_NO_TARGET)
+      batch->targets[batch->n_targets++] = batch->text.targets[t];
+  for (guint m = 0; m < n_models; m++) {
+    batch->states[m] = g_new (State, MAX (batch->n_targets, 1));
+    for (gsize i = 0; i < batch->n_targets; i++)
+      batch->states[m][i] = (State){ AFP_LM_FOLD_NONE, 0 };
+  }
+}
+
+static void
+batch_clear (Batch *batch)
+{
+  for (guint m = 0; m < batch->n_models; m++) {
+    g_free (batch->x[m]);
+    g_free (batch->states[m]);
+  }
+  g_free (batch->x);
+  g_free (batch->states);
+  g_free (batch->targets);
+  g_free (batch->text.starts);
+}
+
+/* Rows where something is asked, one behind the other: the head has nothing to do with the rest. */
+static void
+keep_asked (const Batch *batch, gsize dim, float *x)
+{
+  gsize kept = 0;
+
+  for (gsize t = 0; t < count_tokens (&batch->text); t++)
+    if (batch->text.targets[t] != AFP_LM_NO_TARGET)
+      memmove (x + dim * kept++, x + dim * t, dim * sizeof *x);
+}
+
+/* Every layer of every model, then the heads together. */
 static gboolean
-judge_chunk (gsize index, gpointer user_data, GError **error)
+batch_run (Batch *batch, AfpPool *pool, Progress *progress, GError **error)
 {
-  const Run *run = user_data;
-  const gsize first = index * CHUNK_TOKENS,
-              n = MIN (CHUNK_TOKENS, count_tokens (run->text) - first);
-  const AfpLmConfig *config = afp_lm_get_config (run->models[0]);
-  const guint vocab = config->vocab;
-  g_autofree float *reference = g_new (float, n *vocab), *other = NULL;
-  AfpLmOutcome expected[CHUNK_TOKENS];
+  const AfpLmConfig *config = afp_lm_get_config (batch->models[0]);
 
-  for (guint m = 0; m < run->n_models; m++) {
-    float *logits = reference;
-    if (m > 0)
-      logits = other ? other : (other = g_new (float, n *vocab));
-    afp_lm_get_logits (run->models[m], n, run->x[m] + first * config->dim, logits);
-    for (gsize t = 0; t < n; t++) {
-      if (run->text->targets[first + t] == AFP_LM_NO_TARGET)
-        continue;
-      if (m == 0)
-        expected[t] = afp_lm_outcome (vocab, reference + t * vocab);
-      judge_token (run, m, first + t, vocab, reference + t * vocab, &expected[t],
-                   logits + t * vocab);
+  for (guint m = 0; m < batch->n_models; m++)
+    if (!(batch->x[m] = afp_lm_embed (batch->models[m], &batch->text, pool, error)))
+      return FALSE;
+  for (guint layer = 0; layer < config->n_layers; layer++)
+    for (guint m = 0; m < batch->n_models; m++) {
+      if (!afp_lm_run_layer (batch->models[m], layer, &batch->text, batch->x[m], pool, error))
+        return FALSE;
+      step (progress, 0, 0);
     }
-  }
-  return TRUE;
-}
-
-/* --- sums --------------------------------------------------------------------------------------------------------- */
-
-static int
-compare_floats (const void *a, const void *b)
-{
-  const float x = *(const float *) a, y = *(const float *) b;
-
-  return (x > y) - (x < y);
-}
-
-static void
-sum_up (const Run *run, guint model, AfpLmScore *score)
-{
-  const gsize n = count_tokens (run->text);
-  g_autofree float *divergences = g_new (float, n);
-  gsize count = 0, hits = 0, same = 0;
-  double nll = 0, divergence = 0;
-
-  for (gsize t = 0; t < n; t++) {
-    const Prediction *prediction = &run->predictions[model][t];
-    if (run->text->targets[t] == AFP_LM_NO_TARGET)
-      continue;
-    divergences[count++] = prediction->divergence;
-    divergence += (double) prediction->divergence;
-    nll += prediction->nll;
-    hits += prediction->hit != 0;
-    same += prediction->same != 0;
-  }
-  qsort (divergences, count, sizeof *divergences, compare_floats);
-  *score = (AfpLmScore){ .nll = nll / (double) count,
-                         .top1 = (double) hits / (double) count,
-                         .kl_mean = divergence / (double) count,
-                         .kl_median = (double) divergences[count / 2],
-                         .kl_p99 = (double) divergences[count - 1 - count / 100],
-                         .same_top1 = (double) same / (double) count };
+  for (guint m = 0; m < batch->n_models; m++)
+    keep_asked (batch, config->dim, batch->x[m]);
+  return afp_lm_run_head (batch->models, batch->n_models, batch->n_targets, batch->x, pool,
+                          fold_logits, batch, step, progress, error);
 }
 
 /* --- the run ------------------------------------------------------------------------------------------------------ */
@@ -139,28 +209,84 @@ check_models (AfpLm *const *models, guint n, const AfpLmText *text, GError **err
   return TRUE;
 }
 
-/* Every layer of every model; embeddings before, heads opened after. */
-static gboolean
-run_models (Run *run, AfpPool *pool, AfpLmProgress progress, gpointer user_data, GError **error)
+/**
+ * afp_lm_predict:
+ * @models: (array length=n_models): the first is the reference
+ * @n_models: at least 1
+ * @text: what they predict
+ * @max_bytes: what activations may take, the tokens' of all models; 0: no limit. A text that takes more runs in batches of whole documents
+ *   (one at least), and every batch decodes all layers again: the same numbers, later
+ * @pool: (nullable): threads
+ * @progress: (nullable): is told after each layer and each tile of the vocabulary
+ * @user_data: for @progress
+ * @predictions: (array length=n_models): of each model, one for each target of @text, in order
+ * @error: %AFP_ERROR_PLAN, %AFP_ERROR_FORMAT, %AFP_ERROR_CANCELLED
+ *
+ * The same numbers for any number of threads.
+ */
+gboolean
+afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
+                AfpPool *pool, AfpLmProgress progress, gpointer user_data,
+                AfpLmPrediction *const *predictions, GError **error)
 {
-  const guint n_layers = afp_lm_get_config (run->models[0])->n_layers;
-  const guint all = (n_layers + 1) * run->n_models;
-  guint done = 0;
+  if (!check_models (models, n_models, text, error))
+    return FALSE;
+  const AfpLmConfig *config = afp_lm_get_config (models[0]);
+  const guint64 token_bytes = (guint64) config->dim * sizeof (float) * n_models;
+  const gsize max_tokens = max_bytes ? (gsize) (max_bytes / token_bytes) : G_MAXSIZE;
+  Progress steps = { progress, user_data, 0,
+                     count_batches (text, max_tokens) *
+                         (config->n_layers * n_models + afp_lm_head_n_tiles (config)) };
+  gboolean ok = TRUE;
+  gsize at = 0;
 
-  for (guint m = 0; m < run->n_models; m++)
-    if (!(run->x[m] = afp_lm_embed (run->models[m], run->text, pool, error)))
-      return FALSE;
-  for (guint layer = 0; layer <= n_layers; layer++)
-    for (guint m = 0; m < run->n_models; m++) {
-      const gboolean ok = layer < n_layers ? afp_lm_run_layer (run->models[m], layer, run->text,
-                                                               run->x[m], pool, error)
-                                           : afp_lm_open_head (run->models[m], pool, error);
-      if (!ok)
-        return FALSE;
-      if (progress)
-        progress (user_data, ++done, all);
-    }
-  return TRUE;
+  for (gsize first = 0, last; ok && first < text->n_documents; first = last) {
+    Batch batch;
+    last = batch_end (text, first, max_tokens);
+    batch_init (&batch, models, n_models, text, first, last);
+    ok = batch_run (&batch, pool, &steps, error);
+    if (ok)
+      tell (&batch, predictions, at);
+    at += batch.n_targets;
+    batch_clear (&batch);
+  }
+  return ok;
+}
+
+/* --- sums --------------------------------------------------------------------------------------------------------- */
+
+/* What is not a number is the largest. */
+static int
+compare_floats (const void *a, const void *b)
+{
+  const float x = *(const float *) a, y = *(const float *) b;
+
+  return isnan (x) || isnan (y) ? isnan (x) - isnan (y) : (x > y) - (x < y);
+}
+
+static void
+sum_up (const AfpLmPrediction *predictions, gsize n, AfpLmScore *score)
+{
+  g_autofree float *divergences = g_new (float, n);
+  guint64 hits = 0, same = 0;
+  double log_p = 0, divergence = 0;
+
+  for (gsize i = 0; i < n; i++) {
+    divergences[i] = predictions[i].divergence;
+    divergence += (double) predictions[i].divergence;
+    log_p += predictions[i].log_p;
+    hits += predictions[i].hit;
+    same += predictions[i].same;
+  }
+  qsort (divergences, n, sizeof *divergences, compare_floats);
+  *score = (AfpLmScore){ .n_tokens = n,
+                         .hits = hits,
+                         .nll = -log_p / (double) n,
+                         .top1 = (double) hits / (double) n,
+                         .kl_mean = divergence / (double) n,
+                         .kl_median = (double) divergences[n / 2],
+                         .kl_p99 = (double) divergences[n - 1 - n / 100],
+                         .same_top1 = (double) same / (double) n };
 }
 
 /**
@@ -168,8 +294,9 @@ run_models (Run *run, AfpPool *pool, AfpLmProgress progress, gpointer user_data,
  * @models: (array length=n_models): the first is the reference
  * @n_models: at least 1
  * @text: what they predict; it has a target
+ * @max_bytes: see afp_lm_predict()
  * @pool: (nullable): threads
- * @progress: (nullable): is told after each layer
+ * @progress: (nullable): see afp_lm_predict()
  * @user_data: for @progress
  * @scores: (out caller-allocates) (array length=n_models): one for each model
  * @error: %AFP_ERROR_PLAN, %AFP_ERROR_FORMAT, %AFP_ERROR_CANCELLED
@@ -177,26 +304,20 @@ run_models (Run *run, AfpPool *pool, AfpLmProgress progress, gpointer user_data,
  * The same numbers for any number of threads.
  */
 gboolean
-afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text, AfpPool *pool,
-              AfpLmProgress progress, gpointer user_data, AfpLmScore *scores, GError **error)
+afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
+              AfpPool *pool, AfpLmProgress progress, gpointer user_data, AfpLmScore *scores,
+              GError **error)
 {
-  g_autofree float **x = g_new0 (float *, n_models);
-  g_autofree Prediction **predictions = g_new0 (Prediction *, n_models);
-  const gsize n = count_tokens (text);
-  Run run = { models, n_models, text, x, predictions };
+  const gsize n = afp_lm_text_get_n_targets (text);
+  g_autofree AfpLmPrediction **predictions = g_new0 (AfpLmPrediction *, n_models);
 
-  if (!check_models (models, n_models, text, error))
-    return FALSE;
   for (guint m = 0; m < n_models; m++)
-    predictions[m] = g_new0 (Prediction, MAX (n, 1));
-  const gboolean ok =
-      run_models (&run, pool, progress, user_data, error) &&
-      afp_parallel_for (pool, (n + CHUNK_TOKENS - 1) / CHUNK_TOKENS, judge_chunk, &run, error);
+    predictions[m] = g_new (AfpLmPrediction, MAX (n, 1));
+  const gboolean ok = afp_lm_predict (models, n_models, text, max_bytes, pool, progress, user_data,
+                                      predictions, error);
   for (guint m = 0; m < n_models; m++) {
     if (ok)
-      sum_up (&run, m, &scores[m]);
-    afp_lm_close_head (models[m]);
-    g_free (x[m]);
+      sum_up (predictions[m], n, &scores[m]);
     g_free (predictions[m]);
   }
   return ok;

@@ -1,22 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "afp-lm.h"
+#include "afp-lm-head.h"
 
 /*
  * How well models predict a text. All run side by side, layer by layer: the first is the reference of the others' divergence.
  */
+
+/* What one model says of one target. */
 typedef struct {
-  double nll;  /* nats per token, mean */
-  double top1; /* share of tokens whose probability is the largest */
+  double log_p; /* natural logarithm of its probability */
+  float
+      divergence; /* Kullback-Leibler, from the reference's prediction, nats; 0 for the reference itself */
+  gboolean hit;  /* it is the likeliest: the first of equals */
+  gboolean same; /* the likeliest is the reference's likeliest */
+} AfpLmPrediction;
+
+/* Of all targets of a text. */
+typedef struct {
+  guint64 n_tokens; /* predicted */
+  guint64 hits;     /* predicted right: their probability is the largest */
+  double nll;       /* nats per token, mean; the perplexity is exp of it */
+  double top1;      /* hits / n_tokens */
   /* Kullback-Leibler divergence from the reference's predictions, nats; 0 for the reference itself */
   double kl_mean, kl_median, kl_p99;
   double same_top1; /* share of predictions where both think the same token likeliest */
 } AfpLmScore;
 
-/* @progress: (nullable): called with steps done and in all. */
-typedef void (*AfpLmProgress) (gpointer user_data, guint done, guint all);
-
-gboolean
-afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text, AfpPool *pool,
-              AfpLmProgress progress, gpointer user_data, AfpLmScore *scores, GError **error);
+gboolean afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text,
+                         guint64 max_bytes, AfpPool *pool, AfpLmProgress progress,
+                         gpointer user_data, AfpLmPrediction *const *predictions, GError **error);
+gboolean afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text,
+                       guint64 max_bytes, AfpPool *pool, AfpLmProgress progress, gpointer user_data,
+                       AfpLmScore *scores, GError **error);

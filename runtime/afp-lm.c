@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-lm.h"
 
+#include "afp-lm-head.h"
 #include "lm-kernel.h"
 
 #include <cblas.h>
@@ -16,14 +17,12 @@ struct _AfpLm {
   gpointer user_data;
   double *angles;
   float rope_scale;
-  GBytes *norm, *classifier; /* while the head is open */
 };
 
 /* --- weights ------------------------------------------------------------------------------------------------------ */
 
-/* NULL without error: this model has no such tensor. */
-static AfpMatrix *
-open_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, GError **error)
+AfpMatrix *
+afp_lm_open_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, GError **error)
 {
   g_autofree char *name = afp_lm_tensor_name (&lm->config, tensor, layer);
   guint64 rows, cols;
@@ -55,7 +54,7 @@ open_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, GError **error)
 static GBytes *
 read_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, AfpPool *pool, GError **error)
 {
-  g_autoptr (AfpMatrix) matrix = open_tensor (lm, tensor, layer, error);
+  g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, tensor, layer, error);
 
   return matrix ? afp_matrix_to_dense (matrix, pool, error) : NULL;
 }
@@ -67,7 +66,7 @@ check_tensors (AfpLm *lm, GError **error)
     const guint n = t < AFP_LM_ATTENTION_NORM ? 1 : lm->config.n_layers;
     for (guint layer = 0; layer < n; layer++) {
       GError *local = NULL;
-      G_GNUC_UNUSED g_autoptr (AfpMatrix) matrix = open_tensor (lm, t, layer, &local);
+      G_GNUC_UNUSED g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, t, layer, &local);
       if (local) {
         g_propagate_error (error, local);
         return FALSE;
@@ -127,7 +126,6 @@ afp_lm_new (const AfpLmConfig *config, AfpLmOpen open, gpointer user_data, GErro
 void
 afp_lm_free (AfpLm *lm)
 {
-  afp_lm_close_head (lm);
   g_free (lm->angles);
   g_free (lm);
 }
@@ -347,7 +345,7 @@ float *
 afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error)
 {
   const gsize n = text->starts[text->n_documents], dim = lm->config.dim;
-  g_autoptr (AfpMatrix) matrix = open_tensor (lm, AFP_LM_EMBEDDING, 0, error);
+  g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, AFP_LM_EMBEDDING, 0, error);
   g_autofree float *x = matrix ? g_new (float, MAX (n * dim, 1)) : NULL;
 
   for (gsize t = 0; x && t < n; t++) {
@@ -364,47 +362,35 @@ afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error)
   return g_steal_pointer (&x);
 }
 
-gboolean
-afp_lm_open_head (AfpLm *lm, AfpPool *pool, GError **error)
+typedef struct {
+  guint vocab;
+  float *out;
+} Logits;
+
+static void
+copy_logits (gpointer user_data, gsize first, gsize n, guint row, guint n_rows,
+             const float *const *logits)
 {
-  const AfpLmTensor classifier = lm->config.tied ? AFP_LM_EMBEDDING : AFP_LM_CLASSIFIER;
+  const Logits *all = user_data;
 
-  afp_lm_close_head (lm);
-  lm->norm = read_tensor (lm, AFP_LM_NORM, 0, pool, error);
-  lm->classifier = lm->norm ? read_tensor (lm, classifier, 0, pool, error) : NULL;
-  return lm->classifier != NULL;
-}
-
-void
-afp_lm_close_head (AfpLm *lm)
-{
-  g_clear_pointer (&lm->norm, g_bytes_unref);
-  g_clear_pointer (&lm->classifier, g_bytes_unref);
-}
-
-void
-afp_lm_get_logits (const AfpLm *lm, gsize n, const float *x, float *out)
-{
-  const AfpLmConfig *c = &lm->config;
-  g_autofree float *norm = g_new (float, MAX (n * c->dim, 1));
-
-  afp_lm_rms_norm (n, c->dim, c->norm_eps, x, g_bytes_get_data (lm->norm, NULL), norm);
-  multiply (n, c->dim, c->vocab, norm, g_bytes_get_data (lm->classifier, NULL), NULL, out);
+  for (gsize t = 0; t < n; t++)
+    memcpy (all->out + (first + t) * all->vocab + row, logits[0] + t * n_rows,
+            n_rows * sizeof (float));
 }
 
 float *
 afp_lm_run (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error)
 {
   const gsize n = text->starts[text->n_documents];
-  g_autofree float *x = afp_lm_embed (lm, text, pool, error);
+  g_autofree float *x = afp_lm_embed (lm, text, pool, error), *out = NULL;
   gboolean ok = x != NULL;
 
   for (guint layer = 0; ok && layer < lm->config.n_layers; layer++)
     ok = afp_lm_run_layer (lm, layer, text, x, pool, error);
-  if (!ok || !afp_lm_open_head (lm, pool, error))
+  if (!ok)
     return NULL;
-  float *logits = g_new (float, MAX (n * lm->config.vocab, 1));
-  afp_lm_get_logits (lm, n, x, logits);
-  afp_lm_close_head (lm);
-  return logits;
+  out = g_new (float, MAX (n * lm->config.vocab, 1));
+  Logits all = { lm->config.vocab, out };
+  ok = afp_lm_run_head (&lm, 1, n, &x, pool, copy_logits, &all, NULL, NULL, error);
+  return ok ? g_steal_pointer (&out) : NULL;
 }

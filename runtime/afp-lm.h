@@ -32,17 +32,13 @@ AfpLm *afp_lm_new (const AfpLmConfig *config, AfpLmOpen open, gpointer user_data
 void afp_lm_free (AfpLm *lm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpLm, afp_lm_free)
 const AfpLmConfig *afp_lm_get_config (const AfpLm *lm);
+/* Its numbers; NULL without error: this model has no such tensor. (transfer full) */
+AfpMatrix *afp_lm_open_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, GError **error);
 
 /* tokens x dim: the embeddings. AFP_ERROR_FORMAT for a token beyond the vocabulary. (transfer full) */
 float *afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error);
 /* @x: tokens x dim, in place */
 gboolean afp_lm_run_layer (AfpLm *lm, guint layer, const AfpLmText *text, float *x, AfpPool *pool,
                            GError **error);
-/* The last norm and the classifier, decoded for afp_lm_get_logits(). */
-gboolean afp_lm_open_head (AfpLm *lm, AfpPool *pool, GError **error);
-void afp_lm_close_head (AfpLm *lm);
-/* @x: n x dim; @out: n x vocab. Thread-safe while the head is open. */
-void afp_lm_get_logits (const AfpLm *lm, gsize n, const float *x, float *out);
-
-/* All of the above: @out: tokens x vocab, for small texts. (transfer full) */
+/* All of the above and the head (afp-lm-head.h): @out: tokens x vocab, for small texts. (transfer full) */
 float *afp_lm_run (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error);

@@ -82,33 +82,49 @@ afp_lm_add_bias (size_t n, size_t dim, const float *bias, float *x)
     afp_lm_add (dim, x, bias);
 }
 
-AfpLmOutcome
-afp_lm_outcome (size_t n, const float *logits)
+double
+afp_lm_fold (AfpLmFold *fold, uint32_t first, size_t n, const float *logits, uint32_t target,
+             float *weights)
 {
-  AfpLmOutcome outcome = { 0, 0 };
+  const float before = fold->most;
   double sum = 0;
 
-  for (size_t i = 1; i < n; i++)
-    if (logits[i] > logits[outcome.best])
-      outcome.best = (uint32_t) i;
-  const float most = logits[outcome.best];
   for (size_t i = 0; i < n; i++)
-    sum += (double) expf (logits[i] - most);
-  outcome.log_sum = log (sum) + (double) most;
-  return outcome;
+    if (logits[i] > fold->most) {
+      fold->most = logits[i];
+      fold->best = first + (uint32_t) i;
+    }
+  const double factor = fold->most > before ? exp ((double) before - (double) fold->most) : 1;
+  for (size_t i = 0; i < n; i++) {
+    weights[i] = expf (logits[i] - fold->most);
+    sum += (double) weights[i];
+  }
+  fold->sum = fold->sum * factor + sum;
+  if (target >= first && target - first < n)
+    fold->target = logits[target - first];
+  return factor;
 }
 
 double
-afp_lm_divergence (size_t n, const float *p, const AfpLmOutcome *p_outcome, const float *q,
-                   const AfpLmOutcome *q_outcome)
+afp_lm_fold_log_sum (const AfpLmFold *fold)
+{
+  return log (fold->sum) + (double) fold->most;
+}
+
+double
+afp_lm_cross (size_t n, const float *weights, const float *p, const float *q)
 {
   double sum = 0;
 
-  for (size_t i = 0; i < n; i++) {
-    const double log_p = (double) p[i] - p_outcome->log_sum;
-    const double log_q = (double) q[i] - q_outcome->log_sum;
+  for (size_t i = 0; i < n; i++)
+    sum += (double) weights[i] * ((double) p[i] - (double) q[i]);
+  return sum;
+}
 
-    sum += (double) expf ((float) log_p) * (log_p - log_q);
-  }
-  return sum > 0 ? sum : 0;
+double
+afp_lm_divergence (double cross, const AfpLmFold *p, const AfpLmFold *q)
+{
+  const double sum = cross / p->sum - afp_lm_fold_log_sum (p) + afp_lm_fold_log_sum (q);
+
+  return sum < 0 ? 0 : sum;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,7 +11,7 @@
  * row-major, a row for each token. Products of matrices are the caller's (BLAS).
  */
 
-/* Root mean square norm (Zhang and Sennrich 2019): out = x / sqrt (mean (x^2) + eps) * weight, for each row of @dim elements. */
+/* Root mean square norm (Zhang and Sennrich 2019): out = x / sqrt (mean (x^2) + eps) * weight, for each row of @dim elements; @out may be @x. */
 void
 afp_lm_rms_norm (size_t n, size_t dim, float eps, const float *x, const float *weight, float *out);
 
@@ -32,13 +33,25 @@ void afp_lm_silu_mul (size_t n, float *gate, const float *up);
 void afp_lm_add (size_t n, float *x, const float *y);
 void afp_lm_add_bias (size_t n, size_t dim, const float *bias, float *x);
 
-/* What is known of one prediction from its logits. */
+/* What is known of one prediction while its logits come, in parts, in the order of the vocabulary. Begins as AFP_LM_FOLD_NONE. */
 typedef struct {
-  double log_sum; /* log (sum (exp (logits))) */
-  uint32_t best;  /* the largest logit; the first of equals */
-} AfpLmOutcome;
-AfpLmOutcome afp_lm_outcome (size_t n, const float *logits);
+  double sum;    /* of exp (logit - most) */
+  float most;    /* the largest logit */
+  float target;  /* that of the token asked for */
+  uint32_t best; /* the first token of the largest logit */
+} AfpLmFold;
+#define AFP_LM_FOLD_NONE ((AfpLmFold){ 0, -INFINITY, 0, 0 })
 
-/* Kullback-Leibler divergence of two distributions given by logits, sum (p log (p / q)); at least 0. */
-double afp_lm_divergence (size_t n, const float *p, const AfpLmOutcome *p_outcome, const float *q,
-                          const AfpLmOutcome *q_outcome);
+/*
+ * The next @n logits: those of the tokens from @first. @weights: exp (logit - most), as many. Returns the factor that makes sums over
+ * earlier weights ones over these.
+ */
+double afp_lm_fold (AfpLmFold *fold, uint32_t first, size_t n, const float *logits, uint32_t target,
+                    float *weights);
+/* log (sum (exp (logits))) */
+double afp_lm_fold_log_sum (const AfpLmFold *fold);
+
+/* sum (weights * (p - q)), the weights those of p: of all parts together, under the last weights, what follows takes. */
+double afp_lm_cross (size_t n, const float *weights, const float *p, const float *q);
+/* Kullback-Leibler divergence of two distributions, sum (p log (p / q)); at least 0, or not a number if a logit is none. */
+double afp_lm_divergence (double cross, const AfpLmFold *p, const AfpLmFold *q);

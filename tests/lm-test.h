@@ -81,6 +81,18 @@ lm_test_new (gboolean interleaved, gboolean tied, gboolean biases, gboolean head
   return model;
 }
 
+/* Another vocabulary, of any size. */
+static inline void
+lm_test_set_vocab (LmTest *model, guint vocab)
+{
+  GRand *random = g_rand_new_with_seed (8);
+
+  model->config.vocab = vocab;
+  lm_test_fill (model, AFP_LM_EMBEDDING, 0, random);
+  lm_test_fill (model, AFP_LM_CLASSIFIER, 0, random);
+  g_rand_free (random);
+}
+
 static inline const float *
 lm_test_weights (const LmTest *model, AfpLmTensor tensor, guint layer)
 {

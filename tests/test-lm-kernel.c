@@ -90,24 +90,62 @@ START_TEST (silu_and_sums)
 }
 END_TEST
 
-START_TEST (outcome_by_hand)
+START_TEST (fold_by_hand)
 {
   const float logits[] = { 0, (float) log (3), 0, (float) log (3) };
-  const AfpLmOutcome outcome = afp_lm_outcome (4, logits);
+  AfpLmFold fold = AFP_LM_FOLD_NONE;
+  float weights[4];
 
-  ck_assert_uint_eq (outcome.best, 1);
-  ck_assert_double_eq_tol (outcome.log_sum, log (8), 1e-6);
+  ck_assert_double_eq (afp_lm_fold (&fold, 10, 4, logits, 12, weights), 0);
+  ck_assert_uint_eq (fold.best, 11); /* the first of equals */
+  ck_assert_float_eq (fold.target, logits[2]);
+  ck_assert_float_eq_tol (weights[0], 1.f / 3, 1e-6f);
+  ck_assert_double_eq_tol (afp_lm_fold_log_sum (&fold), log (8), 1e-6);
 }
 END_TEST
+
+/* The largest comes in the second part: what was summed before shrinks. */
+START_TEST (later_parts_rescale)
+{
+  const float first[] = { 1, 2 }, second[] = { 5, 1, 5 };
+  AfpLmFold fold = AFP_LM_FOLD_NONE;
+  float weights[3];
+
+  afp_lm_fold (&fold, 0, 2, first, 1, weights);
+  ck_assert_double_eq_tol (afp_lm_fold (&fold, 2, 3, second, 1, weights), exp (-3), 1e-12);
+  ck_assert_uint_eq (fold.best, 2);
+  ck_assert_float_eq (fold.target, 2);
+  ck_assert_double_eq_tol (afp_lm_fold_log_sum (&fold), log (2 * exp (1) + exp (2) + 2 * exp (5)),
+                           1e-6);
+  ck_assert_double_eq (afp_lm_fold (&fold, 5, 2, first, 1, weights), 1);
+}
+END_TEST
+
+/* Divergence of q from p, taken in parts of @step. */
+static double
+diverge (gsize n, gsize step, const float *p, const float *q)
+{
+  AfpLmFold a = AFP_LM_FOLD_NONE, b = AFP_LM_FOLD_NONE;
+  float weights[1000], others[1000];
+  double cross = 0;
+
+  for (gsize i = 0; i < n; i += step) {
+    const gsize part = MIN (step, n - i);
+    cross *= afp_lm_fold (&a, (guint32) i, part, p + i, 0, weights);
+    afp_lm_fold (&b, (guint32) i, part, q + i, 0, others);
+    cross += afp_lm_cross (part, weights, p + i, q + i);
+  }
+  return afp_lm_divergence (cross, &a, &b);
+}
 
 START_TEST (divergence_by_hand)
 {
   const float p[] = { 0, 0 }, q[] = { 0, (float) log (3) };
-  const AfpLmOutcome a = afp_lm_outcome (2, p), b = afp_lm_outcome (2, q);
 
-  ck_assert_double_eq_tol (afp_lm_divergence (2, p, &a, q, &b), 0.5 * log (2) + 0.5 * log (2.0 / 3),
-                           1e-6);
-  ck_assert_double_eq (afp_lm_divergence (2, p, &a, p, &a), 0);
+  for (gsize step = 1; step <= 2; step++) {
+    ck_assert_double_eq_tol (diverge (2, step, p, q), 0.5 * log (2) + 0.5 * log (2.0 / 3), 1e-6);
+    ck_assert_double_eq (diverge (2, step, p, p), 0);
+  }
 }
 END_TEST
 
@@ -120,10 +158,20 @@ START_TEST (divergence_is_not_negative)
     p[i] = (float) (i % 7) * 1000;
     q[i] = p[i] + 1e-3f * (float) (i % 3);
   }
-  const AfpLmOutcome a = afp_lm_outcome (1000, p), b = afp_lm_outcome (1000, q);
-  const double divergence = afp_lm_divergence (1000, p, &a, q, &b);
+  const double divergence = diverge (1000, 300, p, q);
   ck_assert_double_ge (divergence, 0);
   ck_assert (isfinite (divergence));
+}
+END_TEST
+
+/* A model that is broken does not pass for a good one. */
+START_TEST (what_is_no_number_stays_so)
+{
+  const float p[] = { 0, 1, 2 }, q[] = { 0, NAN, 2 };
+
+  ck_assert (isnan (diverge (3, 1, p, q)));
+  ck_assert (isnan (diverge (3, 3, p, q)));
+  ck_assert (isnan (diverge (3, 2, q, p)));
 }
 END_TEST
 
@@ -135,7 +183,8 @@ good_case (void)
   tcase_add_test (tcase, rope_turns_pairs);
   tcase_add_test (tcase, softmax_sees_no_future);
   tcase_add_test (tcase, silu_and_sums);
-  tcase_add_test (tcase, outcome_by_hand);
+  tcase_add_test (tcase, fold_by_hand);
+  tcase_add_test (tcase, later_parts_rescale);
   tcase_add_test (tcase, divergence_by_hand);
   return tcase;
 }
@@ -148,6 +197,7 @@ edge_case (void)
   tcase_add_test (tcase, rope_leaves_the_first_position);
   tcase_add_test (tcase, softmax_of_large_scores_is_finite);
   tcase_add_test (tcase, divergence_is_not_negative);
+  tcase_add_test (tcase, what_is_no_number_stays_so);
   return tcase;
 }
 
