@@ -193,3 +193,57 @@ afp_json_parse (const char *text, gsize n, guint max_depth, const char *what, GE
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "%s is damaged: it is empty", what);
   return root;
 }
+
+/* --- members ------------------------------------------------------------------------------------------------------ */
+
+/* A member that is a plain value of @type, or NULL. */
+static JsonNode *
+get_value (JsonObject *object, const char *name, GType type)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == type ? node
+                                                                                         : NULL;
+}
+
+double
+afp_json_get_number (JsonObject *object, const char *name, double otherwise)
+{
+  JsonNode *node = get_value (object, name, G_TYPE_INT64);
+
+  if (!node)
+    node = get_value (object, name, G_TYPE_DOUBLE);
+  return node ? json_node_get_double (node) : otherwise;
+}
+
+gboolean
+afp_json_get_flag (JsonObject *object, const char *name, gboolean otherwise)
+{
+  JsonNode *node = get_value (object, name, G_TYPE_BOOLEAN);
+
+  return node ? json_node_get_boolean (node) : otherwise;
+}
+
+const char *
+afp_json_get_text (JsonObject *object, const char *name, const char *otherwise)
+{
+  JsonNode *node = get_value (object, name, G_TYPE_STRING);
+
+  return node ? json_node_get_string (node) : otherwise;
+}
+
+JsonObject *
+afp_json_get_object (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+}
+
+JsonArray *
+afp_json_get_array (JsonObject *object, const char *name)
+{
+  JsonNode *node = json_object_get_member (object, name);
+
+  return node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+}

@@ -122,40 +122,11 @@ afp_lm_config_set_architecture (AfpLmConfig *config, const char *key, const char
 
 /* --- Hugging Face ------------------------------------------------------------------------------------------------- */
 
-static double
-get_number (JsonObject *object, const char *name, double otherwise)
-{
-  JsonNode *node = json_object_get_member (object, name);
-  const GType type = node && JSON_NODE_HOLDS_VALUE (node) ? json_node_get_value_type (node) : 0;
-
-  return type == G_TYPE_INT64 || type == G_TYPE_DOUBLE ? json_node_get_double (node) : otherwise;
-}
-
-static gboolean
-get_flag (JsonObject *object, const char *name, gboolean otherwise)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_BOOLEAN
-             ? json_node_get_boolean (node)
-             : otherwise;
-}
-
-static const char *
-get_text (JsonObject *object, const char *name, const char *otherwise)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
-             ? json_node_get_string (node)
-             : otherwise;
-}
-
 /* A size: 0 where it is absent or no number, which check() refuses. */
 static guint
 get_size (JsonObject *object, const char *name, double otherwise)
 {
-  const double value = get_number (object, name, otherwise);
+  const double value = afp_json_get_number (object, name, otherwise);
 
   return value >= 0 && value <= MAX_SIZE ? (guint) value : value < 0 ? 0 : G_MAXUINT;
 }
@@ -187,20 +158,21 @@ refuse (const char *name, const char *value, const char *supported, GError **err
 static gboolean
 set_architecture (JsonObject *object, AfpLmConfig *config, GError **error)
 {
-  const char *activation = get_text (object, "hidden_act", "silu");
+  const char *activation = afp_json_get_text (object, "hidden_act", "silu");
 
-  if (!afp_lm_config_set_architecture (config, "model_type", get_text (object, "model_type", ""),
-                                       error))
+  if (!afp_lm_config_set_architecture (config, "model_type",
+                                       afp_json_get_text (object, "model_type", ""), error))
     return FALSE;
   if (strcmp (activation, "silu") != 0)
     return refuse ("hidden_act", activation, "silu", error);
-  if (get_flag (object, "mlp_bias", FALSE))
+  if (afp_json_get_flag (object, "mlp_bias", FALSE))
     return refuse ("mlp_bias", "true", "false", error);
-  if (get_number (object, "partial_rotary_factor", 1) != 1)
+  if (afp_json_get_number (object, "partial_rotary_factor", 1) != 1)
     return refuse ("partial_rotary_factor", "below 1", "1", error);
   if (!config->biases)
-    config->biases = config->output_bias = get_flag (object, "attention_bias", FALSE);
-  if (get_flag (object, "use_sliding_window", strcmp (config->architecture, "mistral") == 0))
+    config->biases = config->output_bias = afp_json_get_flag (object, "attention_bias", FALSE);
+  if (afp_json_get_flag (object, "use_sliding_window",
+                         strcmp (config->architecture, "mistral") == 0))
     config->window = get_size (object, "sliding_window", 0);
   return TRUE;
 }
@@ -214,12 +186,13 @@ set_rope (JsonObject *object, AfpLmConfig *config, GError **error)
   if (!node || !JSON_NODE_HOLDS_OBJECT (node))
     node = json_object_get_member (object, "rope_parameters");
   JsonObject *scaling = node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-  config->rope_base = get_number (object, "rope_theta", 10000);
+  config->rope_base = afp_json_get_number (object, "rope_theta", 10000);
   if (!scaling)
     return TRUE;
-  const char *type = get_text (scaling, "rope_type", get_text (scaling, "type", ""));
-  config->rope_base = get_number (scaling, "rope_theta", config->rope_base);
-  config->rope_factor = get_number (scaling, "factor", 1);
+  const char *type =
+      afp_json_get_text (scaling, "rope_type", afp_json_get_text (scaling, "type", ""));
+  config->rope_base = afp_json_get_number (scaling, "rope_theta", config->rope_base);
+  config->rope_factor = afp_json_get_number (scaling, "factor", 1);
   if (strcmp (type, "default") == 0)
     return TRUE;
   if (strcmp (type, "linear") == 0)
@@ -228,8 +201,8 @@ set_rope (JsonObject *object, AfpLmConfig *config, GError **error)
     config->rope = AFP_LM_ROPE_LLAMA3;
   else
     return refuse ("kind of rope_scaling", type, "default, linear or llama3", error);
-  config->rope_low = get_number (scaling, "low_freq_factor", 1);
-  config->rope_high = get_number (scaling, "high_freq_factor", 4);
+  config->rope_low = afp_json_get_number (scaling, "low_freq_factor", 1);
+  config->rope_high = afp_json_get_number (scaling, "high_freq_factor", 4);
   config->rope_context = get_size (scaling, "original_max_position_embeddings", 8192);
   return afp_lm_config_check_number ("rotary factor", config->rope_factor, 1e-3, 1e6, error) &&
          afp_lm_config_check_number ("low_freq_factor", config->rope_low, 1e-3, 1e6, error) &&
@@ -260,8 +233,8 @@ afp_lm_config_from_json (const char *text, gsize n, AfpLmConfig *config, GError 
       get_size (object, "head_dim", config->n_heads ? (double) (config->dim / config->n_heads) : 0);
   config->vocab = get_size (object, "vocab_size", 0);
   config->context = get_size (object, "max_position_embeddings", 2048);
-  config->norm_eps = (float) get_number (object, "rms_norm_eps", 1e-6);
-  config->tied = get_flag (object, "tie_word_embeddings", FALSE);
+  config->norm_eps = (float) afp_json_get_number (object, "rms_norm_eps", 1e-6);
+  config->tied = afp_json_get_flag (object, "tie_word_embeddings", FALSE);
   config->bos = get_token (object, "bos_token_id");
   config->eos = get_token (object, "eos_token_id");
   return set_architecture (object, config, error) && set_rope (object, config, error) &&

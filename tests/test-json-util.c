@@ -124,6 +124,26 @@ START_TEST (nul_in_the_text)
 }
 END_TEST
 
+START_TEST (members)
+{
+  g_autoptr (JsonNode) node = parse ("{\"i\":3,\"d\":-1.5,\"t\":\"x\",\"f\":false,\"o\":{},"
+                                     "\"a\":[],\"n\":null}",
+                                     NULL);
+  static const char *const names[] = { "i", "d", "t", "f", "o", "a", "n", "absent" };
+  JsonObject *object = json_node_get_object (node);
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
+    const double number = afp_json_get_number (object, names[i], 7);
+    const char *text = afp_json_get_text (object, names[i], NULL);
+    ck_assert_double_eq (number, i == 0 ? 3 : i == 1 ? -1.5 : 7);
+    ck_assert_pstr_eq (text, i == 2 ? "x" : NULL);
+    ck_assert_int_eq (afp_json_get_flag (object, names[i], TRUE), i != 3);
+    ck_assert_int_eq (afp_json_get_object (object, names[i]) != NULL, i == 4);
+    ck_assert_int_eq (afp_json_get_array (object, names[i]) != NULL, i == 5);
+  }
+  ck_assert_str_eq (afp_json_get_text (object, "i", "other"), "other");
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -137,6 +157,7 @@ all (void)
   tcase_add_test (tcase, strings);
   tcase_add_test (tcase, what_json_glib_would_take);
   tcase_add_test (tcase, nul_in_the_text);
+  tcase_add_test (tcase, members);
   return tcase;
 }
 

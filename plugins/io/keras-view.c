@@ -1,32 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keras-view.h"
 
+#include "json-util.h"
+
 #include <string.h>
-
-static JsonObject *
-object_member (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-}
-
-static const char *
-string_member (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node != NULL && JSON_NODE_HOLDS_VALUE (node) &&
-                 json_node_get_value_type (node) == G_TYPE_STRING
-             ? json_node_get_string (node)
-             : NULL;
-}
 
 /* A model or a wrapper: its own class says nothing about its weights. */
 static gboolean
 is_container (JsonObject *layer)
 {
-  JsonObject *config = object_member (layer, "config");
+  JsonObject *config = afp_json_get_object (layer, "config");
 
   return config != NULL &&
          (json_object_has_member (config, "layers") || json_object_has_member (config, "layer"));
@@ -36,14 +19,14 @@ is_container (JsonObject *layer)
 static void
 collect (JsonObject *layer, GHashTable *layers)
 {
-  JsonObject *config = object_member (layer, "config");
-  const char *name = config != NULL ? string_member (config, "name") : NULL;
+  JsonObject *config = afp_json_get_object (layer, "config");
+  const char *name = config != NULL ? afp_json_get_text (config, "name", NULL) : NULL;
 
-  if (name != NULL && string_member (layer, "class_name") != NULL)
+  if (name != NULL && afp_json_get_text (layer, "class_name", NULL) != NULL)
     g_hash_table_insert (layers, (char *) name, layer);
   if (config == NULL)
     return;
-  JsonObject *wrapped = object_member (config, "layer");
+  JsonObject *wrapped = afp_json_get_object (config, "layer");
   if (wrapped != NULL)
     collect (wrapped, layers);
   JsonNode *node = json_object_get_member (config, "layers");
@@ -86,7 +69,7 @@ find_layer (GHashTable *layers, const char *layer, char **parts)
 static guint64
 get_groups (JsonObject *layer, guint64 outputs)
 {
-  JsonObject *config = layer != NULL ? object_member (layer, "config") : NULL;
+  JsonObject *config = layer != NULL ? afp_json_get_object (layer, "config") : NULL;
   JsonNode *node = config != NULL ? json_object_get_member (config, "groups") : NULL;
 
   if (node == NULL || !JSON_NODE_HOLDS_VALUE (node) ||
@@ -136,7 +119,7 @@ afp_keras_view (GHashTable *layers, const char *layer, const char *weight, guint
   if (variable != NULL)
     variable[strcspn (variable, ":")] = '\0';
   JsonObject *found = find_layer (layers, layer, parts);
-  const char *class = found != NULL ? string_member (found, "class_name") : "";
+  const char *class = found != NULL ? afp_json_get_text (found, "class_name", NULL) : "";
   const gboolean kernel = g_strcmp0 (variable, "kernel") == 0;
 
   if (g_strcmp0 (variable, "embeddings") == 0 || strcmp (class, "Embedding") == 0)
