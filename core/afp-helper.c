@@ -37,28 +37,67 @@ afp_helper_find (const char *name, GError **error)
   return NULL;
 }
 
-/* Signals as a program expects them that was started from a shell; but Ctrl-C is ours to handle, not the helper's. */
+/* Signals as a program expects them that was started from a shell. Ctrl-C is ours to handle, not the helper's: it is blocked, or goes by a
+ * program that is in a group of its own. */
 static int
-set_signals (posix_spawnattr_t *attributes)
+set_signals (posix_spawnattr_t *attributes, gboolean group)
 {
+  const int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
   sigset_t usual, blocked;
 
   sigfillset (&usual);
   sigemptyset (&blocked);
-  sigaddset (&blocked, SIGINT);
+  if (!group)
+    sigaddset (&blocked, SIGINT);
   posix_spawnattr_setsigdefault (attributes, &usual);
   posix_spawnattr_setsigmask (attributes, &blocked);
-  return posix_spawnattr_setflags (attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  return posix_spawnattr_setflags (
+      attributes, (short) (group ? flags | POSIX_SPAWN_SETPGROUP : flags)); /* group 0: a new one */
 }
 
 static int
-set_streams (posix_spawn_file_actions_t *actions, int fd)
+set_streams (posix_spawn_file_actions_t *actions, const int streams[3])
 {
-  int failed = posix_spawn_file_actions_adddup2 (actions, fd, STDIN_FILENO);
+  int failed = 0;
 
+  for (int i = 0; i < 3 && !failed; i++)
+    failed = streams[i] < 0
+                 ? posix_spawn_file_actions_addopen (actions, i, "/dev/null",
+                                                     i == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0)
+                 : posix_spawn_file_actions_adddup2 (actions, streams[i], i);
+  return failed;
+}
+
+/**
+ * afp_helper_spawn:
+ * @arguments: (array zero-terminated=1): the program, looked for in PATH if it has no slash, and what it is told
+ * @streams: (array fixed-size=3): what become its standard streams, closed on exec in this process and none of them 0, 1 or 2; -1: nowhere
+ * @group: whether it leads a group of processes of its own, so that those that it starts can be ended with it
+ * @error: %AFP_ERROR_IO
+ *
+ * Returns: its process, to be waited for; -1 on error
+ */
+pid_t
+afp_helper_spawn (char *const *arguments, const int streams[3], gboolean group, GError **error)
+{
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  pid_t child = -1;
+
+  posix_spawn_file_actions_init (&actions);
+  posix_spawnattr_init (&attributes);
+  int failed = set_streams (&actions, streams);
   if (!failed)
-    failed = posix_spawn_file_actions_addopen (actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  return failed ? failed : posix_spawn_file_actions_adddup2 (actions, STDOUT_FILENO, STDERR_FILENO);
+    failed = set_signals (&attributes, group);
+  if (!failed)
+    failed = posix_spawnp (&child, arguments[0], &actions, &attributes, arguments, environ);
+  posix_spawnattr_destroy (&attributes);
+  posix_spawn_file_actions_destroy (&actions);
+  if (!failed)
+    return child;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot start '%s': %s", arguments[0],
+               g_strerror (failed));
+  return -1;
 }
 
 /**
@@ -73,26 +112,10 @@ pid_t
 afp_helper_start (const char *name, int fd, GError **error)
 {
   g_autofree char *path = afp_helper_find (name, error);
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  pid_t child = -1;
-
-  if (!path)
-    return -1;
   char *const arguments[] = { path, NULL };
-  posix_spawn_file_actions_init (&actions);
-  posix_spawnattr_init (&attributes);
-  int failed = set_streams (&actions, fd);
-  if (!failed)
-    failed = set_signals (&attributes);
-  if (!failed)
-    failed = posix_spawn (&child, path, &actions, &attributes, arguments, environ);
-  posix_spawnattr_destroy (&attributes);
-  posix_spawn_file_actions_destroy (&actions);
-  if (!failed)
-    return child;
-  g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot start '%s': %s", path, g_strerror (failed));
-  return -1;
+  const int streams[3] = { fd, -1, -1 };
+
+  return path ? afp_helper_spawn (arguments, streams, FALSE, error) : -1;
 }
 
 static gboolean

@@ -19,6 +19,9 @@ G_BEGIN_DECLS
 char *afp_helper_find (const char *name, GError **error);
 /* Starts it with @fd as standard input; the other standard streams lead nowhere. Returns the process, or -1. */
 pid_t afp_helper_start (const char *name, int fd, GError **error);
+/* Starts any program. @streams: -1 leads nowhere. @group: it leads a group of processes. Returns the process, or -1. */
+pid_t
+afp_helper_spawn (char *const *arguments, const int streams[3], gboolean group, GError **error);
 /* Through the socket to it, until @deadline of g_get_monotonic_time(). FALSE: the helper has died, or time is up. */
 gboolean afp_helper_send (int fd, gconstpointer data, gsize n, gint64 deadline);
 gboolean afp_helper_receive (int fd, gpointer data, gsize n, gint64 deadline);

@@ -77,6 +77,38 @@ START_TEST (other_signals_end_helpers)
 }
 END_TEST
 
+/* Any program, its streams, and the group that it leads. */
+START_TEST (a_program_is_found_in_path)
+{
+  char *const arguments[] = { "sh", "-c", "cat; echo $$; kill -TERM 0", NULL };
+  int ends[2], status;
+  char text[200] = "";
+
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const int streams[3] = { -1, ends[1], ends[1] };
+  const pid_t child = afp_helper_spawn (arguments, streams, TRUE, NULL);
+  ck_assert_int_gt (child, 0);
+  close (ends[1]);
+  for (gssize n = 0, got; (got = read (ends[0], text + n, sizeof text - 1 - (gsize) n)) > 0;)
+    n += got;
+  close (ends[0]);
+  ck_assert_int_eq (waitpid (child, &status, 0), child);
+  ck_assert_int_eq (atoi (text), child); /* and there was nothing to read */
+  ck_assert (WIFSIGNALED (status));      /* with its group, which is not ours */
+}
+END_TEST
+
+START_TEST (a_missing_program_is_named)
+{
+  char *const arguments[] = { "afpipe-no-such-program", NULL };
+  const int streams[3] = { -1, -1, -1 };
+  GError *error = NULL;
+
+  ck_assert_int_eq (afp_helper_spawn (arguments, streams, FALSE, &error), -1);
+  assert_error (error, AFP_ERROR_IO, "cannot start 'afpipe-no-such-program'");
+}
+END_TEST
+
 START_TEST (a_missing_helper_is_named)
 {
   GError *error = NULL;
@@ -127,6 +159,7 @@ start_case (void)
   tcase_add_test (tcase, a_helper_talks_over_its_input);
   tcase_add_test (tcase, an_interrupt_is_not_for_helpers);
   tcase_add_test (tcase, other_signals_end_helpers);
+  tcase_add_test (tcase, a_program_is_found_in_path);
   return tcase;
 }
 
@@ -134,6 +167,7 @@ static TCase *
 trouble_case (void)
 {
   TCase *tcase = io_case ("trouble");
+  tcase_add_test (tcase, a_missing_program_is_named);
   tcase_add_test (tcase, a_missing_helper_is_named);
   tcase_add_test (tcase, a_folder_is_no_helper);
   tcase_add_test (tcase, what_is_no_program_is_an_error);
