@@ -80,7 +80,7 @@ END_TEST
 /* Any program, its streams, and the group that it leads. */
 START_TEST (a_program_is_found_in_path)
 {
-  char *const arguments[] = { "sh", "-c", "cat; echo $$; kill -TERM 0", NULL };
+  g_auto (GStrv) arguments = g_strsplit ("sh|-c|cat; echo $$; kill -TERM 0", "|", -1);
   int ends[2], status;
   char text[200] = "";
 
@@ -100,7 +100,7 @@ END_TEST
 
 START_TEST (a_missing_program_is_named)
 {
-  char *const arguments[] = { "afpipe-no-such-program", NULL };
+  g_auto (GStrv) arguments = g_strsplit ("afpipe-no-such-program", "|", -1);
   const int streams[3] = { -1, -1, -1 };
   GError *error = NULL;
 
