@@ -260,10 +260,12 @@ static const char *const tensor_names[AFP_LM_N_TENSORS][3] = {
   [AFP_LM_O_BIAS] = { "attention.wo", "self_attn.o_proj", "attn_output" },
   [AFP_LM_Q_NORM] = { "attention.q_norm", "self_attn.q_norm", "attn_q_norm" },
   [AFP_LM_K_NORM] = { "attention.k_norm", "self_attn.k_norm", "attn_k_norm" },
+  [AFP_LM_O_NORM] = { "attention.sub_norm", "self_attn.attn_sub_norm", "attn_sub_norm" },
   [AFP_LM_FFN_NORM] = { "ffn_norm", "post_attention_layernorm", "ffn_norm" },
   [AFP_LM_GATE] = { "feed_forward.w1", "mlp.gate_proj", "ffn_gate" },
   [AFP_LM_UP] = { "feed_forward.w3", "mlp.up_proj", "ffn_up" },
   [AFP_LM_DOWN] = { "feed_forward.w2", "mlp.down_proj", "ffn_down" },
+  [AFP_LM_DOWN_NORM] = { "feed_forward.sub_norm", "mlp.ffn_sub_norm", "ffn_sub_norm" },
 };
 
 static gboolean
@@ -309,10 +311,12 @@ afp_lm_tensor_shape (const AfpLmConfig *config, AfpLmTensor tensor, guint64 *row
     [AFP_LM_O_BIAS] = { 1, config->dim, config->output_bias },
     [AFP_LM_Q_NORM] = { 1, config->head_dim, config->head_norms },
     [AFP_LM_K_NORM] = { 1, config->head_dim, config->head_norms },
+    [AFP_LM_O_NORM] = { 1, q, config->sub_norms },
     [AFP_LM_FFN_NORM] = { 1, config->dim, TRUE },
     [AFP_LM_GATE] = { config->hidden, config->dim, TRUE },
     [AFP_LM_UP] = { config->hidden, config->dim, TRUE },
     [AFP_LM_DOWN] = { config->dim, config->hidden, TRUE },
+    [AFP_LM_DOWN_NORM] = { 1, config->hidden, config->sub_norms },
   };
 
   *rows = shapes[tensor].rows;

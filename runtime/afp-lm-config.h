@@ -14,9 +14,13 @@ typedef enum { AFP_LM_NAMES_LLAMA2C, AFP_LM_NAMES_HF, AFP_LM_NAMES_GGUF } AfpLmN
 /* Scaling of rotary positions for long contexts. */
 typedef enum { AFP_LM_ROPE_PLAIN, AFP_LM_ROPE_LINEAR, AFP_LM_ROPE_LLAMA3 } AfpLmRope;
 
+/* Of the gate: x / (1 + exp (-x)); max (x, 0)^2. */
+typedef enum { AFP_LM_SILU, AFP_LM_RELU2 } AfpLmActivation;
+
 typedef struct {
   AfpLmNames names;
   char architecture[32];
+  AfpLmActivation activation;
   guint dim, hidden, n_layers, n_heads, n_kv_heads, head_dim;
   guint vocab, context;
   float norm_eps;
@@ -31,6 +35,7 @@ typedef struct {
   gboolean biases;      /* of q, k, v (Qwen2) */
   gboolean output_bias; /* of o */
   gboolean head_norms;  /* norms of each head of q and k (Qwen3) */
+  gboolean sub_norms;   /* norms of what goes into o and down (BitNet) */
   guint window;         /* a token sees so many, itself among them; 0: all before it */
   guint bos, eos;       /* G_MAXUINT: none */
 } AfpLmConfig;
@@ -66,10 +71,12 @@ typedef enum {
   AFP_LM_O_BIAS,
   AFP_LM_Q_NORM,
   AFP_LM_K_NORM,
+  AFP_LM_O_NORM,
   AFP_LM_FFN_NORM,
   AFP_LM_GATE,
   AFP_LM_UP,
   AFP_LM_DOWN,
+  AFP_LM_DOWN_NORM,
   AFP_LM_N_TENSORS
 } AfpLmTensor;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "afp-lm-config.h"
+#include "afp-observe.h"
 
 /*
  * A language model that runs layer by layer over all tokens: of its weights only the layer at work is decoded. What the weights
@@ -37,6 +38,8 @@ AfpMatrix *afp_lm_open_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, GErro
 
 /* tokens x dim: the embeddings. AFP_ERROR_FORMAT for a token beyond the vocabulary. (transfer full) */
 float *afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error);
+/* From now on @observe is told what goes into the linear layers; NULL: nobody is. */
+void afp_lm_set_observer (AfpLm *lm, AfpObserve observe, gpointer user_data);
 /* @x: tokens x dim, in place */
 gboolean afp_lm_run_layer (AfpLm *lm, guint layer, const AfpLmText *text, float *x, AfpPool *pool,
                            GError **error);

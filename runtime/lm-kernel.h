@@ -11,27 +11,37 @@
  * row-major, a row for each token. Products of matrices are the caller's (BLAS).
  */
 
-/* Root mean square norm (Zhang and Sennrich 2019): out = x / sqrt (mean (x^2) + eps) * weight, for each row of @dim elements; @out may be @x. */
+/* Root mean square norm (Zhang and Sennrich 2019): out = x / sqrt (mean (x^2) + eps) * weight, for each row of @dim elements;
+ * @out may be @x. */
 void
 afp_lm_rms_norm (size_t n, size_t dim, float eps, const float *x, const float *weight, float *out);
 
 /*
- * Rotary position embedding (Su et al. 2021), in place, of @n_heads heads of @head_dim elements a row; @stride floats from row to row.
- * Element pairs are (2i, 2i+1) if @interleaved, else (i, i + head_dim / 2). @angles: head_dim / 2 angles for one step of the
- * position; @scale: of the result (1 but for some long contexts). Row t stands at position first + t.
+ * Rotary position embedding (Su et al. 2021), in place, of @n_heads heads of @head_dim elements a row; row t stands at positions[t].
+ * Element pairs are (2i, 2i+1) if @interleaved, else (i, i + head_dim / 2). @table: of more positions than occur, by
+ * afp_lm_rope_table(): 2 x head_dim floats for each of @n positions, from head_dim / 2 @angles for one step; @scale: of the result (1 but
+ * for some long contexts).
  */
-void afp_lm_rope (size_t n, size_t first, size_t n_heads, size_t head_dim, size_t stride,
-                  bool interleaved, const double *angles, float scale, float *x);
+void afp_lm_rope_table (size_t n, size_t head_dim, bool interleaved, const double *angles,
+                        float scale, float *table);
+void afp_lm_rope (size_t n, const uint32_t *positions, size_t n_heads, size_t head_dim,
+                  bool interleaved, const float *table, float *x);
+
+/* x = exp (x), within 2e-7 of the truth; 0 below -87.33, at most 2.4e38. What is no number stays so. */
+void afp_lm_exp (size_t n, float *x);
 
 /* Causal softmax of scores, in place: row t of n over columns 0..first + t; zeros beyond, up to @cols. */
 void afp_lm_causal_softmax (size_t n, size_t first, size_t cols, float scale, float *scores);
 
-/* gate = gate / (1 + exp (-gate)) * up */
+/* gate = gate / (1 + exp (-gate)) * up; gate = max (gate, 0)^2 * up */
 void afp_lm_silu_mul (size_t n, float *gate, const float *up);
+void afp_lm_relu2_mul (size_t n, float *gate, const float *up);
 
-/* x += y; x += bias for each row */
-void afp_lm_add (size_t n, float *x, const float *y);
+/* x += bias for each row */
 void afp_lm_add_bias (size_t n, size_t dim, const float *bias, float *x);
+
+/* The faster code, where the processor has it; it gives the same bits. Returns whether it is used from now on. For tests. */
+bool afp_lm_kernel_use_simd (bool use);
 
 /* What is known of one prediction while its logits come, in parts, in the order of the vocabulary. Begins as AFP_LM_FOLD_NONE. */
 typedef struct {

@@ -29,7 +29,8 @@ lm_test_fill (LmTest *model, AfpLmTensor tensor, guint layer, GRand *random)
 {
   const gboolean norm = tensor == AFP_LM_NORM || tensor == AFP_LM_ATTENTION_NORM ||
                         tensor == AFP_LM_FFN_NORM || tensor == AFP_LM_Q_NORM ||
-                        tensor == AFP_LM_K_NORM || tensor == AFP_LM_ROPE_FACTORS;
+                        tensor == AFP_LM_K_NORM || tensor == AFP_LM_ROPE_FACTORS ||
+                        tensor == AFP_LM_O_NORM || tensor == AFP_LM_DOWN_NORM;
   guint64 rows, cols;
 
   if (!afp_lm_tensor_shape (&model->config, tensor, &rows, &cols))

@@ -27,16 +27,27 @@ START_TEST (norm_of_zeros_is_zero)
 }
 END_TEST
 
+/* One row at @position, of heads of four. */
+static void
+turn (guint32 position, gsize n_heads, bool interleaved, const double *angles, float scale,
+      float *x)
+{
+  float table[2 * 2 * 4];
+
+  afp_lm_rope_table (2, 4, interleaved, angles, scale, table);
+  afp_lm_rope (1, &position, n_heads, 4, interleaved, table, x);
+}
+
 START_TEST (rope_turns_pairs)
 {
   const double angles[] = { G_PI / 2, G_PI / 6 };
   float near[] = { 1, 0, 1, 0 }, far[] = { 1, 1, 0, 0 };
 
-  afp_lm_rope (1, 1, 1, 4, 4, true, angles, 1, near);
+  turn (1, 1, true, angles, 1, near);
   ck_assert_float_eq_tol (near[0], 0, 1e-6f);
   ck_assert_float_eq_tol (near[1], 1, 1e-6f);
   ck_assert_float_eq_tol (near[2], (float) cos (G_PI / 6), 1e-6f);
-  afp_lm_rope (1, 1, 1, 4, 4, false, angles, 2, far);
+  turn (1, 1, false, angles, 2, far);
   ck_assert_float_eq_tol (far[0], 0, 1e-6f);
   ck_assert_float_eq_tol (far[2], 2, 1e-6f);
   ck_assert_float_eq_tol (far[1], 2 * (float) cos (G_PI / 6), 1e-6f);
@@ -48,9 +59,36 @@ START_TEST (rope_leaves_the_first_position)
   const double angles[] = { 1, 0.1 };
   float x[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 
-  afp_lm_rope (1, 0, 2, 4, 8, true, angles, 1, x);
+  turn (0, 2, true, angles, 1, x);
   for (guint i = 0; i < 8; i++)
     ck_assert_float_eq (x[i], (float) (i + 1));
+}
+END_TEST
+
+/* Heads of any size, rows at any positions: pairs keep their length and turn by position times angle. */
+START_TEST (rope_by_any_size)
+{
+  const gsize dim = 2 * (gsize) _i + 2, half = dim / 2;
+  const guint32 positions[] = { 7, 0, 3 };
+  g_autofree double *angles = g_new (double, half);
+  g_autofree float *table = g_new (float, 8 * 2 * dim), *x = g_new (float, 3 * 2 * dim);
+
+  for (guint interleaved = 0; interleaved < 2; interleaved++) {
+    for (gsize i = 0; i < half; i++)
+      angles[i] = 1 / (1 + (double) i);
+    for (gsize i = 0; i < 6 * dim; i++)
+      x[i] = (float) (i % 11) - 5;
+    afp_lm_rope_table (8, dim, interleaved, angles, 1, table);
+    afp_lm_rope (3, positions, 2, dim, interleaved, table, x);
+    for (gsize row = 0; row < 6; row++)
+      for (gsize i = 0; i < half; i++) {
+        const gsize a = row * dim + (interleaved ? 2 * i : i), b = a + (interleaved ? 1 : half);
+        const double u = (double) (a % 11) - 5, v = (double) (b % 11) - 5,
+                     angle = positions[row / 2] * angles[i];
+        ck_assert_float_eq_tol (x[a], (float) (u * cos (angle) - v * sin (angle)), 2e-6f);
+        ck_assert_float_eq_tol (x[b], (float) (u * sin (angle) + v * cos (angle)), 2e-6f);
+      }
+  }
 }
 END_TEST
 
@@ -75,6 +113,39 @@ START_TEST (softmax_of_large_scores_is_finite)
 }
 END_TEST
 
+START_TEST (exp_is_within_its_bound)
+{
+  float x[512];
+
+  for (double start = -87.3; start < 88.3; start += 0.05) {
+    for (guint i = 0; i < 512; i++)
+      x[i] = (float) (start + 0.0001 * i);
+    afp_lm_exp (512, x);
+    for (guint i = 0; i < 512; i++) {
+      const double truth = exp ((double) (float) (start + 0.0001 * i));
+      ck_assert_double_le (fabs ((double) x[i] / truth - 1), 2e-7);
+    }
+  }
+}
+END_TEST
+
+START_TEST (exp_at_its_ends)
+{
+  float x[] = { 0, -0.f, -87.4f, -INFINITY, 1000, INFINITY, NAN, 1e-30f, -3e38f, 1 };
+
+  afp_lm_exp (G_N_ELEMENTS (x), x);
+  ck_assert_float_eq (x[0], 1);
+  ck_assert_float_eq (x[1], 1);
+  ck_assert_float_eq (x[2], 0);
+  ck_assert_float_eq (x[3], 0);
+  ck_assert (x[4] > 2.3e38f && isfinite (x[4]) && x[5] == x[4]);
+  ck_assert (isnan (x[6]));
+  ck_assert_float_eq (x[7], 1);
+  ck_assert_float_eq (x[8], 0);
+  ck_assert_float_eq_tol (x[9], (float) exp (1), 3e-7f);
+}
+END_TEST
+
 START_TEST (silu_and_sums)
 {
   float gate[] = { 0, 2, -200 }, x[] = { 1, 2, 3, 4 };
@@ -87,6 +158,11 @@ START_TEST (silu_and_sums)
   afp_lm_add_bias (2, 2, y, x);
   ck_assert_float_eq (x[0], 11);
   ck_assert_float_eq (x[3], 24);
+  float squared[] = { -1, 0, 3 };
+  afp_lm_relu2_mul (3, squared, up);
+  ck_assert_float_eq (squared[0], 0);
+  ck_assert_float_eq (squared[1], 0);
+  ck_assert_float_eq (squared[2], 9);
 }
 END_TEST
 
@@ -175,12 +251,68 @@ START_TEST (what_is_no_number_stays_so)
 }
 END_TEST
 
+#define MANY 83
+
+/* What every loop makes of made-up numbers, @n of them. */
+static void
+run_all (gsize n, float *out)
+{
+  const double angles[] = { 1, 0.5, 0.25, 0.2, 0.1, 0.05 };
+  const guint32 positions[] = { 1, 0, 2 };
+  float x[MANY * 3], y[MANY], weights[MANY], table[3 * 2 * 12];
+  AfpLmFold fold = AFP_LM_FOLD_NONE;
+  double sums[3];
+
+  for (gsize i = 0; i < 3 * n; i++)
+    x[i] = (float) sin ((double) (i * i)) * 9;
+  for (gsize i = 0; i < n; i++)
+    y[i] = (float) cos ((double) i) * 3;
+  sums[0] = afp_lm_fold (&fold, 0, n, x, 1, weights);
+  sums[1] = fold.sum;
+  sums[2] = afp_lm_cross (n, weights, x, y);
+  memcpy (out, sums, sizeof sums);
+  out += 6;
+  afp_lm_rms_norm (3, n, 1e-5f, x, y, x);
+  afp_lm_add_bias (3, n, y, x);
+  memcpy (out, x, 3 * n * sizeof *x);
+  out += 3 * n;
+  afp_lm_silu_mul (n, x, y);
+  afp_lm_relu2_mul (n, x + n, y);
+  afp_lm_exp (n, x + 2 * n);
+  memcpy (out, x, 3 * n * sizeof *x);
+  out += 3 * n;
+  afp_lm_causal_softmax (2, n - 2, n, 0.3f, x);
+  memcpy (out, x, 2 * n * sizeof *x);
+  for (guint interleaved = 0; n >= 24 && interleaved < 2; interleaved++) {
+    afp_lm_rope_table (3, 12, interleaved, angles, 1, table);
+    afp_lm_rope (3, positions, 2, 12, interleaved, table, x);
+  }
+  memcpy (out + 2 * n, x, 2 * n * sizeof *x);
+}
+
+/* Sizes that fill up vectors and such that do not. */
+START_TEST (the_faster_code_gives_the_same_bits)
+{
+  for (gsize n = 2; n <= MANY - 2; n++) {
+    float a[10 * MANY + 6] = { 0 }, b[10 * MANY + 6] = { 0 };
+    afp_lm_kernel_use_simd (false);
+    run_all (n, a);
+    afp_lm_kernel_use_simd (true);
+    run_all (n, b);
+    ck_assert_mem_eq (a, b, sizeof a);
+  }
+}
+END_TEST
+
 static TCase *
 good_case (void)
 {
   TCase *tcase = tcase_create ("by hand");
   tcase_add_test (tcase, norm_by_hand);
   tcase_add_test (tcase, rope_turns_pairs);
+  tcase_add_loop_test (tcase, rope_by_any_size, 0, 20);
+  tcase_add_test (tcase, exp_is_within_its_bound);
+  tcase_add_test (tcase, the_faster_code_gives_the_same_bits);
   tcase_add_test (tcase, softmax_sees_no_future);
   tcase_add_test (tcase, silu_and_sums);
   tcase_add_test (tcase, fold_by_hand);
@@ -195,6 +327,7 @@ edge_case (void)
   TCase *tcase = tcase_create ("edges");
   tcase_add_test (tcase, norm_of_zeros_is_zero);
   tcase_add_test (tcase, rope_leaves_the_first_position);
+  tcase_add_test (tcase, exp_at_its_ends);
   tcase_add_test (tcase, softmax_of_large_scores_is_finite);
   tcase_add_test (tcase, divergence_is_not_negative);
   tcase_add_test (tcase, what_is_no_number_stays_so);

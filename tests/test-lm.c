@@ -72,6 +72,14 @@ plain_attend (Plain *plain, guint layer, gsize position, const double *q, double
   }
 }
 
+static double
+plain_activation (const AfpLmConfig *c, double x)
+{
+  if (c->activation == AFP_LM_RELU2)
+    return x > 0 ? x * x : 0;
+  return x / (1 + exp (-x));
+}
+
 #define W(tensor, layer) lm_test_weights (m, tensor, layer)
 
 static void
@@ -96,6 +104,8 @@ plain_layer (Plain *plain, guint layer, gsize position, const double *angles, do
   plain_rope (c, c->n_heads, position, angles, q);
   plain_rope (c, c->n_kv_heads, position, angles, k);
   plain_attend (plain, layer, position, q, out);
+  if (c->sub_norms)
+    plain_norm (c, out, W (AFP_LM_O_NORM, layer), q_dim, out);
   plain_product (W (AFP_LM_O, layer), W (AFP_LM_O_BIAS, layer), c->dim, q_dim, out, norm);
   for (guint i = 0; i < c->dim; i++)
     x[i] += norm[i];
@@ -103,7 +113,9 @@ plain_layer (Plain *plain, guint layer, gsize position, const double *angles, do
   plain_product (W (AFP_LM_GATE, layer), NULL, c->hidden, c->dim, norm, gate);
   plain_product (W (AFP_LM_UP, layer), NULL, c->hidden, c->dim, norm, up);
   for (guint i = 0; i < c->hidden; i++)
-    gate[i] = gate[i] / (1 + exp (-gate[i])) * up[i];
+    gate[i] = plain_activation (c, gate[i]) * up[i];
+  if (c->sub_norms)
+    plain_norm (c, gate, W (AFP_LM_DOWN_NORM, layer), c->hidden, gate);
   plain_product (W (AFP_LM_DOWN, layer), NULL, c->dim, c->hidden, gate, norm);
   for (guint i = 0; i < c->dim; i++)
     x[i] += norm[i];
@@ -136,13 +148,16 @@ plain_run (const LmTest *m, const guint32 *tokens, gsize n)
 
 static const struct {
   const char *what;
-  gboolean interleaved, tied, biases, head_norms, output_bias, rope_tensor;
+  gboolean interleaved, tied, biases, head_norms, output_bias, rope_tensor, sub_norms;
+  AfpLmActivation activation;
 } kinds[] = {
   { "llama2.c", TRUE, TRUE, FALSE, FALSE, FALSE, FALSE },
   { "llama", FALSE, FALSE, FALSE, FALSE, TRUE, FALSE },
   { "llama 3", TRUE, FALSE, FALSE, FALSE, FALSE, TRUE },
   { "qwen2", FALSE, TRUE, TRUE, FALSE, FALSE, FALSE },
   { "qwen3", FALSE, FALSE, FALSE, TRUE, FALSE, FALSE },
+  { "bitnet", FALSE, TRUE, FALSE, FALSE, FALSE, FALSE, TRUE, AFP_LM_RELU2 },
+  { "older bitnet", FALSE, FALSE, FALSE, FALSE, FALSE, FALSE, TRUE, AFP_LM_SILU },
 };
 
 START_TEST (logits_are_those_of_plain_loops)
@@ -154,6 +169,8 @@ START_TEST (logits_are_those_of_plain_loops)
   AfpLmText text = { tokens, none, starts, 2 };
   m->config.output_bias = kinds[_i].output_bias;
   m->config.rope_tensor = kinds[_i].rope_tensor;
+  m->config.sub_norms = kinds[_i].sub_norms;
+  m->config.activation = kinds[_i].activation;
   lm_test_fill_all (m);
   g_autoptr (AfpLm) lm = afp_lm_new (&m->config, lm_test_open, m, NULL);
   g_autoptr (AfpPool) pool = afp_pool_new (2);
@@ -201,6 +218,158 @@ START_TEST (threads_change_no_bit)
   g_autofree float *one = afp_lm_run (lm, &text, NULL, NULL),
                    *three = afp_lm_run (lm, &text, pool, NULL);
   ck_assert_mem_eq (one, three, 3000 * m->config.vocab * sizeof *one);
+}
+END_TEST
+
+/* --- what an observer is told ------------------------------------------------------------------------------------- */
+
+typedef struct {
+  GString *calls;    /* names and sizes */
+  GArray *values[4]; /* floats: into q, k, v; o; gate, up; down */
+  guint n_calls, fail_at;
+} Seen;
+
+static gboolean
+see (gpointer user_data, const char *const *tensors, gsize n, gsize dim, const float *x,
+     AfpPool *pool, GError **error)
+{
+  Seen *seen = user_data;
+  g_autofree char *names = g_strjoinv ("+", (char **) tensors);
+
+  g_string_append_printf (seen->calls, "%s %" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "\n", names, n,
+                          dim);
+  g_array_append_vals (seen->values[seen->n_calls % 4], x, (guint) (n * dim));
+  if (++seen->n_calls != seen->fail_at)
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "no room for %s", names);
+  return FALSE;
+}
+
+static void
+seen_init (Seen *seen)
+{
+  *seen = (Seen){ .calls = g_string_new (NULL) };
+  for (guint i = 0; i < 4; i++)
+    seen->values[i] = g_array_new (FALSE, FALSE, sizeof (float));
+}
+
+static void
+seen_clear (Seen *seen)
+{
+  g_string_free (seen->calls, TRUE);
+  for (guint i = 0; i < 4; i++)
+    g_array_unref (seen->values[i]);
+}
+
+static double
+times (const float *w, gsize row, gsize dim, const GArray *x, gsize t)
+{
+  double sum = 0;
+
+  for (gsize i = 0; i < dim; i++)
+    sum += (double) w[row * dim + i] * (double) g_array_index (x, float, t *dim + i);
+  return sum;
+}
+
+/* What goes into o and down is what the stream grows by; into q, k and v goes the norm of what was there. */
+START_TEST (an_observer_sees_the_inputs)
+{
+  g_autoptr (LmTest) m = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  const AfpLmConfig *c = &m->config;
+  guint32 tokens[] = { 3, 1, 4, 1, 5, 9, 2 }, none[7] = { 0 };
+  gsize starts[] = { 0, 4, 7 };
+  AfpLmText text = { tokens, none, starts, 2 };
+  double norm[64], before[64];
+  Seen seen;
+
+  seen_init (&seen);
+  m->config.sub_norms = TRUE;
+  lm_test_fill_all (m);
+  g_autoptr (AfpLm) lm = afp_lm_new (c, lm_test_open, m, NULL);
+  g_autofree float *x = afp_lm_embed (lm, &text, NULL, NULL);
+  g_autofree float *old = g_memdup2 (x, 7 * c->dim * sizeof *x);
+  afp_lm_set_observer (lm, see, &seen);
+  ck_assert (afp_lm_run_layer (lm, 1, &text, x, NULL, NULL));
+  ck_assert_str_eq (
+      seen.calls->str,
+      "layers.1.attention.wq.weight+layers.1.attention.wk.weight+layers.1.attention.wv.weight 7x16\n"
+      "layers.1.attention.wo.weight 7x24\n"
+      "layers.1.feed_forward.w1.weight+layers.1.feed_forward.w3.weight 7x16\n"
+      "layers.1.feed_forward.w2.weight 7x20\n");
+  for (gsize t = 0; t < 7; t++) {
+    for (guint i = 0; i < c->dim; i++)
+      before[i] = (double) old[t * c->dim + i];
+    plain_norm (c, before, lm_test_weights (m, AFP_LM_ATTENTION_NORM, 1), c->dim, norm);
+    for (guint i = 0; i < c->dim; i++) {
+      const double grown = before[i] +
+                           times (lm_test_weights (m, AFP_LM_O, 1), i, 24, seen.values[1], t) +
+                           times (lm_test_weights (m, AFP_LM_DOWN, 1), i, 20, seen.values[3], t);
+      ck_assert_double_eq_tol ((double) g_array_index (seen.values[0], float, t * c->dim + i),
+                               norm[i], 1e-5);
+      ck_assert_double_eq_tol ((double) x[t * c->dim + i], grown, 1e-5);
+    }
+  }
+  seen_clear (&seen);
+}
+END_TEST
+
+/* Groups of whole documents, the same for any number of threads; what the model says does not change. */
+START_TEST (an_observer_sees_groups)
+{
+  g_autoptr (LmTest) m = lm_test_new (FALSE, FALSE, FALSE, FALSE);
+  const gsize n = 9000;
+  g_autofree guint32 *tokens = g_new (guint32, n), *none = g_new0 (guint32, n);
+  gsize starts[] = { 0, 1500, 3000, 4500, 9000 };
+  AfpLmText text = { tokens, none, starts, 4 };
+  g_autoptr (AfpPool) pool = afp_pool_new (3);
+  Seen one, three;
+
+  for (guint i = 0; i < n; i++)
+    tokens[i] = i * i % m->config.vocab;
+  seen_init (&one);
+  seen_init (&three);
+  g_autoptr (AfpLm) lm = afp_lm_new (&m->config, lm_test_open, m, NULL);
+  g_autofree float *unseen = afp_lm_run (lm, &text, pool, NULL);
+  afp_lm_set_observer (lm, see, &one);
+  g_autofree float *alone = afp_lm_run (lm, &text, NULL, NULL);
+  afp_lm_set_observer (lm, see, &three);
+  g_autofree float *threads = afp_lm_run (lm, &text, pool, NULL);
+  ck_assert_mem_eq (unseen, alone, n * m->config.vocab * sizeof *alone);
+  ck_assert_mem_eq (unseen, threads, n * m->config.vocab * sizeof *alone);
+  ck_assert_uint_eq (one.n_calls,
+                     2 * 3 * 4); /* layers, groups of 3000, 1500 and 4500 tokens, inputs */
+  ck_assert_ptr_nonnull (strstr (one.calls->str, "layers.1.attention.wo.weight 4500x24\n"));
+  ck_assert_str_eq (one.calls->str, three.calls->str);
+  for (guint i = 0; i < 4; i++)
+    ck_assert_mem_eq (one.values[i]->data, three.values[i]->data,
+                      one.values[i]->len * sizeof (float));
+  seen_clear (&one);
+  seen_clear (&three);
+}
+END_TEST
+
+/* Whichever call it is that fails; afterwards nobody is told any more. */
+START_TEST (an_observer_ends_the_run)
+{
+  g_autoptr (LmTest) m = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  guint32 tokens[] = { 1, 2 }, none[2] = { 0 };
+  gsize starts[] = { 0, 2 };
+  AfpLmText text = { tokens, none, starts, 1 };
+  GError *error = NULL;
+  Seen seen;
+
+  seen_init (&seen);
+  seen.fail_at = (guint) _i + 1;
+  g_autoptr (AfpLm) lm = afp_lm_new (&m->config, lm_test_open, m, NULL);
+  afp_lm_set_observer (lm, see, &seen);
+  ck_assert_ptr_null (afp_lm_run (lm, &text, NULL, &error));
+  assert_error (error, AFP_ERROR_IO, "no room for layers.");
+  ck_assert_uint_eq (seen.n_calls, seen.fail_at);
+  afp_lm_set_observer (lm, NULL, NULL);
+  g_autofree float *logits = afp_lm_run (lm, &text, NULL, &error);
+  ck_assert_ptr_nonnull (logits);
+  ck_assert_uint_eq (seen.n_calls, seen.fail_at);
+  seen_clear (&seen);
 }
 END_TEST
 
@@ -294,6 +463,8 @@ good_case (void)
   tcase_add_loop_test (tcase, logits_are_those_of_plain_loops, 0, G_N_ELEMENTS (kinds));
   tcase_add_test (tcase, long_documents_are_cut_in_rows);
   tcase_add_test (tcase, threads_change_no_bit);
+  tcase_add_test (tcase, an_observer_sees_the_inputs);
+  tcase_add_test (tcase, an_observer_sees_groups);
   return tcase;
 }
 
@@ -301,6 +472,7 @@ static TCase *
 bad_case (void)
 {
   TCase *tcase = tcase_create ("bad");
+  tcase_add_loop_test (tcase, an_observer_ends_the_run, 0, 8);
   tcase_add_test (tcase, a_missing_tensor_is_named);
   tcase_add_test (tcase, another_shape_is_named_with_both);
   tcase_add_test (tcase, a_failing_reader_is_heard);
