@@ -65,13 +65,14 @@ fold_logits (gpointer user_data, gsize first, gsize n, guint row, guint n_rows,
   }
 }
 
+/* @stride: from model to model */
 static void
-tell (const Batch *batch, AfpLmPrediction *const *predictions, gsize at)
+tell (const Batch *batch, AfpLmPrediction *predictions, gsize stride)
 {
-  for (guint m = 0; m < batch->n_models; m++)
+  for (guint m = 0; m < batch->n_models; m++, predictions += stride)
     for (gsize i = 0; i < batch->n_targets; i++) {
       const State *state = &batch->states[m][i], *reference = &batch->states[0][i];
-      predictions[m][at + i] = (AfpLmPrediction){
+      predictions[i] = (AfpLmPrediction){
         .log_p = (double) state->fold.target - afp_lm_fold_log_sum (&state->fold),
         .divergence =
             m == 0 ? 0 : (float) afp_lm_divergence (state->cross, &reference->fold, &state->fold),
@@ -219,18 +220,20 @@ check_models (AfpLm *const *models, guint n, const AfpLmText *text, GError **err
  * @pool: (nullable): threads
  * @progress: (nullable): is told after each layer and each tile of the vocabulary
  * @user_data: for @progress
- * @predictions: (array length=n_models): of each model, one for each target of @text, in order
  * @error: %AFP_ERROR_PLAN, %AFP_ERROR_FORMAT, %AFP_ERROR_CANCELLED
  *
  * The same numbers for any number of threads.
+ *
+ * Returns: (transfer full): of each model, one behind the other, a prediction for each target of @text, in order
  */
-gboolean
+AfpLmPrediction *
 afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
-                AfpPool *pool, AfpLmProgress progress, gpointer user_data,
-                AfpLmPrediction *const *predictions, GError **error)
+                AfpPool *pool, AfpLmProgress progress, gpointer user_data, GError **error)
 {
   if (!check_models (models, n_models, text, error))
-    return FALSE;
+    return NULL;
+  const gsize n = afp_lm_text_get_n_targets (text);
+  g_autofree AfpLmPrediction *predictions = g_new (AfpLmPrediction, MAX (n * n_models, 1));
   const AfpLmConfig *config = afp_lm_get_config (models[0]);
   const guint64 token_bytes = (guint64) config->dim * sizeof (float) * n_models;
   const gsize max_tokens = max_bytes ? (gsize) (max_bytes / token_bytes) : G_MAXSIZE;
@@ -246,11 +249,11 @@ afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, gui
     batch_init (&batch, models, n_models, text, first, last);
     ok = batch_run (&batch, pool, &steps, error);
     if (ok)
-      tell (&batch, predictions, at);
+      tell (&batch, predictions + at, n);
     at += batch.n_targets;
     batch_clear (&batch);
   }
-  return ok;
+  return ok ? g_steal_pointer (&predictions) : NULL;
 }
 
 /* --- sums --------------------------------------------------------------------------------------------------------- */
@@ -309,16 +312,10 @@ afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text, guint
               GError **error)
 {
   const gsize n = afp_lm_text_get_n_targets (text);
-  g_autofree AfpLmPrediction **predictions = g_new0 (AfpLmPrediction *, n_models);
+  g_autofree AfpLmPrediction *predictions =
+      afp_lm_predict (models, n_models, text, max_bytes, pool, progress, user_data, error);
 
-  for (guint m = 0; m < n_models; m++)
-    predictions[m] = g_new (AfpLmPrediction, MAX (n, 1));
-  const gboolean ok = afp_lm_predict (models, n_models, text, max_bytes, pool, progress, user_data,
-                                      predictions, error);
-  for (guint m = 0; m < n_models; m++) {
-    if (ok)
-      sum_up (predictions[m], n, &scores[m]);
-    g_free (predictions[m]);
-  }
-  return ok;
+  for (guint m = 0; predictions && m < n_models; m++)
+    sum_up (predictions + m * n, n, &scores[m]);
+  return predictions != NULL;
 }

@@ -27,9 +27,9 @@ typedef struct {
   double same_top1; /* share of predictions where both think the same token likeliest */
 } AfpLmScore;
 
-gboolean afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text,
-                         guint64 max_bytes, AfpPool *pool, AfpLmProgress progress,
-                         gpointer user_data, AfpLmPrediction *const *predictions, GError **error);
+AfpLmPrediction *
+afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
+                AfpPool *pool, AfpLmProgress progress, gpointer user_data, GError **error);
 gboolean afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text,
                        guint64 max_bytes, AfpPool *pool, AfpLmProgress progress, gpointer user_data,
                        AfpLmScore *scores, GError **error);

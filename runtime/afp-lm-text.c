@@ -7,13 +7,8 @@
 
 #include <string.h>
 
-typedef struct {
-  GArray *tokens, *targets; /* guint32 */
-  GArray *starts;           /* gsize */
-} Builder;
-
-static void
-builder_init (Builder *builder)
+void
+afp_lm_text_builder_init (AfpLmTextBuilder *builder)
 {
   const gsize zero = 0;
 
@@ -23,9 +18,8 @@ builder_init (Builder *builder)
   g_array_append_val (builder->starts, zero);
 }
 
-/* @ids: n + 1 tokens: the last is a target only. No target before @from. */
-static void
-add_document (Builder *builder, const guint32 *ids, gsize n, gsize from)
+void
+afp_lm_text_builder_add (AfpLmTextBuilder *builder, const guint32 *ids, gsize n, gsize from)
 {
   const guint32 none = AFP_LM_NO_TARGET;
 
@@ -37,8 +31,8 @@ add_document (Builder *builder, const guint32 *ids, gsize n, gsize from)
   g_array_append_val (builder->starts, end);
 }
 
-static AfpLmText *
-builder_end (Builder *builder)
+AfpLmText *
+afp_lm_text_builder_end (AfpLmTextBuilder *builder)
 {
   AfpLmText *text = g_new0 (AfpLmText, 1);
 
@@ -77,12 +71,12 @@ afp_lm_text_get_n_targets (const AfpLmText *text)
 AfpLmText *
 afp_lm_text_new_tokens (const guint32 *tokens, gsize n)
 {
-  Builder builder;
+  AfpLmTextBuilder builder;
 
-  builder_init (&builder);
+  afp_lm_text_builder_init (&builder);
   if (n > 1)
-    add_document (&builder, tokens, n - 1, 0);
-  return builder_end (&builder);
+    afp_lm_text_builder_add (&builder, tokens, n - 1, 0);
+  return afp_lm_text_builder_end (&builder);
 }
 
 /* --- from text ---------------------------------------------------------------------------------------------------- */
@@ -118,7 +112,7 @@ count_bytes (const AfpTokenizer *tokenizer, const guint32 *ids, gsize n)
 }
 
 static void
-add_stripped (Builder *builder, const AfpTokenizer *tokenizer, const char *text, gsize n,
+add_stripped (AfpLmTextBuilder *builder, const AfpTokenizer *tokenizer, const char *text, gsize n,
               const AfpLmTextOptions *options, guint64 *n_bytes)
 {
   for (; n > 0 && is_blank (*text); n--)
@@ -132,12 +126,12 @@ add_stripped (Builder *builder, const AfpTokenizer *tokenizer, const char *text,
   const guint32 *all = (const guint32 *) (gpointer) ids->data;
   if (targets == 0)
     return;
-  add_document (builder, all, targets, 0);
+  afp_lm_text_builder_add (builder, all, targets, 0);
   *n_bytes += targets == ids->len - 1 ? n : count_bytes (tokenizer, all + 1, targets);
 }
 
 static void
-add_documents (Builder *builder, const AfpTokenizer *tokenizer, const char *text, gsize n,
+add_documents (AfpLmTextBuilder *builder, const AfpTokenizer *tokenizer, const char *text, gsize n,
                const AfpLmTextOptions *options, guint64 *n_bytes)
 {
   const gsize length = strlen (options->separator);
@@ -153,7 +147,7 @@ add_documents (Builder *builder, const AfpTokenizer *tokenizer, const char *text
 
 /* Every token but the first is predicted once, with up to @context tokens before it. */
 static void
-add_windows (Builder *builder, const AfpTokenizer *tokenizer, const char *text, gsize n,
+add_windows (AfpLmTextBuilder *builder, const AfpTokenizer *tokenizer, const char *text, gsize n,
              const AfpLmTextOptions *options, guint64 *n_bytes)
 {
   g_autoptr (GArray) ids = encode (tokenizer, text, n, options->bos);
@@ -163,7 +157,7 @@ add_windows (Builder *builder, const AfpTokenizer *tokenizer, const char *text, 
 
   for (gsize begin = 0; done + 1 < ids->len; begin += stride) {
     const gsize length = MIN (options->context, ids->len - 1 - begin);
-    add_document (builder, all + begin, length, done - begin);
+    afp_lm_text_builder_add (builder, all + begin, length, done - begin);
     done = begin + length;
   }
   if (done > 0)
@@ -185,15 +179,15 @@ AfpLmText *
 afp_lm_text_new (const AfpTokenizer *tokenizer, const char *text, gsize n,
                  const AfpLmTextOptions *options, guint64 *n_bytes, GError **error)
 {
-  Builder builder;
+  AfpLmTextBuilder builder;
 
-  builder_init (&builder);
+  afp_lm_text_builder_init (&builder);
   *n_bytes = 0;
   if (options->separator && *options->separator)
     add_documents (&builder, tokenizer, text, n, options, n_bytes);
   else
     add_windows (&builder, tokenizer, text, n, options, n_bytes);
-  g_autoptr (AfpLmText) result = builder_end (&builder);
+  g_autoptr (AfpLmText) result = afp_lm_text_builder_end (&builder);
   if (afp_lm_text_get_n_targets (result) > 0)
     return g_steal_pointer (&result);
   g_set_error (

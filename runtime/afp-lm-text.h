@@ -24,3 +24,15 @@ void afp_lm_text_free (AfpLmText *text);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpLmText, afp_lm_text_free)
 gsize afp_lm_text_get_n_tokens (const AfpLmText *text);
 gsize afp_lm_text_get_n_targets (const AfpLmText *text);
+
+/* A text of documents of tokens. */
+typedef struct {
+  GArray *tokens, *targets; /* guint32 */
+  GArray *starts;           /* gsize */
+} AfpLmTextBuilder;
+
+void afp_lm_text_builder_init (AfpLmTextBuilder *builder);
+/* A document. @ids: n + 1 tokens: the last is a target only. The first target is that of token @from. */
+void afp_lm_text_builder_add (AfpLmTextBuilder *builder, const guint32 *ids, gsize n, gsize from);
+/* (transfer full) */
+AfpLmText *afp_lm_text_builder_end (AfpLmTextBuilder *builder);
