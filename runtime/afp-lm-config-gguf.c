@@ -138,6 +138,9 @@ set_by_tensors (const Head *head, AfpLmRows rows, gpointer user_data, AfpLmConfi
   const AfpGgufValue *tokens = afp_gguf_meta_find (head->meta, "tokenizer.ggml.tokens");
   const guint64 vocab = rows (user_data, "token_embd.weight");
 
+  if (rows (user_data, "blk.0.attn_q.scale") > 0)
+    return refuse ("blk.0.attn_q.scale", "is a factor beside the weights, which is not supported",
+                   error);
   c->tied = rows (user_data, "output.weight") == 0;
   c->rope_tensor = rows (user_data, "rope_freqs.weight") > 0;
   c->biases = c->biases || rows (user_data, "blk.0.attn_q.bias") > 0;

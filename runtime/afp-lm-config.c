@@ -92,12 +92,15 @@ afp_lm_config_from_llama2c (const guint8 *head, gsize n, AfpLmConfig *config, GE
 /* What is read and how it differs from Llama. */
 static const struct {
   const char *type; /* model_type, general.architecture */
-  gboolean biases, head_norms;
+  gboolean biases, head_norms, sub_norms;
+  AfpLmActivation activation; /* of GGUF; a config.json tells it */
 } architectures[] = {
-  { "llama", FALSE, FALSE },
-  { "mistral", FALSE, FALSE },
-  { "qwen2", TRUE, FALSE },
-  { "qwen3", FALSE, TRUE },
+  { .type = "bitnet", .sub_norms = TRUE },
+  { .type = "bitnet-b1.58", .sub_norms = TRUE, .activation = AFP_LM_RELU2 },
+  { .type = "llama" },
+  { .type = "mistral" },
+  { .type = "qwen2", .biases = TRUE },
+  { .type = "qwen3", .head_norms = TRUE },
 };
 
 gboolean
@@ -109,6 +112,8 @@ afp_lm_config_set_architecture (AfpLmConfig *config, const char *key, const char
     if (strcmp (type, architectures[i].type) == 0) {
       config->biases = architectures[i].biases;
       config->head_norms = architectures[i].head_norms;
+      config->sub_norms = architectures[i].sub_norms;
+      config->activation = architectures[i].activation;
       return TRUE;
     }
   g_autoptr (GString) known = g_string_new (NULL);
@@ -155,16 +160,50 @@ refuse (const char *name, const char *value, const char *supported, GError **err
   return FALSE;
 }
 
+/* Weights that are not plain numbers, or that the model itself rounds while it runs. */
+static gboolean
+check_plain (JsonObject *object, GError **error)
+{
+  JsonObject *quantization = afp_json_get_object (object, "quantization_config");
+  JsonArray *names = afp_json_get_array (object, "architectures");
+
+  if (quantization) {
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_PLAN,
+        "the model's weights are quantized (config.json: quantization_config, quant_method "
+        "'%.60s'); plain ones are needed: dequantize it with what quantized it",
+        afp_json_get_text (quantization, "quant_method", ""));
+    return FALSE;
+  }
+  for (guint i = 0; names && i < json_array_get_length (names); i++) {
+    JsonNode *name = json_array_get_element (names, i);
+    if (JSON_NODE_HOLDS_VALUE (name) && json_node_get_value_type (name) == G_TYPE_STRING &&
+        strcmp (json_node_get_string (name), "BitnetForCausalLM") == 0)
+      return refuse ("class", "BitnetForCausalLM",
+                     "its GGUF file: this code rounds the weights while it runs", error);
+  }
+  return TRUE;
+}
+
+static gboolean
+set_activation (JsonObject *object, AfpLmConfig *config, GError **error)
+{
+  const char *otherwise = strcmp (config->architecture, "bitnet") == 0 ? "relu2" : "silu";
+  const char *activation = afp_json_get_text (object, "hidden_act", otherwise);
+
+  config->activation = strcmp (activation, "relu2") == 0 ? AFP_LM_RELU2 : AFP_LM_SILU;
+  if (config->activation == AFP_LM_RELU2 || strcmp (activation, "silu") == 0)
+    return TRUE;
+  return refuse ("hidden_act", activation, "silu or relu2", error);
+}
+
 static gboolean
 set_architecture (JsonObject *object, AfpLmConfig *config, GError **error)
 {
-  const char *activation = afp_json_get_text (object, "hidden_act", "silu");
-
   if (!afp_lm_config_set_architecture (config, "model_type",
-                                       afp_json_get_text (object, "model_type", ""), error))
+                                       afp_json_get_text (object, "model_type", ""), error) ||
+      !check_plain (object, error) || !set_activation (object, config, error))
     return FALSE;
-  if (strcmp (activation, "silu") != 0)
-    return refuse ("hidden_act", activation, "silu", error);
   if (afp_json_get_flag (object, "mlp_bias", FALSE))
     return refuse ("mlp_bias", "true", "false", error);
   if (afp_json_get_number (object, "partial_rotary_factor", 1) != 1)
@@ -181,11 +220,10 @@ set_architecture (JsonObject *object, AfpLmConfig *config, GError **error)
 static gboolean
 set_rope (JsonObject *object, AfpLmConfig *config, GError **error)
 {
-  JsonNode *node = json_object_get_member (object, "rope_scaling");
+  JsonObject *scaling = afp_json_get_object (object, "rope_scaling");
 
-  if (!node || !JSON_NODE_HOLDS_OBJECT (node))
-    node = json_object_get_member (object, "rope_parameters");
-  JsonObject *scaling = node && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  if (!scaling)
+    scaling = afp_json_get_object (object, "rope_parameters");
   config->rope_base = afp_json_get_number (object, "rope_theta", 10000);
   if (!scaling)
     return TRUE;

@@ -5,7 +5,7 @@
 
 /*
  * What has to be known of a language model beside its weights. Llama and its kin: RMS norms, rotary positions, grouped-query
- * attention, SwiGLU.
+ * attention, SwiGLU. Weights are taken as they are, and activations are not rounded, as some code for BitNet does.
  */
 
 /* How a format calls the tensors; see afp_lm_tensor_name(). */

@@ -149,6 +149,25 @@ START_TEST (qwen_turns_halves)
 }
 END_TEST
 
+static const Entry bitnet[] = { MODEL ("bitnet") }, bitnet_158[] = { MODEL ("bitnet-b1.58") };
+
+START_TEST (bitnets_norm_once_more)
+{
+  AfpLmConfig config;
+  GError *error = NULL;
+
+  ck_assert (read_head (bitnet, G_N_ELEMENTS (bitnet), NULL, 0, "", &config, NULL));
+  ck_assert (config.sub_norms && config.activation == AFP_LM_SILU && !config.interleaved);
+  g_autofree char *name = afp_lm_tensor_name (&config, AFP_LM_DOWN_NORM, 3);
+  ck_assert_str_eq (name, "blk.3.ffn_sub_norm.weight");
+  ck_assert (read_head (bitnet_158, G_N_ELEMENTS (bitnet_158), NULL, 0, "", &config, NULL));
+  ck_assert (config.sub_norms && config.activation == AFP_LM_RELU2 && !config.interleaved);
+  ck_assert (
+      !read_head (bitnet, G_N_ELEMENTS (bitnet), NULL, 0, "blk.0.attn_q.scale", &config, &error));
+  assert_error (error, AFP_ERROR_PLAN, "blk.0.attn_q.scale is a factor");
+}
+END_TEST
+
 /* --- heads that cannot be --------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -160,7 +179,7 @@ static const struct {
   { { "general.architecture", AFP_GGUF_U32, "7" }, AFP_ERROR_FORMAT, "lack 'general.arch" },
   { { "general.architecture", AFP_GGUF_STRING, "mamba" },
     AFP_ERROR_PLAN,
-    "general.architecture is 'mamba', which cannot be run; supported are llama, mistral, qwen2" },
+    "general.architecture is 'mamba', which cannot be run; supported are bitnet, bitnet-b1.58, llama" },
   { { "llama.block_count", AFP_GGUF_U32, NULL }, AFP_ERROR_FORMAT, "lack 'llama.block_count'" },
   { { "llama.block_count", AFP_GGUF_U32, "0" }, AFP_ERROR_FORMAT, "number of layers=0" },
   { { "llama.block_count", AFP_GGUF_I32, "-1" }, AFP_ERROR_PLAN, "is not one whole number" },
@@ -215,6 +234,7 @@ good_case (void)
   tcase_add_test (tcase, a_llama);
   tcase_add_test (tcase, tensors_tell_the_rest);
   tcase_add_test (tcase, qwen_turns_halves);
+  tcase_add_test (tcase, bitnets_norm_once_more);
   return tcase;
 }
 

@@ -81,6 +81,9 @@ START_TEST (what_newer_files_say)
   ck_assert (from_json ("{\"model_type\": \"mistral\", " SIZES ", \"sliding_window\": null}",
                         &config, NULL));
   ck_assert_uint_eq (config.window, 0);
+  ck_assert (from_json ("{\"model_type\": \"bitnet\", " SIZES ", \"architectures\": [7, \"x\"]}",
+                        &config, NULL));
+  ck_assert (config.sub_norms && config.activation == AFP_LM_RELU2);
 }
 END_TEST
 
@@ -144,11 +147,16 @@ static const struct {
   { "{", AFP_ERROR_FORMAT, "config.json is damaged" },
   { "{" SIZES "}", AFP_ERROR_PLAN, "model_type is ''" },
   { "{\"model_type\": \"mamba\", " SIZES "}", AFP_ERROR_PLAN,
-    "'mamba', which cannot be run; supported are llama, mistral, qwen2, qwen3" },
+    "'mamba', which cannot be run; supported are bitnet, bitnet-b1.58, llama, mistral, qwen2, qwen3" },
   { "{\"model_type\": \"llama\", \"hidden_act\": \"gelu\", " SIZES "}", AFP_ERROR_PLAN,
     "hidden_act is 'gelu'" },
   { "{\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"yarn\"}, " SIZES "}",
     AFP_ERROR_PLAN, "rope_scaling is 'yarn'; supported is default, linear or llama3" },
+  { "{\"model_type\": \"bitnet\", \"quantization_config\": {\"quant_method\": \"bitnet\"}, " SIZES
+    "}",
+    AFP_ERROR_PLAN, "quant_method 'bitnet'); plain ones are needed" },
+  { "{\"model_type\": \"llama\", \"architectures\": [\"BitnetForCausalLM\"], " SIZES "}",
+    AFP_ERROR_PLAN, "class is 'BitnetForCausalLM'; supported is its GGUF file" },
   { "{\"model_type\": \"llama\", \"mlp_bias\": true, " SIZES "}", AFP_ERROR_PLAN,
     "mlp_bias is 'true'; supported is false" },
   { "{\"model_type\": \"llama\", \"partial_rotary_factor\": 0.5, " SIZES "}", AFP_ERROR_PLAN,

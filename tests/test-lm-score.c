@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "lm-load-test.h"
 #include "lm-test.h"
 
 #include "afp-lm-score.h"
@@ -9,49 +10,6 @@
 #include <math.h>
 
 /* --- a model on the disk ------------------------------------------------------------------------------------------ */
-
-/* An AfpLmOpen over the tensors of `load location=PATH`. */
-typedef struct {
-  AfpSource *source;
-  GHashTable *tensors; /* name -> AfpTensor */
-} Loaded;
-
-static AfpMatrix *
-open_loaded (gpointer user_data, const char *name, GError **error)
-{
-  Loaded *loaded = user_data;
-  AfpTensor *tensor = g_hash_table_lookup (loaded->tensors, name);
-
-  return tensor ? afp_plane_open (afp_tensor_get_root (tensor), afp_tensor_get_spec (tensor), error)
-                : NULL;
-}
-
-static Loaded
-load (const char *path)
-{
-  g_autoptr (AfpElement) element = afp_registry_make (afp_registry_get_default (), "load", NULL);
-  Loaded loaded = { AFP_SOURCE (element),
-                    g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                           (GDestroyNotify) afp_tensor_unref) };
-
-  ck_assert (afp_element_set_property_text (element, "location", path, NULL));
-  ck_assert (afp_source_open (loaded.source, NULL));
-  for (gsize i = 0; i < afp_source_get_n_tensors (loaded.source); i++) {
-    AfpTensor *tensor = afp_source_read_tensor (loaded.source, i, NULL);
-    ck_assert_ptr_nonnull (tensor);
-    g_hash_table_insert (loaded.tensors,
-                         g_strdup (afp_spec_get_name (afp_tensor_get_spec (tensor))), tensor);
-  }
-  g_steal_pointer (&element);
-  return loaded;
-}
-
-static void
-unload (Loaded *loaded)
-{
-  g_hash_table_unref (loaded->tensors);
-  g_object_unref (loaded->source);
-}
 
 static char *
 shared (const char *name)
@@ -117,9 +75,9 @@ START_TEST (stories260k_scores_as_published)
   if (!path)
     return;
   const AfpLmConfig config = read_config (hf);
-  Loaded loaded = load (path);
+  LmLoaded loaded = lm_load (path);
   g_autoptr (AfpLmText) text = read_stories (stories[which].text, &n_bytes);
-  g_autoptr (AfpLm) lm = afp_lm_new (&config, open_loaded, &loaded, NULL);
+  g_autoptr (AfpLm) lm = afp_lm_new (&config, lm_loaded_open, &loaded, NULL);
   g_autoptr (AfpPool) pool = afp_pool_new (2);
 
   ck_assert_ptr_nonnull (lm);
@@ -132,7 +90,7 @@ START_TEST (stories260k_scores_as_published)
   ck_assert_double_eq (score.top1, (double) score.hits / (double) score.n_tokens);
   ck_assert_double_eq (score.kl_mean, 0);
   ck_assert_double_eq (score.same_top1, 1);
-  unload (&loaded);
+  lm_unload (&loaded);
 }
 END_TEST
 
