@@ -57,5 +57,8 @@ check 'kinds of traces' only stats -- afpipe-launch --trace ''
 check 'elements for inspect' only seedlm -- afpipe-inspect seed
 touch "$tmp/model.h5"
 check 'files for info' only "$tmp/model.h5" -- afpipe-info "$tmp/mod"
+check 'formats of questions' replies piqa lambada hellaswag arc -- afpipe-tasks ''
+check 'one of them' only hellaswag -- afpipe-tasks hel
+check 'files of questions' only "$tmp/model.h5" -- afpipe-tasks piqa "$tmp/mod"
 check 'words of an unknown element' fails 3 nosuch -- afpipe-inspect --words nosuch
 finish

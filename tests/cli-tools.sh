@@ -13,7 +13,7 @@ says () { # TEXT COMMAND...
 valid_json () { python3 -m json.tool >/dev/null; }
 json_of () { "$@" >"$tmp/json" && valid_json <"$tmp/json"; }
 
-for tool in launch inspect info; do
+for tool in launch inspect info tasks; do
   check "afpipe-$tool --help" says 'Usage' "afpipe-$tool" --help
   check "afpipe-$tool --version" says 'afpipe' "afpipe-$tool" --version
   check "afpipe-$tool: a wrong option" fails 2 '--nope' -- "afpipe-$tool" --nope
