@@ -191,22 +191,17 @@ afp_lm_tasks_parse (const char *text, gsize n, const char *name, GError **error)
 /* --- to tokens ---------------------------------------------------------------------------------------------------- */
 
 /*
- * The tokens of the choice are those of the whole behind as many as the context has alone. A document that is longer than the model's
+ * The tokens of the choice are those of the whole behind as many as the context has alone, @before. A document that is longer than the model's
  * context loses its beginning.
  */
 static gboolean
 add_choice (AfpLmTextBuilder *builder, const AfpLmTasks *tasks, const Task *task, guint choice,
-            const AfpTokenizer *tokenizer, guint bos, guint context, GError **error)
+            gsize before, const AfpTokenizer *tokenizer, guint bos, guint context, GError **error)
 {
   g_autofree char *whole = g_strconcat (task->context, task->choices[choice], NULL);
   g_autoptr (GArray) ids = afp_tokenizer_encode (tokenizer, whole, strlen (whole));
-  gsize known = 0; /* tokens of the context */
+  gsize known = MIN (before, ids->len > 0 ? ids->len - 1 : 0);
 
-  if (*task->context) {
-    g_autoptr (GArray) before =
-        afp_tokenizer_encode (tokenizer, task->context, strlen (task->context));
-    known = MIN (before->len, ids->len > 0 ? ids->len - 1 : 0);
-  }
   if (bos != G_MAXUINT) {
     g_array_prepend_val (ids, bos);
     known++;
@@ -246,8 +241,11 @@ afp_lm_tasks_make_text (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer, 
   afp_lm_text_builder_init (&builder);
   for (guint i = 0; ok && i < tasks->tasks->len; i++) {
     const Task *task = get_task (tasks, i);
+    g_autoptr (GArray) before =
+        afp_tokenizer_encode (tokenizer, task->context, strlen (task->context));
     for (guint c = 0; ok && c < task->n_choices; c++)
-      ok = add_choice (&builder, tasks, task, c, tokenizer, bos, context, error);
+      ok = add_choice (&builder, tasks, task, c, *task->context ? before->len : 0, tokenizer, bos,
+                       context, error);
   }
   g_autoptr (AfpLmText) text = afp_lm_text_builder_end (&builder);
   return ok ? g_steal_pointer (&text) : NULL;

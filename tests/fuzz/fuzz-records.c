@@ -21,6 +21,7 @@ const FuzzRecord *const fuzz_records[] = {
   &fuzz_rules,
   &fuzz_caps,
   &fuzz_json,
+  &fuzz_tasks,
   NULL,
 };
 
