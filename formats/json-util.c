@@ -175,7 +175,7 @@ afp_json_parse (const char *text, gsize n, guint max_depth, const char *what, GE
   g_signal_connect (parser, "object-start", G_CALLBACK (on_object_start), &members);
   g_signal_connect (parser, "object-member", G_CALLBACK (on_object_member), &members);
   g_signal_connect (parser, "object-end", G_CALLBACK (on_object_end), &members);
-  const gboolean ok = json_parser_load_from_data (parser, text, (gssize) n, &local);
+  const gboolean ok = json_parser_load_from_data (parser, n > 0 ? text : "", (gssize) n, &local);
   g_autofree char *twice = members.twice;
 
   if (!ok) {

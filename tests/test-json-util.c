@@ -124,6 +124,14 @@ START_TEST (nul_in_the_text)
 }
 END_TEST
 
+START_TEST (no_text)
+{
+  GError *error = NULL;
+  ck_assert_ptr_null (afp_json_parse (NULL, 0, 4, "x", &error));
+  assert_error (error, AFP_ERROR_FORMAT, "x is damaged: it is empty");
+}
+END_TEST
+
 START_TEST (members)
 {
   g_autoptr (JsonNode) node = parse ("{\"i\":3,\"d\":-1.5,\"t\":\"x\",\"f\":false,\"o\":{},"
@@ -157,6 +165,7 @@ all (void)
   tcase_add_test (tcase, strings);
   tcase_add_test (tcase, what_json_glib_would_take);
   tcase_add_test (tcase, nul_in_the_text);
+  tcase_add_test (tcase, no_text);
   tcase_add_test (tcase, members);
   return tcase;
 }

@@ -3,21 +3,6 @@
 
 #include "afp-lm-config.h"
 
-/* The last element of a pipeline that is planned, with @path in place of %s. */
-static AfpElement *
-last_of (const char *format, const char *path, AfpPipeline **pipeline)
-{
-  g_autoptr (GString) text = g_string_new (format);
-  GError *error = NULL;
-
-  g_string_replace (text, "%s", path, 0);
-  *pipeline = afp_pipeline_new_from_text (text->str, &error);
-  ck_assert_msg (*pipeline && afp_pipeline_plan (*pipeline, &error), "%s: %s", text->str,
-                 error ? error->message : "");
-  GPtrArray *elements = afp_pipeline_get_elements (*pipeline);
-  return elements->pdata[elements->len - 1];
-}
-
 /* What is found for the last element of `load location=PATH ! null`. */
 static gboolean
 find (const char *path, AfpLmConfig *config, GError **error)
