@@ -213,11 +213,15 @@ add_choice (AfpLmTextBuilder *builder, const AfpLmTasks *tasks, const Task *task
                              ids->len - 1 - cut, known - 1 - cut);
     return TRUE;
   }
-  g_set_error (
-      error, AFP_ERROR, AFP_ERROR_FORMAT,
-      "line %u of '%s': choice %u of %u tokens cannot be predicted: there must be a token before it, and "
-      "the model's context is %u",
-      task->line, tasks->name, choice, ids->len > known ? ids->len - (guint) known : 0, context);
+  if (ids->len <= known)
+    g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                 "line %u of '%s': choice %u has no token that follows another", task->line,
+                 tasks->name, choice);
+  else
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_FORMAT,
+        "line %u of '%s': choice %u has %u tokens, the model's context is %u: leave the line out",
+        task->line, tasks->name, choice, ids->len - (guint) known, context);
   return FALSE;
 }
 
@@ -227,7 +231,7 @@ add_choice (AfpLmTextBuilder *builder, const AfpLmTasks *tasks, const Task *task
  * @tokenizer: the model's
  * @bos: the token that documents begin with; %G_MAXUINT: none
  * @context: tokens that the model sees at the most
- * @error: %AFP_ERROR_FORMAT: a choice that no tokens are of, or too many
+ * @error: %AFP_ERROR_FORMAT: a choice without a token to predict, or with more than the context has
  *
  * Returns: (transfer full): a document for each choice of each question, with the tokens of the choice as targets
  */
