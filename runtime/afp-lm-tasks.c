@@ -196,13 +196,14 @@ afp_lm_tasks_parse (const char *text, gsize n, const char *name, GError **error)
  */
 static gboolean
 add_choice (AfpLmTextBuilder *builder, const AfpLmTasks *tasks, const Task *task, guint choice,
-            gsize before, const AfpTokenizer *tokenizer, guint bos, guint context, GError **error)
+            gsize before, const AfpTokenizer *tokenizer, guint context, GError **error)
 {
+  const guint32 bos = afp_tokenizer_get_bos (tokenizer);
   g_autofree char *whole = g_strconcat (task->context, task->choices[choice], NULL);
   g_autoptr (GArray) ids = afp_tokenizer_encode (tokenizer, whole, strlen (whole));
   gsize known = MIN (before, ids->len > 0 ? ids->len - 1 : 0);
 
-  if (bos != G_MAXUINT) {
+  if (bos != AFP_TOKEN_NONE && (afp_tokenizer_adds_bos (tokenizer) || !*task->context)) {
     g_array_prepend_val (ids, bos);
     known++;
   }
@@ -229,15 +230,16 @@ add_choice (AfpLmTextBuilder *builder, const AfpLmTasks *tasks, const Task *task
  * afp_lm_tasks_make_text:
  * @tasks: questions
  * @tokenizer: the model's
- * @bos: the token that documents begin with; %G_MAXUINT: none
  * @context: tokens that the model sees at the most
  * @error: %AFP_ERROR_FORMAT: a choice without a token to predict, or with more than the context has
+ *
+ * A document begins with BOS if the tokenizer puts it there, or if there is no question.
  *
  * Returns: (transfer full): a document for each choice of each question, with the tokens of the choice as targets
  */
 AfpLmText *
-afp_lm_tasks_make_text (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer, guint bos,
-                        guint context, GError **error)
+afp_lm_tasks_make_text (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer, guint context,
+                        GError **error)
 {
   AfpLmTextBuilder builder;
   gboolean ok = TRUE;
@@ -248,7 +250,7 @@ afp_lm_tasks_make_text (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer, 
     g_autoptr (GArray) before =
         afp_tokenizer_encode (tokenizer, task->context, strlen (task->context));
     for (guint c = 0; ok && c < task->n_choices; c++)
-      ok = add_choice (&builder, tasks, task, c, *task->context ? before->len : 0, tokenizer, bos,
+      ok = add_choice (&builder, tasks, task, c, *task->context ? before->len : 0, tokenizer,
                        context, error);
   }
   g_autoptr (AfpLmText) text = afp_lm_text_builder_end (&builder);
@@ -352,8 +354,7 @@ afp_lm_tasks_score (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer, AfpL
                     gpointer user_data, AfpLmTaskScore *scores, GError **error)
 {
   const AfpLmConfig *config = afp_lm_get_config (models[0]);
-  g_autoptr (AfpLmText) text =
-      afp_lm_tasks_make_text (tasks, tokenizer, config->bos, config->context, error);
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, config->context, error);
 
   if (!text)
     return FALSE;

@@ -32,7 +32,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpLmTasks, afp_lm_tasks_free)
 guint afp_lm_tasks_get_n (const AfpLmTasks *tasks);
 
 AfpLmText *afp_lm_tasks_make_text (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer,
-                                   guint bos, guint context, GError **error);
+                                   guint context, GError **error);
 void afp_lm_tasks_judge (const AfpLmTasks *tasks, const AfpLmText *text,
                          const AfpLmPrediction *predictions, AfpLmTaskScore *score);
 gboolean

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "lm-load-test.h"
 #include "lm-test.h"
 #include "tokenizer-test.h"
 
 #include "afp-lm-tasks.h"
 #include "afp-lm-text.h"
+#include "tokenizer-private.h"
 
+#include <json-glib/json-glib.h>
 #include <math.h>
 
 static AfpLmTasks *
@@ -31,27 +36,31 @@ encode (const AfpTokenizer *tokenizer, const char *text)
   return afp_tokenizer_encode (tokenizer, text, strlen (text));
 }
 
-/* Each choice stands in a document of its own behind its question, and its tokens alone are asked for; with BOS and without. */
+/* Each choice stands in a document of its own behind its question, and its tokens alone are asked for; of tokenizers that put BOS before
+ * a text, that do not, and that have none. */
 START_TEST (choices_are_targets)
 {
   g_autoptr (AfpTokenizer) tokenizer = make_tokenizer ();
   g_autoptr (AfpLmTasks) tasks = parse (three, NULL);
-  const guint bos = _i == 0 ? 1 : G_MAXUINT, n_bos = _i == 0;
 
+  tokenizer->adds_bos = _i == 0;
+  if (_i == 2)
+    tokenizer->bos = AFP_TOKEN_NONE;
   ck_assert_uint_eq (afp_lm_tasks_get_n (tasks), 3);
-  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, bos, 100, NULL);
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 100, NULL);
   ck_assert_ptr_nonnull (text);
   ck_assert_uint_eq (text->n_documents, 6);
   for (gsize d = 0; d < 6; d++) {
     g_autoptr (GArray) whole = encode (tokenizer, documents[d].whole);
     g_autoptr (GArray) before =
         documents[d].context ? encode (tokenizer, documents[d].context) : NULL;
-    const gsize known = MAX ((before ? before->len : 0) + n_bos, 1);
+    const gsize n_bos = _i == 0 || (_i == 1 && !before),
+                known = MAX ((before ? before->len : 0) + n_bos, 1);
     ck_assert_uint_eq (text->starts[d + 1] - text->starts[d], whole->len - 1 + n_bos);
     for (gsize t = 0; t < whole->len - 1 + n_bos; t++) {
       const gsize at = text->starts[d] + t;
       ck_assert_uint_eq (text->tokens[at],
-                         t < n_bos ? bos : g_array_index (whole, guint32, t - n_bos));
+                         t < n_bos ? 1 : g_array_index (whole, guint32, t - n_bos));
       ck_assert_uint_eq (text->targets[at], t + 1 < known
                                                 ? AFP_LM_NO_TARGET
                                                 : g_array_index (whole, guint32, t + 1 - n_bos));
@@ -66,7 +75,7 @@ START_TEST (long_questions_lose_their_beginning)
   g_autoptr (AfpTokenizer) tokenizer = make_tokenizer ();
   g_autoptr (AfpLmTasks) tasks =
       parse ("{\"question\": \"zzzzzzzz\", \"choices\": [\"x\", \"yy\"], \"answer\": 1}", NULL);
-  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 1, 5, NULL);
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 5, NULL);
 
   for (gsize d = 0; d < 2; d++) {
     const guint32 *tokens = text->tokens + text->starts[d];
@@ -83,7 +92,7 @@ judge (const char *lines, const AfpLmPrediction *predictions, gsize n)
 {
   g_autoptr (AfpTokenizer) tokenizer = make_tokenizer ();
   g_autoptr (AfpLmTasks) tasks = parse (lines, NULL);
-  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 1, 100, NULL);
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 100, NULL);
   AfpLmTaskScore score;
 
   ck_assert_uint_eq (afp_lm_text_get_n_targets (text), n);
@@ -150,14 +159,13 @@ START_TEST (models_answer_side_by_side)
   g_autoptr (LmTest) b = lm_test_new (FALSE, TRUE, FALSE, FALSE);
   lm_test_set_vocab (a, TEST_VOCAB);
   lm_test_set_vocab (b, TEST_VOCAB);
-  a->config.bos = b->config.bos = 1;
   g_autoptr (AfpLm) first = afp_lm_new (&a->config, lm_test_open, a, NULL);
   g_autoptr (AfpLm) second = afp_lm_new (&b->config, lm_test_open, b, NULL);
   AfpLm *const models[] = { first, second };
   g_autoptr (AfpPool) pool = afp_pool_new (3);
   g_autoptr (AfpTokenizer) tokenizer = make_tokenizer ();
   g_autoptr (AfpLmTasks) tasks = parse (three, NULL);
-  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 1, 100, NULL);
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 100, NULL);
   g_autofree AfpLmPrediction *predictions =
       afp_lm_predict (&second, 1, text, 0, NULL, NULL, NULL, NULL);
   AfpLmTaskScore one[2], many[2], alone;
@@ -169,6 +177,111 @@ START_TEST (models_answer_side_by_side)
   ck_assert_mem_eq (&one[1], &alone, sizeof alone);
   ck_assert_uint_eq (one[0].n, 3);
   ck_assert_double_eq_tol (one[0].guess, (0.5 + 1.0 / 3) / 3, 1e-12);
+}
+END_TEST
+
+/* --- a model on the disk: by tests/oracle/lm-tasks.py, in double ---------------------------------------------------- */
+
+static const struct {
+  const char *file;
+  guint n, right, right_norm;
+  double log_p; /* of all choices */
+} oracle[] = {
+  { "text/valid200_eot.txt", 100, 40, 40, -299.987592 },
+#ifndef AFP_SANITIZED
+  { "tasks/piqa_valid.jsonl", 60, 24, 27, -20100.076759 },
+#endif
+};
+
+/* The first 40 words of each of the first stories. */
+static AfpLmTasks *
+read_stories (const char *path, guint n)
+{
+  g_autofree char *text = NULL;
+  g_autoptr (GString) lines = g_string_new (NULL);
+
+  ck_assert (g_file_get_contents (path, &text, NULL, NULL));
+  g_auto (GStrv) stories = g_strsplit (text, "<|endoftext|>", (int) n + 1);
+  for (guint i = 0; i < n; i++) {
+    g_auto (GStrv) words = g_strsplit_set (stories[i], " \t\r\n", -1);
+    g_autoptr (GString) start = g_string_new (NULL);
+    for (guint w = 0, count = 0; words[w] && count < 40; w++)
+      if (*words[w]) {
+        g_string_append_printf (start, "%s%s", count ? " " : "", words[w]);
+        count++;
+      }
+    g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
+    json_node_take_object (node, json_object_new ());
+    json_object_set_string_member (json_node_get_object (node), "text", start->str);
+    g_autofree char *line = json_to_string (node, FALSE);
+    g_string_append_printf (lines, "%s\n", line);
+  }
+  return parse (lines->str, NULL);
+}
+
+/* The first questions of what afpipe-tasks makes of it. */
+static AfpLmTasks *
+read_piqa (const char *path, guint n)
+{
+  g_autofree char *tool = g_build_filename (g_getenv ("AFP_TEST_BUILDDIR"), "afpipe-tasks", NULL),
+                  *start = g_strndup (path, strlen (path) - strlen (".jsonl")),
+                  *labels = g_strconcat (start, "-labels.lst", NULL), *text = NULL;
+  const char *const arguments[] = { tool, "piqa", path, labels, NULL };
+  const char *end;
+
+  ck_assert (g_spawn_sync (NULL, (char **) arguments, NULL, G_SPAWN_DEFAULT, NULL, NULL, &text,
+                           NULL, NULL, NULL));
+  end = text;
+  for (guint i = 0; i < n; i++)
+    end = strchr (end, '\n') + 1;
+  text[end - text] = '\0';
+  return parse (text, NULL);
+}
+
+static AfpTokenizer *
+read_tokenizer (const char *path)
+{
+  char *bytes;
+  gsize n;
+
+  ck_assert (g_file_get_contents (path, &bytes, &n, NULL));
+  g_autoptr (GBytes) file = g_bytes_new_take (bytes, n);
+  return afp_tokenizer_new_llama2c (file, 512, NULL);
+}
+
+START_TEST (stories260k_answers_as_in_double)
+{
+  const char *folder = g_getenv ("AFP_TEST_SHARED");
+  g_autofree char *bytes = NULL;
+  const guint n = oracle[_i].n;
+  AfpLmConfig config;
+  AfpLmTaskScore score;
+  double log_p = 0;
+  gsize n_bytes;
+
+  if (!folder || !*folder)
+    return;
+  g_autofree char *path = g_build_filename (folder, "data", oracle[_i].file, NULL),
+                  *model = g_build_filename (folder, "data/stories260k/stories260K.bin", NULL),
+                  *tokens = g_build_filename (folder, "data/stories260k/tok512.bin", NULL);
+  ck_assert (g_file_get_contents (model, &bytes, &n_bytes, NULL));
+  ck_assert (afp_lm_config_from_llama2c ((guint8 *) bytes, n_bytes, &config, NULL));
+  LmLoaded loaded = lm_load (model);
+  g_autoptr (AfpLm) lm = afp_lm_new (&config, lm_loaded_open, &loaded, NULL);
+  g_autoptr (AfpTokenizer) tokenizer = read_tokenizer (tokens);
+  g_autoptr (AfpLmTasks) tasks = _i == 0 ? read_stories (path, n) : read_piqa (path, n);
+  g_autoptr (AfpPool) pool = afp_pool_new (2);
+  ck_assert_uint_eq (afp_lm_tasks_get_n (tasks), n);
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, config.context, NULL);
+  g_autofree AfpLmPrediction *predictions =
+      afp_lm_predict (&lm, 1, text, 0, pool, NULL, NULL, NULL);
+  for (gsize i = 0; i < afp_lm_text_get_n_targets (text); i++)
+    log_p += predictions[i].log_p;
+  afp_lm_tasks_judge (tasks, text, predictions, &score);
+  ck_assert_double_eq_tol (log_p, oracle[_i].log_p, 1e-6 * fabs (oracle[_i].log_p));
+  ck_assert_double_eq_tol (score.accuracy * n, oracle[_i].right, 1e-6);
+  ck_assert_double_eq_tol (score.accuracy_norm * n, oracle[_i].right_norm, 1e-6);
+  lm_unload (&loaded);
 }
 END_TEST
 
@@ -215,12 +328,13 @@ END_TEST
 
 static const struct {
   const char *text;
-  guint bos, context;
+  gboolean bos;
+  guint context;
   const char *words;
 } unpredictable[] = {
-  { "\n{\"question\": \"q\", \"choices\": [\"xyz\", \"abcxyz\"], \"answer\": 0}", 1, 4,
+  { "\n{\"question\": \"q\", \"choices\": [\"xyz\", \"abcxyz\"], \"answer\": 0}", TRUE, 4,
     "line 2 of 'some.jsonl': choice 1 has 5 tokens, the model's context is 4" },
-  { "{\"question\": \"\", \"choices\": [\"bc\", \"a\"], \"answer\": 0}", G_MAXUINT, 100,
+  { "{\"question\": \"\", \"choices\": [\"bc\", \"a\"], \"answer\": 0}", FALSE, 100,
     "line 1 of 'some.jsonl': choice 1 has no token that follows another" },
 };
 
@@ -230,8 +344,9 @@ START_TEST (what_cannot_be_predicted_is_an_error)
   g_autoptr (AfpLmTasks) tasks = parse (unpredictable[_i].text, NULL);
   GError *error = NULL;
 
-  ck_assert_ptr_null (afp_lm_tasks_make_text (tasks, tokenizer, unpredictable[_i].bos,
-                                              unpredictable[_i].context, &error));
+  if (!unpredictable[_i].bos)
+    tokenizer->bos = AFP_TOKEN_NONE;
+  ck_assert_ptr_null (afp_lm_tasks_make_text (tasks, tokenizer, unpredictable[_i].context, &error));
   assert_error (error, AFP_ERROR_FORMAT, unpredictable[_i].words);
 }
 END_TEST
@@ -254,12 +369,13 @@ static TCase *
 good_case (void)
 {
   TCase *tcase = tcase_create ("good");
-  tcase_add_loop_test (tcase, choices_are_targets, 0, 2);
+  tcase_add_loop_test (tcase, choices_are_targets, 0, 3);
   tcase_add_test (tcase, long_questions_lose_their_beginning);
   tcase_add_test (tcase, answers_by_hand);
   tcase_add_test (tcase, half_a_word_is_wrong);
   tcase_add_test (tcase, ties_and_no_numbers);
   tcase_add_test (tcase, models_answer_side_by_side);
+  tcase_add_loop_test (tcase, stories260k_answers_as_in_double, 0, G_N_ELEMENTS (oracle));
   return tcase;
 }
 

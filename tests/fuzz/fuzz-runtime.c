@@ -31,7 +31,7 @@ run_tasks (const guint8 *bytes, gsize n)
   GError *error = NULL;
   g_autoptr (AfpLmTasks) tasks = afp_lm_tasks_parse ((const char *) bytes, n, "the input", &error);
   g_autoptr (AfpLmText) text =
-      tasks ? afp_lm_tasks_make_text (tasks, tokenizer, 1, CONTEXT, &error) : NULL;
+      tasks ? afp_lm_tasks_make_text (tasks, tokenizer, CONTEXT, &error) : NULL;
   AfpLmTaskScore score;
 
   if (!text) {
