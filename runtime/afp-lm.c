@@ -131,24 +131,81 @@ afp_lm_set_observer (AfpLm *lm, AfpObserve observe, gpointer user_data)
 
 /* --- the ends ----------------------------------------------------------------------------------------------------- */
 
-float *
-afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error)
-{
-  const gsize n = text->starts[text->n_documents], dim = lm->config.dim;
-  g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, AFP_LM_EMBEDDING, 0, error);
-  g_autofree float *x = matrix ? g_new (float, MAX (n * dim, 1)) : NULL;
+#define EMBED_ROWS \
+  64 /* of the matrix, that one task reads at once: blocks of codes may span rows */
 
-  for (gsize t = 0; x && t < n; t++) {
-    if (text->tokens[t] >= lm->config.vocab) {
+/* Where each token of the vocabulary stands in the text. */
+typedef struct {
+  const AfpLm *lm;
+  AfpMatrix *matrix;
+  gsize *
+      first; /* of each token: its places are places[first[token]] and what follows, up to those of the next */
+  gsize *places;
+  float *x;
+} Embedding;
+
+/* The rows from the first to the last that occur among EMBED_ROWS. */
+static gboolean
+embed_rows (gsize index, gpointer user_data, GError **error)
+{
+  const Embedding *e = user_data;
+  const gsize dim = e->lm->config.dim, most = e->lm->config.vocab;
+  gsize row = index * EMBED_ROWS, end = MIN (row + EMBED_ROWS, most);
+
+  while (row < end && e->first[row] == e->first[row + 1])
+    row++;
+  while (row < end && e->first[end - 1] == e->first[end])
+    end--;
+  if (row == end)
+    return TRUE;
+  g_autofree float *rows = g_new (float, (end - row) * dim);
+  if (!afp_matrix_read (e->matrix, row, end - row, 0, dim, rows, error))
+    return FALSE;
+  for (gsize token = row; token < end; token++)
+    for (gsize i = e->first[token]; i < e->first[token + 1]; i++)
+      memcpy (e->x + e->places[i] * dim, rows + (token - row) * dim, dim * sizeof *rows);
+  return TRUE;
+}
+
+static gboolean
+sort_places (Embedding *e, const AfpLmText *text, GError **error)
+{
+  const gsize n = text->starts[text->n_documents];
+  const guint vocab = e->lm->config.vocab;
+
+  for (gsize t = 0; t < n; t++) {
+    if (text->tokens[t] >= vocab) {
       g_set_error (
           error, AFP_ERROR, AFP_ERROR_FORMAT,
           "token %u of the text is beyond the model's vocabulary of %u: is it the model's own tokenizer?",
-          text->tokens[t], lm->config.vocab);
-      return NULL;
+          text->tokens[t], vocab);
+      return FALSE;
     }
-    if (!afp_matrix_read (matrix, text->tokens[t], 1, 0, dim, x + t * dim, error))
-      return NULL;
+    e->first[text->tokens[t] + 1]++;
   }
+  for (gsize token = 0; token < vocab; token++)
+    e->first[token + 1] += e->first[token];
+  /* From the back: an entry moves from behind its token's places to the first of them. */
+  for (gsize t = n; t > 0; t--)
+    e->places[--e->first[text->tokens[t - 1] + 1]] = t - 1;
+  memmove (e->first, e->first + 1, vocab * sizeof *e->first);
+  e->first[vocab] = n;
+  return TRUE;
+}
+
+float *
+afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error)
+{
+  const gsize n = text->starts[text->n_documents], vocab = lm->config.vocab;
+  g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, AFP_LM_EMBEDDING, 0, error);
+  g_autofree gsize *first = g_new0 (gsize, vocab + 1), *places = g_new (gsize, n + 1);
+  g_autofree float *x = g_new (float, MAX (n * lm->config.dim, 1));
+  Embedding embedding = { lm, matrix, first, places, x };
+
+  if (!matrix || !sort_places (&embedding, text, error) ||
+      !afp_parallel_for (pool, (vocab + EMBED_ROWS - 1) / EMBED_ROWS, embed_rows, &embedding,
+                         error))
+    return NULL;
   return g_steal_pointer (&x);
 }
 

@@ -204,6 +204,25 @@ START_TEST (long_documents_are_cut_in_rows)
 }
 END_TEST
 
+/* Rows far apart and side by side, some often, of more than are read at once. */
+START_TEST (embeddings_are_rows)
+{
+  g_autoptr (LmTest) m = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  guint32 tokens[] = { 299, 0, 64, 63, 65, 64, 299, 128, 200, 201, 0, 127 }, none[12] = { 0 };
+  gsize starts[] = { 0, 12 };
+  AfpLmText text = { tokens, none, starts, 1 };
+  g_autoptr (AfpPool) pool = afp_pool_new (3);
+
+  lm_test_set_vocab (m, 300);
+  g_autoptr (AfpLm) lm = afp_lm_new (&m->config, lm_test_open, m, NULL);
+  g_autofree float *x = afp_lm_embed (lm, &text, pool, NULL);
+  for (guint t = 0; t < 12; t++)
+    ck_assert_mem_eq (x + t * m->config.dim,
+                      lm_test_weights (m, AFP_LM_EMBEDDING, 0) + tokens[t] * m->config.dim,
+                      m->config.dim * sizeof *x);
+}
+END_TEST
+
 START_TEST (threads_change_no_bit)
 {
   g_autoptr (LmTest) m = lm_test_new (FALSE, FALSE, FALSE, FALSE);
@@ -462,6 +481,7 @@ good_case (void)
   TCase *tcase = tcase_create ("good");
   tcase_add_loop_test (tcase, logits_are_those_of_plain_loops, 0, G_N_ELEMENTS (kinds));
   tcase_add_test (tcase, long_documents_are_cut_in_rows);
+  tcase_add_test (tcase, embeddings_are_rows);
   tcase_add_test (tcase, threads_change_no_bit);
   tcase_add_test (tcase, an_observer_sees_the_inputs);
   tcase_add_test (tcase, an_observer_sees_groups);
