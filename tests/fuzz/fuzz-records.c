@@ -22,6 +22,7 @@ const FuzzRecord *const fuzz_records[] = {
   &fuzz_caps,
   &fuzz_json,
   &fuzz_tasks,
+  &fuzz_lm_config,
   NULL,
 };
 

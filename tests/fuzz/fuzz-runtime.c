@@ -3,8 +3,11 @@
 
 #include "../tokenizer-test.h"
 
+#include "afp-lm-config.h"
 #include "afp-lm-tasks.h"
 #include "afp-lm-text.h"
+
+#include <math.h>
 
 #define MEGABYTE (G_GUINT64_CONSTANT (1) << 20)
 
@@ -50,3 +53,51 @@ run_tasks (const guint8 *bytes, gsize n)
 const FuzzRecord fuzz_tasks = { "tasks",      "questions, parsed and put to tokens",
                                 run_tasks,    NULL,
                                 4 * MEGABYTE, 1024 };
+
+/* --- configurations of language models: config.json, the head of a GGUF file, that of a llama2.c checkpoint ---------- */
+
+/* An AfpLmRows: by the length of the name, some are there and some are not. */
+static guint64
+rows_of (gpointer user_data, const char *name)
+{
+  return strlen (name) % 3 == 0 ? 0 : *(const gsize *) user_data;
+}
+
+static gboolean
+read_lm_config (const guint8 *bytes, gsize n, AfpLmConfig *config, GError **error)
+{
+  g_autoptr (GBytes) head = g_bytes_new_static (bytes, n);
+
+  if (n > 0 && bytes[0] == '{')
+    return afp_lm_config_from_json ((const char *) bytes, n, config, error);
+  if (n > 0 && bytes[0] == 'G')
+    return afp_lm_config_from_gguf (head, rows_of, &n, config, error);
+  return afp_lm_config_from_llama2c (bytes, n, config, error);
+}
+
+/* What is taken can be run: every tensor has a name and a size, and positions turn. */
+static void
+run_lm_config (const guint8 *bytes, gsize n)
+{
+  GError *error = NULL;
+  AfpLmConfig config;
+
+  if (!read_lm_config (bytes, n, &config, &error)) {
+    fuzz_check_error (&error);
+    return;
+  }
+  for (guint t = 0; t < AFP_LM_N_TENSORS; t++) {
+    g_autofree char *name = afp_lm_tensor_name (&config, t, config.n_layers - 1);
+    guint64 rows, cols;
+    if (afp_lm_tensor_shape (&config, t, &rows, &cols) && (rows == 0 || cols == 0))
+      fuzz_fail ("%s has no elements", name);
+  }
+  g_autofree double *angles = afp_lm_rope_angles (&config);
+  for (guint i = 0; i < config.head_dim / 2; i++)
+    if (!(angles[i] >= 0 && isfinite (angles[i])))
+      fuzz_fail ("angle %u is %g", i, angles[i]);
+}
+
+const FuzzRecord fuzz_lm_config = { "lm-config",   "configurations of language models",
+                                    run_lm_config, NULL,
+                                    4 * MEGABYTE,  1024 };

@@ -43,7 +43,7 @@ extern const FuzzRecord fuzz_safetensors, fuzz_safetensors_index, fuzz_llama2c, 
 extern const FuzzRecord fuzz_tables;                                     /* fuzz-tables.c */
 extern const FuzzRecord fuzz_pipeline, fuzz_json, fuzz_rules, fuzz_caps; /* fuzz-texts.c */
 extern const FuzzRecord fuzz_recipe, fuzz_decode, fuzz_params;           /* fuzz-codecs.c */
-extern const FuzzRecord fuzz_tasks;                                      /* fuzz-runtime.c */
+extern const FuzzRecord fuzz_tasks, fuzz_lm_config;                      /* fuzz-runtime.c */
 
 /* Prints what is wrong and ends the process, as a crash would. */
 G_NORETURN void fuzz_fail (const char *format, ...) G_GNUC_PRINTF (1, 2);
