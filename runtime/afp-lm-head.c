@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-lm-head.h"
 
+#include "afp-lm-private.h"
 #include "lm-kernel.h"
 
 #include <cblas.h>
@@ -12,9 +13,8 @@ typedef struct {
   guint n_models;
   gsize n;
   float *const *x;
-  AfpMatrix **classifiers; /* of each model */
-  GBytes **tiles, **norms;
-  guint row, n_rows; /* of the tile at work */
+  GBytes **tiles, **norms; /* of each model */
+  guint row, n_rows;       /* of the tile at work */
   AfpLmLogits func;
   gpointer user_data;
 } Head;
@@ -29,32 +29,6 @@ guint
 afp_lm_head_n_tiles (const AfpLmConfig *config)
 {
   return (config->vocab + tile_rows (config) - 1) / tile_rows (config);
-}
-
-/* --- some rows of a matrix ---------------------------------------------------------------------------------------- */
-
-typedef struct {
-  AfpMatrix *matrix;
-  guint64 first;
-} Rows;
-
-static gboolean
-read_rows (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out,
-           GError **error)
-{
-  const Rows *rows = user_data;
-
-  return afp_matrix_read (rows->matrix, rows->first + row, n_rows, col, n_cols, out, error);
-}
-
-static GBytes *
-decode_rows (AfpMatrix *matrix, guint64 first, guint64 n, AfpPool *pool, GError **error)
-{
-  Rows rows = { matrix, first };
-  g_autoptr (AfpMatrix) part =
-      afp_matrix_new (n, afp_matrix_get_cols (matrix), read_rows, &rows, NULL);
-
-  return afp_matrix_to_dense (part, pool, error);
 }
 
 /* --- chunks of tokens --------------------------------------------------------------------------------------------- */
@@ -104,19 +78,11 @@ classify_chunk (gsize index, gpointer user_data, GError **error)
 /* --- all of it ---------------------------------------------------------------------------------------------------- */
 
 static gboolean
-open_head (Head *head, AfpPool *pool, GError **error)
+read_norms (Head *head, AfpPool *pool, GError **error)
 {
-  for (guint m = 0; m < head->n_models; m++) {
-    AfpLm *lm = head->models[m];
-    const gboolean tied = afp_lm_get_config (lm)->tied;
-    g_autoptr (AfpMatrix) norm = afp_lm_open_tensor (lm, AFP_LM_NORM, 0, error);
-    if (!norm || !(head->norms[m] = afp_matrix_to_dense (norm, pool, error)))
+  for (guint m = 0; m < head->n_models; m++)
+    if (!(head->norms[m] = afp_lm_read_tensor (head->models[m], AFP_LM_NORM, 0, pool, error)))
       return FALSE;
-    head->classifiers[m] =
-        afp_lm_open_tensor (lm, tied ? AFP_LM_EMBEDDING : AFP_LM_CLASSIFIER, 0, error);
-    if (!head->classifiers[m])
-      return FALSE;
-  }
   return TRUE;
 }
 
@@ -127,7 +93,10 @@ run_tile (Head *head, AfpPool *pool, GError **error)
   gboolean ok = TRUE;
 
   for (guint m = 0; ok && m < head->n_models; m++) {
-    head->tiles[m] = decode_rows (head->classifiers[m], head->row, head->n_rows, pool, error);
+    AfpLm *lm = head->models[m];
+    head->tiles[m] =
+        afp_lm_read_rows (lm, afp_lm_get_config (lm)->tied ? AFP_LM_EMBEDDING : AFP_LM_CLASSIFIER,
+                          head->row, head->n_rows, pool, error);
     ok = head->tiles[m] != NULL;
   }
   ok = ok && afp_parallel_for (pool, n_chunks (head), classify_chunk, head, error);
@@ -143,13 +112,12 @@ afp_lm_run_head (AfpLm *const *models, guint n_models, gsize n, float *const *x,
 {
   const AfpLmConfig *config = afp_lm_get_config (models[0]);
   const guint rows = tile_rows (config), n_tiles = afp_lm_head_n_tiles (config);
-  g_autofree AfpMatrix **classifiers = g_new0 (AfpMatrix *, n_models);
   g_autofree GBytes **tiles = g_new0 (GBytes *, n_models), **norms = g_new0 (GBytes *, n_models);
-  Head head = { .models = models, n_models, n, x, classifiers, tiles, norms };
+  Head head = { .models = models, n_models, n, x, tiles, norms };
 
   head.func = func;
   head.user_data = user_data;
-  gboolean ok = open_head (&head, pool, error) &&
+  gboolean ok = read_norms (&head, pool, error) &&
                 afp_parallel_for (pool, n_chunks (&head), normalise_chunk, &head, error);
   for (guint t = 0; ok && t < n_tiles; t++) {
     head.row = t * rows;
@@ -158,9 +126,7 @@ afp_lm_run_head (AfpLm *const *models, guint n_models, gsize n, float *const *x,
     if (ok && progress)
       progress (progress_data, t + 1, n_tiles);
   }
-  for (guint m = 0; m < n_models; m++) {
-    g_clear_pointer (&classifiers[m], afp_matrix_unref);
+  for (guint m = 0; m < n_models; m++)
     g_clear_pointer (&norms[m], g_bytes_unref);
-  }
   return ok;
 }

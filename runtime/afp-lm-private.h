@@ -19,3 +19,6 @@ struct _AfpLm {
 /* Dense; NULL without error: this model has no such tensor. */
 GBytes *
 afp_lm_read_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, AfpPool *pool, GError **error);
+/* Some rows of a matrix that is the model's only one; what it is read from is open during the call only, so that its pages may go. */
+GBytes *afp_lm_read_rows (AfpLm *lm, AfpLmTensor tensor, guint64 first, guint64 n, AfpPool *pool,
+                          GError **error);

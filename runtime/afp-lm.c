@@ -45,6 +45,34 @@ afp_lm_read_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, AfpPool *pool, G
   return matrix ? afp_matrix_to_dense (matrix, pool, error) : NULL;
 }
 
+typedef struct {
+  AfpMatrix *matrix;
+  guint64 first;
+} Rows;
+
+static gboolean
+read_part (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols, float *out,
+           GError **error)
+{
+  const Rows *rows = user_data;
+
+  return afp_matrix_read (rows->matrix, rows->first + row, n_rows, col, n_cols, out, error);
+}
+
+GBytes *
+afp_lm_read_rows (AfpLm *lm, AfpLmTensor tensor, guint64 first, guint64 n, AfpPool *pool,
+                  GError **error)
+{
+  g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, tensor, 0, error);
+  Rows rows = { matrix, first };
+
+  if (!matrix)
+    return NULL;
+  g_autoptr (AfpMatrix) part =
+      afp_matrix_new (n, afp_matrix_get_cols (matrix), read_part, &rows, NULL);
+  return afp_matrix_to_dense (part, pool, error);
+}
+
 static gboolean
 check_tensors (AfpLm *lm, GError **error)
 {
@@ -133,6 +161,7 @@ afp_lm_set_observer (AfpLm *lm, AfpObserve observe, gpointer user_data)
 
 #define EMBED_ROWS \
   64 /* of the matrix, that one task reads at once: blocks of codes may span rows */
+#define WINDOW_TASKS 64 /* until the matrix is opened again, so that its pages may go */
 
 /* Where each token of the vocabulary stands in the text. */
 typedef struct {
@@ -141,6 +170,7 @@ typedef struct {
   gsize *
       first; /* of each token: its places are places[first[token]] and what follows, up to those of the next */
   gsize *places;
+  gsize window; /* first row of what is read now */
   float *x;
 } Embedding;
 
@@ -150,13 +180,13 @@ embed_rows (gsize index, gpointer user_data, GError **error)
 {
   const Embedding *e = user_data;
   const gsize dim = e->lm->config.dim, most = e->lm->config.vocab;
-  gsize row = index * EMBED_ROWS, end = MIN (row + EMBED_ROWS, most);
+  gsize row = e->window + index * EMBED_ROWS, end = MIN (row + EMBED_ROWS, most);
 
   while (row < end && e->first[row] == e->first[row + 1])
     row++;
   while (row < end && e->first[end - 1] == e->first[end])
     end--;
-  if (row == end)
+  if (row >= end)
     return TRUE;
   g_autofree float *rows = g_new (float, (end - row) * dim);
   if (!afp_matrix_read (e->matrix, row, end - row, 0, dim, rows, error))
@@ -165,6 +195,19 @@ embed_rows (gsize index, gpointer user_data, GError **error)
     for (gsize i = e->first[token]; i < e->first[token + 1]; i++)
       memcpy (e->x + e->places[i] * dim, rows + (token - row) * dim, dim * sizeof *rows);
   return TRUE;
+}
+
+/* All rows of the window, if any of them occurs. */
+static gboolean
+embed_window (Embedding *e, AfpLm *lm, AfpPool *pool, GError **error)
+{
+  const gsize end = MIN (e->window + WINDOW_TASKS * EMBED_ROWS, lm->config.vocab);
+
+  if (e->first[e->window] == e->first[end])
+    return TRUE;
+  g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, AFP_LM_EMBEDDING, 0, error);
+  e->matrix = matrix;
+  return matrix && afp_parallel_for (pool, WINDOW_TASKS, embed_rows, e, error);
 }
 
 static gboolean
@@ -197,16 +240,14 @@ float *
 afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error)
 {
   const gsize n = text->starts[text->n_documents], vocab = lm->config.vocab;
-  g_autoptr (AfpMatrix) matrix = afp_lm_open_tensor (lm, AFP_LM_EMBEDDING, 0, error);
   g_autofree gsize *first = g_new0 (gsize, vocab + 1), *places = g_new (gsize, n + 1);
   g_autofree float *x = g_new (float, MAX (n * lm->config.dim, 1));
-  Embedding embedding = { lm, matrix, first, places, x };
+  Embedding e = { .lm = lm, .first = first, .places = places, .x = x };
+  gboolean ok = sort_places (&e, text, error);
 
-  if (!matrix || !sort_places (&embedding, text, error) ||
-      !afp_parallel_for (pool, (vocab + EMBED_ROWS - 1) / EMBED_ROWS, embed_rows, &embedding,
-                         error))
-    return NULL;
-  return g_steal_pointer (&x);
+  for (; ok && e.window < vocab; e.window += WINDOW_TASKS * EMBED_ROWS)
+    ok = embed_window (&e, lm, pool, error);
+  return ok ? g_steal_pointer (&x) : NULL;
 }
 
 typedef struct {
