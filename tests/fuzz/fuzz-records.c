@@ -23,6 +23,9 @@ const FuzzRecord *const fuzz_records[] = {
   &fuzz_json,
   &fuzz_tasks,
   &fuzz_lm_config,
+  &fuzz_tokenizer_json,
+  &fuzz_tokenizer_gguf,
+  &fuzz_tokenizer_llama2c,
   NULL,
 };
 
