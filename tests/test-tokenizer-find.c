@@ -134,7 +134,8 @@ END_TEST
 START_TEST (what_cannot_be_read_says_why)
 {
   g_autofree char *path = put_model ();
-  g_autofree char *json = put_file ("tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}", 30);
+  g_autofree char *json G_GNUC_UNUSED =
+      put_file ("tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}", 30);
   g_autoptr (GByteArray) small = small_gguf (3);
   g_autofree char *gguf = put_gguf ("small.gguf", small);
   GError *error = NULL;
