@@ -61,7 +61,7 @@ START_TEST (config_json_beside_safetensors)
       "{\"model_type\": \"llama\", \"hidden_size\": 64, \"intermediate_size\": 100, "
       "\"num_hidden_layers\": 1, \"num_attention_heads\": 4, \"vocab_size\": 300}";
   g_autofree char *path = put_safetensors ("m.safetensors", header, 16);
-  g_autofree char *extra = put_file ("config.json", json, strlen (json));
+  G_GNUC_UNUSED g_autofree char *extra = put_file ("config.json", json, strlen (json));
   AfpLmConfig config;
 
   ck_assert (find (path, &config, NULL));
@@ -86,7 +86,7 @@ START_TEST (a_bad_config_says_why)
   static const char header[] =
       "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}";
   g_autofree char *path = put_safetensors ("m.safetensors", header, 16);
-  g_autofree char *extra = put_file ("config.json", "{]", 2);
+  G_GNUC_UNUSED g_autofree char *extra = put_file ("config.json", "{]", 2);
   AfpLmConfig config;
   GError *error = NULL;
 
@@ -100,7 +100,7 @@ START_TEST (none_says_what_to_do)
   static const char header[] =
       "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}";
   g_autofree char *path = put_safetensors ("m.safetensors", header, 16);
-  g_autofree char *extra = put_file ("tokenizer.json", "{}", 2);
+  G_GNUC_UNUSED g_autofree char *extra = put_file ("tokenizer.json", "{}", 2);
   g_autoptr (AfpPipeline) synth = NULL;
   AfpLmConfig config;
   GError *error = NULL;
