@@ -26,6 +26,8 @@ const FuzzRecord *const fuzz_records[] = {
   &fuzz_tokenizer_json,
   &fuzz_tokenizer_gguf,
   &fuzz_tokenizer_llama2c,
+  &fuzz_images,
+  &fuzz_keras_net,
   NULL,
 };
 

@@ -45,7 +45,8 @@ extern const FuzzRecord fuzz_pipeline, fuzz_json, fuzz_rules, fuzz_caps; /* fuzz
 extern const FuzzRecord fuzz_recipe, fuzz_decode, fuzz_params;           /* fuzz-codecs.c */
 extern const FuzzRecord fuzz_tasks, fuzz_lm_config;                      /* fuzz-runtime.c */
 extern const FuzzRecord fuzz_tokenizer_json, fuzz_tokenizer_gguf,
-    fuzz_tokenizer_llama2c; /* fuzz-tokenizers.c */
+    fuzz_tokenizer_llama2c;                          /* fuzz-tokenizers.c */
+extern const FuzzRecord fuzz_images, fuzz_keras_net; /* fuzz-nets.c */
 
 /* Prints what is wrong and ends the process, as a crash would. */
 G_NORETURN void fuzz_fail (const char *format, ...) G_GNUC_PRINTF (1, 2);
