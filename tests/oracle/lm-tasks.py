@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Answers of stories260k by PyTorch and transformers, in double: what tests/test-lm-tasks.c is held to.
+"""Answers of stories260k by PyTorch and transformers, in double, and of SmolLM2 by lm-evaluation-harness: what
+tests/test-lm-tasks.c is held to.
 
     afpipe-tasks piqa piqa_valid.jsonl piqa_valid-labels.lst | head -n 60 > piqa.jsonl
     python3 tests/oracle/lm-tasks.py ../shared/data/stories260k piqa.jsonl
     python3 tests/oracle/lm-tasks.py ../shared/data/stories260k ../shared/data/text/valid200_eot.txt
+    python3 tests/oracle/lm-tasks.py SmolLM2-135M-Instruct.Q4_1.gguf piqa-8.jsonl
+    python3 tests/oracle/lm-tasks.py SmolLM2-135M-Instruct.Q4_1.gguf lambada-8.jsonl
 
 A file that does not end in .jsonl is a text of stories: of each of the first 100, its first 40 words with a blank between them, the last
 word of which is asked for. Prints the number of questions, how many are answered right, how many with log-likelihoods divided by the bytes
@@ -20,7 +23,8 @@ import sys
 import tempfile
 import venv
 
-PACKAGES = ["torch==2.15.0", "transformers==5.24.0", "numpy==2.4.6", "safetensors==0.8.0"]
+PACKAGES = ["torch==2.15.0", "transformers==5.24.0", "numpy==2.4.6", "safetensors==0.8.0", "gguf==0.19.0",
+            "accelerate==1.15.0", "lm_eval==0.4.13"]
 BOS = 1
 
 
@@ -99,15 +103,55 @@ def answer(folder, path):
     print(f"{n} questions, {right} right, {right_norm} by the byte, log-likelihood {total:.6f}")
 
 
+def load_smollm2(path):
+    import gguf
+    import torch
+    import transformers
+    from tokenizers import AddedToken, Tokenizer as Fast, models, pre_tokenizers as pre
+
+    fields = gguf.GGUFReader(path).fields
+    tokens, merges, kinds = (fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "merges", "token_type"))
+    fast = Fast(models.BPE({token: i for i, token in enumerate(tokens)}, [tuple(merge.split(" ")) for merge in merges]))
+    fast.pre_tokenizer = pre.Sequence([pre.Digits(True), pre.ByteLevel(add_prefix_space=False)])
+    fast.add_special_tokens([AddedToken(token, normalized=False, special=True)
+                             for token, kind in zip(tokens, kinds) if kind == 3])
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=fast, bos_token="<|im_start|>",
+                                                     eos_token="<|im_end|>")
+    folder, name = os.path.split(path)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    return model.eval(), tokenizer
+
+
+def answer_by_harness(gguf, path):
+    from lm_eval import evaluator
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.models.huggingface import HFLM
+
+    model, tokenizer = load_smollm2(os.path.abspath(gguf))
+    choices = dict(output_type="multiple_choice", doc_to_text="{{question}}", doc_to_choice="{{choices}}",
+                   doc_to_target="{{answer}}", metric_list=[dict(metric="acc"), dict(metric="acc_norm")])
+    words = dict(output_type="loglikelihood", doc_to_text="{{text.rsplit(' ', 1)[0]}}",
+                 doc_to_target="{{' ' + text.rsplit(' ', 1)[1]}}", metric_list=[dict(metric="acc")])
+    with open(path, encoding="utf-8") as file:
+        kind = choices if "choices" in json.loads(file.readline()) else words
+    task = ConfigurableTask(config=dict(task="t", dataset_path="json", test_split="test",
+                                        dataset_kwargs={"data_files": {"test": path}}, **kind))
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1, device="cpu")
+    found = evaluator.evaluate(lm=lm, task_dict={"t": task}, bootstrap_iters=0, log_samples=True)
+    total = sum(log for sample in found["samples"]["t"] for log, _ in sample["filtered_resps"])
+    result = found["results"]["t"]
+    print(f"accuracy {result['acc,none']}, by the character {result.get('acc_norm,none')}, log-likelihood {total:.6f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
+    parser.add_argument("model")
     parser.add_argument("file")
     parser.add_argument("--venv")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        answer(options.folder, options.file)
+        (answer_by_harness if options.model.endswith(".gguf") else answer)(options.model, options.file)
         return
     with tempfile.TemporaryDirectory() as temporary:
         place = options.venv or temporary
