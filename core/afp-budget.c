@@ -102,6 +102,30 @@ afp_budget_take (AfpBudget *budget, guint64 kept, guint64 working, GError **erro
   return ticket;
 }
 
+gboolean
+afp_budget_keep (AfpBudget *budget, guint64 bytes, guint64 least)
+{
+  g_mutex_lock (&budget->lock);
+  const guint64 base = add (budget->base, bytes);
+  const gboolean fits = add (base, least) <= budget->bytes;
+
+  if (fits) {
+    budget->base = base;
+    budget->peak = MAX (budget->peak, count (budget, 0, 0));
+  }
+  g_mutex_unlock (&budget->lock);
+  return fits;
+}
+
+guint64
+afp_budget_get_room (AfpBudget *budget)
+{
+  g_mutex_lock (&budget->lock);
+  const guint64 room = budget->bytes > budget->base ? budget->bytes - budget->base : 0;
+  g_mutex_unlock (&budget->lock);
+  return room;
+}
+
 void
 afp_budget_abort (AfpBudget *budget)
 {

@@ -27,6 +27,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpBudget, afp_budget_free)
 /* Waits until it fits, in the order of the calls. NULL with AFP_ERROR_CANCELLED after afp_budget_abort(). */
 AFP_API AfpTicket *
 afp_budget_take (AfpBudget *budget, guint64 kept, guint64 working, GError **error);
+/* Charges @bytes for good if what is left holds a tensor that takes @least; else FALSE, and nothing is charged. */
+AFP_API gboolean afp_budget_keep (AfpBudget *budget, guint64 bytes, guint64 least);
+AFP_API guint64 afp_budget_get_room (AfpBudget *budget);    /* for all tensors together */
 AFP_API void afp_budget_abort (AfpBudget *budget);          /* wakes everybody, for good */
 AFP_API guint64 afp_budget_get_charged (AfpBudget *budget); /* now, the base among it */
 AFP_API guint64 afp_budget_get_peak (AfpBudget *budget);    /* the most that was charged */

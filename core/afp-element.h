@@ -26,6 +26,10 @@ G_DECLARE_DERIVABLE_TYPE (AfpElement, afp_element, AFP, ELEMENT, GObject)
  * @save_found: (nullable): what get_metrics() will need to know of the tensor called @tensor, which has passed; (transfer full) (nullable)
  * @restore_found: (nullable): takes over what save_found() gave in an earlier run for a tensor that does not pass again. Without
  *   these two an element with get_metrics() cannot go on with an interrupted run
+ * @wants_held: (nullable): in a run that goes on with an interrupted one: is restore_tensor() needed for tensors that do not pass again?
+ * @restore_tensor: (nullable): after restore_found(): @tensor as it passed in the earlier run, finalized
+ * @judge: (nullable): every tensor has passed, no sink has been told of the end yet: what looks at the whole model, after which
+ *   outputs are published. A required metric that is not met is %AFP_ERROR_METRIC; then nothing is published
  *
  * A stage of a pipeline. Authors subclass AfpSource, AfpSink, AfpTransform or AfpCodec.
  */
@@ -47,7 +51,10 @@ struct _AfpElementClass {
   gboolean (*restore_found) (AfpElement *self, AfpSpec *spec, JsonNode *found, GError **error);
   gboolean (*settle) (AfpElement *self, AfpPlan *plan, GError **error);
   gboolean (*prepare) (AfpElement *self, AfpRun *run, GError **error);
-  gpointer padding[3];
+  gboolean (*judge) (AfpElement *self, AfpRun *run, GError **error);
+  gboolean (*wants_held) (AfpElement *self);
+  gboolean (*restore_tensor) (AfpElement *self, AfpTensor *tensor, GError **error);
+  gpointer padding[6];
 };
 
 /* Class setup. @base_offset: 0, or the private offset of a base class. */

@@ -30,6 +30,46 @@ afp_link_get_next (AfpStage *stage, guint branch)
   return peer ? AFP_LINK (afp_pad_get_element (peer)) : NULL;
 }
 
+/* A sink behind the link that gets what passes the stage as it is there, and can give it again; or NULL. */
+static AfpSink *
+find_keeper (AfpLink *self)
+{
+  AfpLink *next;
+
+  for (guint i = 0; (next = afp_link_get_next (self->to, i)); i++) {
+    AfpElement *element = next->to->element;
+    AfpSink *keeper = NULL;
+
+    if (AFP_IS_SINK (element))
+      keeper = AFP_SINK_GET_CLASS (element)->read_held ? AFP_SINK (element) : NULL;
+    else if (!next->to->plan_changed)
+      keeper = find_keeper (next);
+    if (keeper)
+      return keeper;
+  }
+  return NULL;
+}
+
+static gboolean
+wants_held (AfpLink *self)
+{
+  AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (self->to->element);
+
+  return klass->wants_held && klass->restore_tensor && klass->wants_held (self->to->element);
+}
+
+static gboolean
+restore_tensor (AfpLink *self, const char *name, GError **error)
+{
+  AfpElement *element = self->to->element;
+
+  if (!wants_held (self))
+    return TRUE;
+  AfpSink *keeper = find_keeper (self);
+  g_autoptr (AfpTensor) tensor = AFP_SINK_GET_CLASS (keeper)->read_held (keeper, name, error);
+  return tensor && AFP_ELEMENT_GET_CLASS (element)->restore_tensor (element, tensor, error);
+}
+
 gboolean
 afp_link_take_over (AfpLink *self, AfpSpec *spec, GError **error)
 {
@@ -44,7 +84,8 @@ afp_link_take_over (AfpLink *self, AfpSpec *spec, GError **error)
   if (AFP_IS_SINK (to->element)) /* it counted what it holds when it started */
     return TRUE;
   to->n_in++;
-  if (found && klass->restore_found && !klass->restore_found (to->element, spec, found, error)) {
+  if ((found && klass->restore_found && !klass->restore_found (to->element, spec, found, error)) ||
+      !restore_tensor (self, tensor, error)) {
     g_prefix_error (error, "%s: tensor '%s', as an earlier run left it: ", name, tensor);
     return FALSE;
   }
@@ -74,6 +115,15 @@ afp_link_check_stage (AfpLink *self, GError **error)
 {
   AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (self->to->element);
 
+  if (wants_held (self) && !find_keeper (self)) {
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_PLAN,
+        "%s: '%s' needs the tensors that an earlier run has done, but they are stored in "
+        "another form than they had there: a stage behind it changes them; begin anew without "
+        "resume=true, or let it stand last",
+        afp_element_get_name (self->to->element), afp_element_get_factory_name (self->to->element));
+    return FALSE;
+  }
   if (!klass->get_metrics || (klass->save_found && klass->restore_found))
     return TRUE;
   g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,

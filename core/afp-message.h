@@ -10,7 +10,7 @@ typedef enum {
   AFP_MESSAGE_WARNING,
   AFP_MESSAGE_INFO,
   AFP_MESSAGE_PLAN,
-  AFP_MESSAGE_PROGRESS, /* once per tensor that reached the sinks */
+  AFP_MESSAGE_PROGRESS, /* once per tensor that reached the sinks, and from elements that work on the whole model */
   AFP_MESSAGE_METRIC,
   AFP_MESSAGE_EOS
 } AfpMessageType;
@@ -28,7 +28,7 @@ AFP_API const char *afp_message_get_source (const AfpMessage *message);
 AFP_API const char *afp_message_get_text (const AfpMessage *message);
 AFP_API JsonNode *afp_message_get_json (
     const AfpMessage *
-        message); /* PROGRESS: done, tensors, bytes_done, bytes_total, bytes_held (of bytes_done: by an earlier run), tensor */
+        message); /* PROGRESS: done, tensors, bytes_done, bytes_total, bytes_held (of bytes_done: by an earlier run), tensor; of work on the whole model: steps_done, steps */
 
 /* Called from any thread, never from two at once. */
 typedef void (*AfpMessageFunc) (AfpMessage *message, gpointer user_data);

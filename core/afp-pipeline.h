@@ -49,6 +49,10 @@ AFP_API AfpPool *afp_run_get_pool (AfpRun *run);
 AFP_API GCancellable *afp_run_get_cancellable (AfpRun *run);
 AFP_API AfpPipeline *afp_run_get_pipeline (AfpRun *run);
 AFP_API AfpPlan *afp_run_get_plan (AfpRun *run);
+AFP_API gboolean afp_run_keep_memory (AfpRun *run, guint64 bytes);
+AFP_API guint64 afp_run_get_room (AfpRun *run);
+AFP_API gboolean afp_run_borrow_memory (AfpRun *run, guint64 bytes, GError **error);
+AFP_API void afp_run_return_memory (AfpRun *run);
 AFP_API void afp_run_post (AfpRun *run, AfpMessage *message); /* (transfer full) */
 
 G_END_DECLS

@@ -245,6 +245,22 @@ afp_plan_note_decode (AfpPlan *plan, AfpTensor *tensor, AfpTensor *finalized)
   afp_plan_note_thread_memory (plan, spec, memory.per_thread);
 }
 
+/**
+ * afp_plan_note_judge_memory:
+ * @plan: a plan
+ * @element: an element that judges the whole model
+ * @bytes: what it works with then at least, when all tensors have passed
+ */
+void
+afp_plan_note_judge_memory (AfpPlan *plan, AfpElement *element, guint64 bytes)
+{
+  if (bytes <= plan->judge)
+    return;
+  plan->judge = bytes;
+  g_free (plan->judge_name);
+  plan->judge_name = g_strdup (afp_element_get_name (element));
+}
+
 /* --- the sums ------------------------------------------------------------------------------------------------------ */
 
 static guint64
@@ -315,6 +331,22 @@ refuse_tensor (AfpPlan *plan, const char *name, guint64 bytes, guint64 budget)
                    name, need, bytes + plan->base, own, base, have, budget, name));
 }
 
+static void
+check_judge (AfpPlan *plan, guint64 budget)
+{
+  g_autofree char *need = afp_format_bytes (plan->judge), *base = afp_format_bytes (plan->base);
+  g_autofree char *have = afp_format_bytes (budget);
+
+  if (plan->base + plan->judge > budget)
+    afp_plan_add_error (
+        plan,
+        g_error_new (AFP_ERROR, AFP_ERROR_MEMORY,
+                     "%s needs %s (%" G_GUINT64_FORMAT
+                     " bytes) of memory to run the model layer by layer, beside %s for the "
+                     "process, but the budget is %s (%" G_GUINT64_FORMAT " bytes): raise --max-mem",
+                     plan->judge_name, need, plan->judge, base, have, budget));
+}
+
 void
 afp_plan_check_memory (AfpPlan *plan, guint64 budget, guint64 base, guint n_threads)
 {
@@ -332,6 +364,7 @@ afp_plan_check_memory (AfpPlan *plan, guint64 budget, guint64 base, guint n_thre
                                            have, budget, need, base));
     return;
   }
+  check_judge (plan, budget);
   for (guint i = 0; i < plan->names->len; i++) {
     const char *key = g_ptr_array_index (plan->names, i);
     const guint64 bytes = sum_of (g_hash_table_lookup (plan->memory, key), plan->n_threads);

@@ -73,6 +73,8 @@ struct _AfpPlan {
   AfpPlanMemory *current; /* of the tensor that is being planned */
   GHashTable *held;       /* its planes -> HeldPlane */
   guint64 live, working;  /* bytes of those that are held; what was noted since the last of them */
+  guint64 judge;          /* the most that an element takes when it judges the whole model */
+  char *judge_name;       /* (nullable): that element */
   guint64 base;           /* what the process takes without any tensor */
   guint n_threads;        /* that the budget allows */
 };

@@ -92,6 +92,7 @@ afp_plan_unref (AfpPlan *plan)
   g_ptr_array_unref (plan->stages);
   g_ptr_array_unref (plan->outputs);
   g_ptr_array_unref (plan->names);
+  g_free (plan->judge_name);
   g_hash_table_unref (plan->memory);
   g_hash_table_unref (plan->held);
   g_ptr_array_unref (plan->errors);

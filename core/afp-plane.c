@@ -230,6 +230,49 @@ afp_plane_replace_child (AfpPlane *plane, guint index, AfpPlane *child)
   return copy;
 }
 
+static gboolean
+replace_data (AfpPlane *copy, AfpPlane *plane, AfpPlaneData data, gpointer user_data,
+              GError **error)
+{
+  GError *local = NULL;
+
+  if (!plane->codec) {
+    copy->data = data (plane, user_data, &local);
+    copy->metric = plane->metric && copy->data ? g_bytes_ref (plane->metric) : NULL;
+  }
+  for (guint i = 0; !local && i < afp_plane_get_n_children (plane); i++) {
+    AfpPlane *child = afp_plane_with_data (plane->children->pdata[i], data, user_data, &local);
+    if (child)
+      g_ptr_array_add (copy->children, child);
+  }
+  if (local)
+    g_propagate_error (error, local);
+  return local == NULL;
+}
+
+/**
+ * afp_plane_with_data:
+ * @root: a finalized tree, or a raw array
+ * @data: (scope call): called for each leaf, in the order of the file; %NULL without error: the leaf is to be as it is planned
+ * @user_data: for @data
+ * @error: what @data reports
+ *
+ * Returns: (transfer full): the same tree with other data, which must say the same where it is to be read
+ */
+AfpPlane *
+afp_plane_with_data (AfpPlane *root, AfpPlaneData data, gpointer user_data, GError **error)
+{
+  g_autoptr (AfpPlane) copy = plane_new (&root->desc);
+
+  copy->codec = g_strdup (root->codec);
+  copy->version = root->version;
+  copy->params = g_strdup (root->params);
+  copy->maker = root->maker ? g_object_ref (root->maker) : NULL;
+  if (root->codec)
+    copy->children = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
+  return replace_data (copy, root, data, user_data, error) ? g_steal_pointer (&copy) : NULL;
+}
+
 /**
  * afp_plane_name_shared: (skip)
  * @root: a tree that nobody else knows as yet

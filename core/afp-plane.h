@@ -117,6 +117,11 @@ AFP_API AfpPlane *afp_plane_get_frozen (const AfpPlane *plane);
 AFP_API AfpPlane *afp_plane_replace_child (AfpPlane *plane, guint index,
                                            AfpPlane *child); /* a copy with another child */
 
+/* The data of a leaf for afp_plane_with_data(): (transfer full) (nullable) */
+typedef GBytes *(*AfpPlaneData) (AfpPlane *leaf, gpointer user_data, GError **error);
+AFP_API AfpPlane *
+afp_plane_with_data (AfpPlane *root, AfpPlaneData data, gpointer user_data, GError **error);
+
 /* Gives all planes of a tree, before others know it, one name each for what they share: AfpPlaneDesc.shared. @name: (nullable) */
 typedef const char *(*AfpPlaneNamer) (AfpPlane *leaf, gpointer user_data);
 AFP_API void afp_plane_name_shared (AfpPlane *root, AfpPlaneNamer namer, gpointer user_data);

@@ -253,6 +253,23 @@ afp_report_print_output (GString *out, JsonObject *output)
   g_string_append_c (out, '\n');
 }
 
+/* What the model as a whole has lost: members with a "_loss" beside them. */
+static void
+afp_report_print_losses (GString *out, JsonObject *metrics)
+{
+  g_autoptr (GList) names = json_object_get_members (metrics);
+
+  for (GList *l = names; l; l = l->next) {
+    const char *name = l->data;
+    g_autofree char *member = g_strconcat (name, "_loss", NULL);
+    const double loss = afp_json_get_number (metrics, member),
+                 value = afp_json_get_number (metrics, name);
+
+    if (isfinite (loss) && isfinite (value))
+      g_string_append_printf (out, ", %s %.6g (loss %.2f%%)", name, value, 100 * loss);
+  }
+}
+
 static void
 afp_report_print_eval (GString *out, JsonObject *eval)
 {
@@ -266,6 +283,7 @@ afp_report_print_eval (GString *out, JsonObject *eval)
   AFP_REPORT_PRINT (text, ", %.4f bits per weight",
                     afp_json_get_number (metrics, "bits_per_weight"));
   afp_report_print_errors (text, metrics);
+  afp_report_print_losses (text, metrics);
   if (text->len)
     g_string_append_printf (out, "%s%s%s: %s\n", name ? name : "eval", after ? " after " : "",
                             after ? after : "", text->str + strlen (", "));

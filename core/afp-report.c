@@ -460,11 +460,13 @@ afp_report_get_main_sink (AfpPipeline *self)
   return NULL;
 }
 
-/* What the tensor that takes most takes beside the process; 0 before there is a plan. */
+/* What the tensor that takes most takes beside the process, or who judges the model; 0 before there is a plan. */
 static guint64
 afp_report_get_planned_peak (AfpPipeline *self)
 {
-  return self->plan ? self->plan->base + afp_plan_get_peak_memory (self->plan, NULL) : 0;
+  AfpPlan *plan = self->plan;
+
+  return plan ? plan->base + MAX (afp_plan_get_peak_memory (plan, NULL), plan->judge) : 0;
 }
 
 /**

@@ -25,6 +25,7 @@ struct _AfpRun {
   AfpBudget *budget;
   AfpTicket
       *ticket; /* of the tensor that the stages have; NULL between two; the compute thread's */
+  AfpTicket *borrowed; /* by the element that judges */
   guint64 queue_bytes;
   GPtrArray *writers; /* AfpRunWriter */
   GMutex lock;        /* of all fields below */

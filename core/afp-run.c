@@ -41,6 +41,59 @@ afp_run_get_ticket (AfpRun *run)
 }
 
 /**
+ * afp_run_keep_memory:
+ * @run: a run
+ * @bytes: what an element will keep until the run ends
+ *
+ * Charges them to the memory budget.
+ *
+ * Returns: %FALSE, and nothing is charged, if too little would be left for the tensors that are still to come: then they are to be kept
+ *   elsewhere (in a file)
+ */
+gboolean
+afp_run_keep_memory (AfpRun *run, guint64 bytes)
+{
+  const guint64 least = MAX (afp_plan_get_peak_memory (run->plan, NULL), run->plan->judge);
+
+  return afp_budget_keep (run->budget, bytes, least);
+}
+
+/**
+ * afp_run_get_room:
+ * @run: a run
+ *
+ * Returns: bytes that the memory budget has for all tensors together, or for an element that judges when they have passed
+ */
+guint64
+afp_run_get_room (AfpRun *run)
+{
+  return afp_budget_get_room (run->budget);
+}
+
+/**
+ * afp_run_borrow_memory:
+ * @run: a run
+ * @bytes: at most afp_run_get_room()
+ * @error: %AFP_ERROR_CANCELLED
+ *
+ * For an element that judges: waits until the sinks have done so much of what they were handed that @bytes are free, and charges them
+ * until afp_run_return_memory(). Once at a time.
+ */
+gboolean
+afp_run_borrow_memory (AfpRun *run, guint64 bytes, GError **error)
+{
+  g_return_val_if_fail (!run->borrowed, FALSE);
+  run->borrowed = afp_budget_take (run->budget, 0, bytes, error);
+  return run->borrowed != NULL;
+}
+
+void
+afp_run_return_memory (AfpRun *run)
+{
+  g_clear_pointer (&run->borrowed, afp_ticket_unref);
+}
+
+/**
  * afp_run_post:
  * @run: a run
  * @message: (transfer full): for the pipeline's handler
@@ -208,6 +261,30 @@ afp_run_prepare (AfpRun *run, GError **error)
     }
   }
   return TRUE;
+}
+
+/* What looks at the whole model, after the last tensor. A metric that is not met does not keep the others from being found out. */
+static void
+afp_run_judge (AfpRun *run)
+{
+  GPtrArray *stages = run->pipeline->sorted;
+
+  for (guint i = 0; i < stages->len && !afp_run_is_stopping (run); i++) {
+    AfpStage *stage = g_ptr_array_index (stages, i);
+    AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (stage->element);
+    AfpStageFrame frame;
+    GError *error = NULL;
+
+    if (!klass->judge)
+      continue;
+    afp_run_stage_begin (&frame, stage, NULL);
+    if (!klass->judge (stage->element, run, &error))
+      afp_stage_place_error (stage, NULL, &error);
+    afp_run_return_memory (run);
+    afp_run_stage_end (&frame);
+    if (error)
+      afp_run_fail (run, error);
+  }
 }
 
 static void
@@ -379,6 +456,7 @@ afp_run_work (AfpRun *run)
     if (AFP_IS_SOURCE (stage->element))
       afp_run_source (run, stage);
   }
+  afp_run_judge (run);
   afp_run_join_writers (run);
   if (!afp_run_has_failed (run))
     afp_run_publish (run);

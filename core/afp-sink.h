@@ -16,6 +16,7 @@ G_DECLARE_DERIVABLE_TYPE (AfpSink, afp_sink, AFP, SINK, AfpElement)
  * @consume: one tensor, finalized; called from one thread, in the order of the source
  * @finish: everything came: build and sync the file, still under its temporary name
  * @publish: (nullable): rename into place; called after every element finished well. On failure stop (ok=FALSE) removes all traces
+ * @read_held: (nullable): a tensor that was told by afp_sink_hold(), with its data; (transfer full)
  *
  * The base class finalizes tensors before it hands them over, and counts them for the report.
  */
@@ -26,7 +27,8 @@ struct _AfpSinkClass {
   gboolean (*finish) (AfpSink *self, GError **error);
   gboolean (*publish) (AfpSink *self, GError **error);
   gboolean (*plan_end) (AfpSink *self, AfpPlan *plan, GError **error);
-  gpointer padding[7];
+  AfpTensor *(*read_held) (AfpSink *self, const char *tensor, GError **error);
+  gpointer padding[6];
 };
 
 AFP_API gboolean afp_sink_plan_end (AfpSink *self, AfpPlan *plan, GError **error);

@@ -13,12 +13,14 @@ struct _AfpTensor {
   AfpPlane *original;
   AfpSpec *
       original_spec; /* how to read the original; another dtype than that of spec after decode dtype= */
+  AfpMoments *moments; /* may be NULL */
 };
 
 G_DEFINE_BOXED_TYPE (AfpTensor, afp_tensor, afp_tensor_ref, afp_tensor_unref)
 
 static AfpTensor *
-tensor_new (AfpSpec *spec, AfpPlane *root, AfpPlane *original, AfpSpec *original_spec)
+tensor_new (AfpSpec *spec, AfpPlane *root, AfpPlane *original, AfpSpec *original_spec,
+            AfpMoments *moments)
 {
   AfpTensor *tensor = g_new0 (AfpTensor, 1);
 
@@ -27,6 +29,7 @@ tensor_new (AfpSpec *spec, AfpPlane *root, AfpPlane *original, AfpSpec *original
   tensor->root = afp_plane_ref (root);
   tensor->original = original ? afp_plane_ref (original) : NULL;
   tensor->original_spec = afp_spec_ref (original_spec);
+  tensor->moments = moments ? afp_moments_ref (moments) : NULL;
   return tensor;
 }
 
@@ -40,7 +43,7 @@ tensor_new (AfpSpec *spec, AfpPlane *root, AfpPlane *original, AfpSpec *original
 AfpTensor *
 afp_tensor_new (AfpSpec *spec, AfpPlane *root)
 {
-  return tensor_new (spec, root, afp_plane_get_codec (root) ? NULL : root, spec);
+  return tensor_new (spec, root, afp_plane_get_codec (root) ? NULL : root, spec, NULL);
 }
 
 /**
@@ -53,7 +56,7 @@ afp_tensor_new (AfpSpec *spec, AfpPlane *root)
 AfpTensor *
 afp_tensor_new_with_root (AfpTensor *tensor, AfpPlane *root)
 {
-  return tensor_new (tensor->spec, root, tensor->original, tensor->original_spec);
+  return tensor_new (tensor->spec, root, tensor->original, tensor->original_spec, tensor->moments);
 }
 
 /**
@@ -67,7 +70,21 @@ afp_tensor_new_with_root (AfpTensor *tensor, AfpPlane *root)
 AfpTensor *
 afp_tensor_new_with_spec (AfpTensor *tensor, AfpSpec *spec, AfpPlane *root)
 {
-  return tensor_new (spec, root, tensor->original, tensor->original_spec);
+  return tensor_new (spec, root, tensor->original, tensor->original_spec, tensor->moments);
+}
+
+/**
+ * afp_tensor_new_with_moments:
+ * @tensor: a tensor
+ * @moments: of what goes into it: as many rows as its matrix view has columns
+ *
+ * Returns: (transfer full): the same tensor with this meta, which stages that make another tree of planes hand on
+ */
+AfpTensor *
+afp_tensor_new_with_moments (AfpTensor *tensor, AfpMoments *moments)
+{
+  g_return_val_if_fail (afp_moments_get_size (moments) == afp_spec_get_cols (tensor->spec), NULL);
+  return tensor_new (tensor->spec, tensor->root, tensor->original, tensor->original_spec, moments);
 }
 
 AfpTensor *
@@ -85,6 +102,7 @@ afp_tensor_unref (AfpTensor *tensor)
   afp_spec_unref (tensor->spec);
   afp_plane_unref (tensor->root);
   g_clear_pointer (&tensor->original, afp_plane_unref);
+  g_clear_pointer (&tensor->moments, afp_moments_unref);
   afp_spec_unref (tensor->original_spec);
   g_free (tensor);
 }
@@ -117,6 +135,18 @@ AfpSpec *
 afp_tensor_get_original_spec (const AfpTensor *tensor)
 {
   return tensor->original_spec;
+}
+
+/**
+ * afp_tensor_get_moments:
+ * @tensor: a tensor
+ *
+ * Returns: (transfer none) (nullable): the second moments of the layer's inputs, if somebody upstream (calibrate) knows them
+ */
+AfpMoments *
+afp_tensor_get_moments (const AfpTensor *tensor)
+{
+  return tensor->moments;
 }
 
 gboolean

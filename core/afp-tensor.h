@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "afp-moments.h"
 #include "afp-plane.h"
 
 G_BEGIN_DECLS
 
 /*
- * AfpTensor: a spec, the tree of planes that stands for its values, and meta (the lazily read original).
+ * AfpTensor: a spec, the tree of planes that stands for its values, and meta (the lazily read original; moments of the layer's inputs).
  * Ref-counted, immutable. At plan time its planes have no data.
  */
 #define AFP_TYPE_TENSOR (afp_tensor_get_type ())
@@ -17,6 +18,7 @@ AFP_API AfpTensor *
 afp_tensor_new_with_root (AfpTensor *tensor, AfpPlane *root); /* same spec and meta */
 AFP_API AfpTensor *afp_tensor_new_with_spec (AfpTensor *tensor, AfpSpec *spec,
                                              AfpPlane *root); /* another dtype; same meta */
+AFP_API AfpTensor *afp_tensor_new_with_moments (AfpTensor *tensor, AfpMoments *moments);
 AFP_API AfpTensor *afp_tensor_ref (AfpTensor *tensor);
 AFP_API void afp_tensor_unref (AfpTensor *tensor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpTensor, afp_tensor_unref)
@@ -26,9 +28,10 @@ AFP_API AfpPlane *afp_tensor_get_root (const AfpTensor *tensor);
 AFP_API AfpPlane *afp_tensor_get_original (
     const AfpTensor *tensor); /* raw plane, or NULL if unknown (our own files) */
 AFP_API AfpSpec *
-afp_tensor_get_original_spec (const AfpTensor *tensor);           /* to read the original by */
-AFP_API gboolean afp_tensor_is_raw (const AfpTensor *tensor);     /* the root is a raw array */
-AFP_API gboolean afp_tensor_is_planned (const AfpTensor *tensor); /* no data: plan time */
+afp_tensor_get_original_spec (const AfpTensor *tensor);               /* to read the original by */
+AFP_API AfpMoments *afp_tensor_get_moments (const AfpTensor *tensor); /* or NULL */
+AFP_API gboolean afp_tensor_is_raw (const AfpTensor *tensor);         /* the root is a raw array */
+AFP_API gboolean afp_tensor_is_planned (const AfpTensor *tensor);     /* no data: plan time */
 
 /* All float planes that nobody took, replaced by their fallback's codes; works on planned tensors too. */
 AFP_API AfpTensor *afp_tensor_finalize (AfpTensor *tensor, AfpPool *pool, GError **error);

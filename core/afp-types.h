@@ -24,6 +24,7 @@ G_BEGIN_DECLS
 
 typedef struct _AfpSpec AfpSpec;
 typedef struct _AfpMatrix AfpMatrix;
+typedef struct _AfpMoments AfpMoments;
 typedef struct _AfpPlane AfpPlane;
 typedef struct _AfpTensor AfpTensor;
 typedef struct _AfpLayout AfpLayout;

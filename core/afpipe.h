@@ -11,6 +11,7 @@
 #include "afp-matrix.h"
 #include "afp-message.h"
 #include "afp-metric.h"
+#include "afp-moments.h"
 #include "afp-packer.h"
 #include "afp-pad.h"
 #include "afp-parse.h"

@@ -60,6 +60,25 @@ START_TEST (test_references)
 }
 END_TEST
 
+/* For good, as long as the largest tensor still fits. */
+START_TEST (test_keep)
+{
+  g_autoptr (AfpBudget) budget = afp_budget_new (1000, 100);
+  AfpTicket *ticket = take (budget, 300, 0);
+
+  ck_assert (afp_budget_keep (budget, 200, 700));
+  ck_assert_uint_eq (afp_budget_get_charged (budget), 600);
+  ck_assert_uint_eq (afp_budget_get_room (budget), 700);
+  ck_assert (!afp_budget_keep (budget, 1, 700));
+  ck_assert (!afp_budget_keep (budget, G_MAXUINT64, 1));
+  ck_assert (!afp_budget_keep (budget, 1, G_MAXUINT64));
+  ck_assert_uint_eq (afp_budget_get_charged (budget), 600);
+  afp_ticket_unref (ticket);
+  ck_assert_uint_eq (afp_budget_get_charged (budget), 300);
+  ck_assert_uint_eq (afp_budget_get_peak (budget), 600);
+}
+END_TEST
+
 static void
 count_up (gpointer data)
 {
@@ -221,6 +240,7 @@ make_charges (void)
   tcase_add_test (tcase, test_sums);
   tcase_add_test (tcase, test_shrink);
   tcase_add_test (tcase, test_references);
+  tcase_add_test (tcase, test_keep);
   tcase_add_test (tcase, test_notify);
   tcase_add_test (tcase, test_many_threads);
   return tcase;

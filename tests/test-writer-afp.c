@@ -77,7 +77,7 @@ toy_source_fingerprint (AfpSource *self)
 static JsonNode *
 toy_source_metrics (AfpElement *self)
 {
-  g_autofree char *long_text = g_strnfill (2000, 'x');
+  g_autofree char *long_text = g_strnfill (3000, 'x');
   g_autofree char *text =
       g_strdup_printf ("{\"nmse\":0.5,\"total\":{\"bytes\":7,\"tensors\":[1,2]},\"seconds\":9.5,"
                        "\"tensors\":[{\"name\":\"fc\"}],\"remark\":\"%s\"}",

@@ -250,8 +250,12 @@ get_columns (void)
 
 /* "[3/12] 45 %, 12.3 MiB/s, 0:12 left, fc1.weight" */
 static char *
-format_progress (Launch *self, JsonObject *progress)
+format_progress (Launch *self, AfpMessage *message)
 {
+  JsonObject *progress = json_node_get_object (afp_message_get_json (message));
+
+  if (json_object_has_member (progress, "steps"))
+    return g_strdup (afp_message_get_text (message));
   double done = (double) json_object_get_int_member (progress, "bytes_done");
   double held = (double) json_object_get_int_member (progress, "bytes_held");
   double total = (double) json_object_get_int_member (progress, "bytes_total");
@@ -271,6 +275,7 @@ static void
 show_progress (Launch *self, AfpMessage *message)
 {
   JsonObject *progress = json_node_get_object (afp_message_get_json (message));
+  const gboolean steps = json_object_has_member (progress, "steps");
   gint64 now = g_get_monotonic_time ();
   g_autofree char *text = NULL;
   guint columns;
@@ -279,13 +284,14 @@ show_progress (Launch *self, AfpMessage *message)
     return;
   if (!self->terminal) {
     g_printerr ("[%" G_GINT64_FORMAT "/%" G_GINT64_FORMAT "] %s\n",
-                json_object_get_int_member (progress, "done"),
-                json_object_get_int_member (progress, "tensors"), afp_message_get_text (message));
+                json_object_get_int_member (progress, steps ? "steps_done" : "done"),
+                json_object_get_int_member (progress, steps ? "steps" : "tensors"),
+                afp_message_get_text (message));
     return;
   }
   if (self->line && now - self->shown < PROGRESS_INTERVAL)
     return;
-  text = format_progress (self, progress);
+  text = format_progress (self, message);
   columns = get_columns () - 1;
   if (g_utf8_strlen (text, -1) > columns)
     *g_utf8_offset_to_pointer (text, columns) = '\0';

@@ -266,6 +266,16 @@ afp_part_copy (AfpPart *part, AfpOutput *output, guint64 offset, GError **error)
   return TRUE;
 }
 
+GBytes *
+afp_part_read_plane (AfpPart *part, const AfpFilePlane *plane, GError **error)
+{
+  g_autofree guint8 *data = g_malloc (MAX (plane->bytes, 1));
+
+  if (!read_back (part, plane->offset, data, plane->bytes, error))
+    return NULL;
+  return g_bytes_new_take (g_steal_pointer (&data), plane->bytes);
+}
+
 guint
 afp_part_get_n_tensors (const AfpPart *part)
 {

@@ -11,6 +11,8 @@ AfpPart *afp_part_resume (const char *location, JsonNode *header, GPtrArray *pla
                           AfpJournal **journal, GError **error);
 /* Appends a plane, aligned, or finds that the same bytes are there already. Sets offset, bytes and crc32 of @plane. */
 gboolean afp_part_add_plane (AfpPart *part, GBytes *data, AfpFilePlane *plane, GError **error);
+/* One that an earlier run wrote. From any thread. (transfer full) */
+GBytes *afp_part_read_plane (AfpPart *part, const AfpFilePlane *plane, GError **error);
 /* Writes through what was added, and then the tensor's line in the journal. */
 gboolean afp_part_end_tensor (AfpPart *part, const AfpJournalTensor *tensor, GError **error);
 guint afp_part_get_n_tensors (const AfpPart *part); /* lines in the journal */

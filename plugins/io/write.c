@@ -374,6 +374,14 @@ write_consume (AfpSink *sink, AfpTensor *tensor, GError **error)
   return writers[self->resolved]->write (self->handle, tensor, error);
 }
 
+static AfpTensor *
+write_read_held (AfpSink *sink, const char *tensor, GError **error)
+{
+  AfpWrite *self = AFP_WRITE (sink);
+
+  return writers[self->resolved]->read_held (self->handle, tensor, error);
+}
+
 static gboolean
 write_finish (AfpSink *sink, GError **error)
 {
@@ -461,6 +469,7 @@ afp_write_class_init (AfpWriteClass *klass)
   sink_class->consume = write_consume;
   sink_class->finish = write_finish;
   sink_class->publish = write_publish;
+  sink_class->read_held = write_read_held;
 }
 
 static void

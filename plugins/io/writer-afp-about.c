@@ -6,7 +6,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#define MAX_METRICS 1024 /* bytes of JSON of an element */
+#define MAX_METRICS 2048 /* bytes of JSON of an element */
 
 /* --- in the file -------------------------------------------------------------------------------------------------- */
 

@@ -17,6 +17,8 @@ typedef struct {
   AfpFile *file;
   AfpPart *part;
   AfpOutput *output;
+  AfpJournal *journal; /* of an earlier run; may be NULL */
+  GHashTable *held;    /* name -> AfpJournalTensor: what it has done */
   GHashTable *recipes; /* text -> row of /recipes + 1 */
   GHashTable *names;   /* name -> row of /tensors + 1 */
   GPtrArray *targets;  /* alias_of of each tensor, or NULL */
@@ -28,6 +30,8 @@ writer_free (Writer *self)
   g_clear_pointer (&self->part, afp_part_free);
   g_clear_pointer (&self->output, afp_output_free);
   g_clear_pointer (&self->file, afp_file_free);
+  g_clear_pointer (&self->held, g_hash_table_unref);
+  g_clear_pointer (&self->journal, afp_journal_free);
   g_clear_pointer (&self->recipes, g_hash_table_unref);
   g_clear_pointer (&self->names, g_hash_table_unref);
   g_clear_pointer (&self->targets, g_ptr_array_unref);
@@ -202,6 +206,7 @@ take_over (Writer *self, AfpJournalTensor *tensor)
     g_array_append_val (file->planes, row);
   }
   add_row (self, tensor->spec, g_strdup (tensor->recipe), first);
+  g_hash_table_insert (self->held, (gpointer) afp_spec_get_name (tensor->spec), tensor);
   if (self->sink)
     afp_sink_hold (self->sink, tensor->spec, &tensor->size, tensor->recipe,
                    g_steal_pointer (&tensor->found));
@@ -269,8 +274,10 @@ writer_open (const AfpWriterOptions *options, GError **error)
   self->recipes = g_hash_table_new (g_str_hash, g_str_equal);
   self->names = g_hash_table_new (g_str_hash, g_str_equal);
   self->targets = g_ptr_array_new_with_free_func (g_free);
-  for (guint i = 0; journal && i < journal->tensors->len; i++)
-    take_over (self, journal->tensors->pdata[i]);
+  self->held = g_hash_table_new (g_str_hash, g_str_equal);
+  self->journal = g_steal_pointer (&journal);
+  for (guint i = 0; self->journal && i < self->journal->tensors->len; i++)
+    take_over (self, self->journal->tensors->pdata[i]);
   return self;
 }
 
@@ -314,6 +321,35 @@ writer_write (gpointer writer, AfpTensor *tensor, GError **error)
                             .found = found };
   afp_tensor_get_size (tensor, &line.size);
   return afp_part_end_tensor (self->part, &line, error);
+}
+
+/* --- what an earlier run wrote -------------------------------------------------------------------------------------- */
+
+typedef struct {
+  Writer *writer;
+  const AfpJournalTensor *tensor;
+} HeldWalk;
+
+static GBytes *
+read_held_leaf (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
+                GError **error)
+{
+  const HeldWalk *walk = user_data;
+
+  return afp_part_read_plane (walk->writer->part, &walk->tensor->planes[leaf], error);
+}
+
+/* From any thread: the journal stays as it was read. */
+static AfpTensor *
+writer_read_held (gpointer writer, const char *name, GError **error)
+{
+  Writer *self = writer;
+  HeldWalk walk = { self, g_hash_table_lookup (self->held, name) };
+
+  g_return_val_if_fail (walk.tensor != NULL, NULL);
+  g_autoptr (AfpPlane) root =
+      afp_recipe_build (walk.tensor->recipe, walk.tensor->spec, read_held_leaf, &walk, error);
+  return root ? afp_tensor_new (walk.tensor->spec, root) : NULL;
 }
 
 /* --- finish ------------------------------------------------------------------------------------------------------- */
@@ -388,6 +424,7 @@ const AfpWriter afp_writer_afp = {
   .write = writer_write,
   .finish = writer_finish,
   .publish = writer_publish,
+  .read_held = writer_read_held,
   .get_extras_bytes = writer_get_extras_bytes,
   .close = writer_close,
 };

@@ -45,6 +45,8 @@ typedef struct {
   gboolean (*write) (gpointer writer, AfpTensor *tensor, GError **error); /* finalized */
   gboolean (*finish) (gpointer writer, GError **error); /* temporary file complete and synced */
   gboolean (*publish) (gpointer writer, guint64 *file_bytes, GError **error);
+  AfpTensor *(*read_held) (gpointer writer, const char *name,
+                           GError **error);      /* (nullable) told by afp_sink_hold() */
   guint64 (*get_extras_bytes) (gpointer writer); /* (nullable) bytes of the file that are extras */
   void (*close) (gpointer writer, gboolean ok);  /* removes what is left unless published */
 } AfpWriter;
