@@ -27,6 +27,8 @@ typedef struct {
   double same_top1; /* share of predictions where both think the same token likeliest */
 } AfpLmScore;
 
+guint64
+afp_lm_score_get_memory (const AfpLmConfig *config, guint n_models, guint n_threads, guint context);
 AfpLmPrediction *
 afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
                 AfpPool *pool, AfpLmProgress progress, gpointer user_data, GError **error);

@@ -69,6 +69,21 @@ afp_lm_text_get_n_targets (const AfpLmText *text)
 }
 
 AfpLmText *
+afp_lm_text_new_part (const AfpLmText *text, gsize first, gsize last)
+{
+  const gsize begin = text->starts[first], n = text->starts[last] - begin;
+  AfpLmText *part = g_new0 (AfpLmText, 1);
+
+  part->n_documents = last - first;
+  part->tokens = g_memdup2 (text->tokens + begin, n * sizeof *text->tokens);
+  part->targets = g_memdup2 (text->targets + begin, n * sizeof *text->targets);
+  part->starts = g_new (gsize, last - first + 1);
+  for (gsize d = first; d <= last; d++)
+    part->starts[d - first] = text->starts[d] - begin;
+  return part;
+}
+
+AfpLmText *
 afp_lm_text_new_tokens (const guint32 *tokens, gsize n)
 {
   AfpLmTextBuilder builder;

@@ -20,6 +20,8 @@ AfpLmText *afp_lm_text_new (const AfpTokenizer *tokenizer, const char *text, gsi
                             const AfpLmTextOptions *options, guint64 *n_bytes, GError **error);
 /* One document of these tokens, each the target of the one before. */
 AfpLmText *afp_lm_text_new_tokens (const guint32 *tokens, gsize n);
+/* Some of its documents. (transfer full) */
+AfpLmText *afp_lm_text_new_part (const AfpLmText *text, gsize first, gsize last);
 void afp_lm_text_free (AfpLmText *text);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpLmText, afp_lm_text_free)
 gsize afp_lm_text_get_n_tokens (const AfpLmText *text);

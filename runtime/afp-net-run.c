@@ -278,10 +278,10 @@ observe (const Step *step, guint index, AfpPool *pool, GError **error)
   const AfpNet *net = run->net;
   const AfpNetNode *node = step->node;
 
-  if (!net->observe ||
-      !(node->op == AFP_NET_DENSE || (node->op == AFP_NET_CONV && node->groups == 1)))
+  const char *const tensors[] = { afp_net_get_observed (net, index), NULL };
+
+  if (!net->observe || !tensors[0])
     return TRUE;
-  const char *const tensors[] = { afp_net_get_tensor (net, index, 0), NULL };
   if (node->op == AFP_NET_CONV)
     return observe_windows (step, tensors, pool, error);
   const gsize in = (gsize) node->weights[0].cols, rows = count (run, node->inputs[0]) / in;

@@ -100,6 +100,16 @@ find_tensors (AfpNet *net, GError **error)
 }
 
 const char *
+afp_net_get_observed (const AfpNet *net, guint index)
+{
+  const AfpNetNode *node = afp_net_graph_get (net->graph, index);
+  const gboolean tells =
+      node->op == AFP_NET_DENSE || (node->op == AFP_NET_CONV && node->groups == 1);
+
+  return tells ? afp_net_get_tensor (net, index, 0) : NULL;
+}
+
+const char *
 afp_net_get_tensor (const AfpNet *net, guint index, guint which)
 {
   return net->tensors[index * AFP_NET_MAX_WEIGHTS + which];

@@ -38,6 +38,8 @@ guint64 afp_net_get_n_classes (const AfpNet *net); /* outputs for an image */
  * Tells @observe (NULL: nobody) what goes into each Dense, Conv2D and SeparableConv2D (its second half), the windows of a convolution a
  * row each. Left out are depthwise convolutions and those with groups: their rows do not all belong to the same weights.
  */
+/* The tensor of weights that a node tells of; NULL: it tells nothing. */
+const char *afp_net_get_observed (const AfpNet *net, guint node);
 void afp_net_set_observer (AfpNet *net, AfpObserve observe, gpointer user_data);
 
 /*

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-lm-score.h"
+
+/* As afp-lm.c and afp-lm-head.c divide the work, or more. */
+#define TILE_TOKENS 1024
+#define QUERY_ROWS 256
+#define HEAD_ROWS 8192
+#define HEAD_FLOATS (1u << 21)
+
+/* Floats of all tensors of a layer. */
+static guint64
+count_layer (const AfpLmConfig *config)
+{
+  guint64 sum = 0, rows, cols;
+
+  for (guint t = AFP_LM_ATTENTION_NORM; t < AFP_LM_N_TENSORS; t++)
+    if (afp_lm_tensor_shape (config, t, &rows, &cols))
+      sum += rows * cols;
+  return sum;
+}
+
+/**
+ * afp_lm_score_get_memory:
+ * @config: of the models
+ * @n_models: that run side by side
+ * @n_threads: of the pool
+ * @context: tokens of the longest document
+ *
+ * Returns: bytes that afp_lm_score() takes about, beside the activations that its max_bytes are for: the largest layer, dense, and what
+ *   the threads work with
+ */
+guint64
+afp_lm_score_get_memory (const AfpLmConfig *config, guint n_models, guint n_threads, guint context)
+{
+  const guint64 q = (guint64) config->n_heads * config->head_dim,
+                kv = (guint64) config->n_kv_heads * config->head_dim;
+  const guint64 tokens = MAX (TILE_TOKENS, context);
+  const guint64 attention = tokens * (2 * q + 2 * kv) + (guint64) QUERY_ROWS * context;
+  const guint64 feed_forward = tokens * 2 * config->hidden;
+  const guint64 thread = tokens * config->dim + MAX (attention, feed_forward);
+  const guint64 rows = MIN (CLAMP (HEAD_FLOATS / config->dim, 256, HEAD_ROWS), config->vocab);
+  const guint64 head =
+      n_models * rows * config->dim + n_threads * n_models * AFP_LM_HEAD_TOKENS * rows;
+
+  return sizeof (float) * MAX (count_layer (config) + n_threads * thread, head);
+}
