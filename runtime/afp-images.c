@@ -87,8 +87,8 @@ open_source (File *file, GError **error)
   if (!file->source ||
       !afp_element_set_property_text (file->source, "location", file->path, error) ||
       !afp_source_open (AFP_SOURCE (file->source), error)) {
-    g_prefix_error (error,
-                    "%s: neither IDX nor CIFAR-10's binary form, and as arrays: ", file->what);
+    g_prefix_error (
+        error, "%s: neither IDX nor CIFAR-10's records of 3073 bytes, and as arrays: ", file->what);
     return FALSE;
   }
   const gsize n = afp_source_get_n_tensors (AFP_SOURCE (file->source));

@@ -111,7 +111,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpNetNode, afp_net_node_free)
 const AfpNetNode *afp_net_graph_get (const AfpNetGraph *graph, guint index);
 /* Finds what AfpNetNode says. AFP_ERROR_PLAN: it cannot be so. @node is taken, also on error. */
 gboolean afp_net_graph_add (AfpNetGraph *graph, AfpNetNode *node, GError **error);
-/* All nodes are there, and the last one added is the output. AFP_ERROR_PLAN: there is no network */
+/* All nodes are there; @output: the one that is asked for. AFP_ERROR_PLAN: there is no network */
 gboolean afp_net_graph_finish (AfpNetGraph *graph, guint output, GError **error);
 
 /* AFP_ERROR_PLAN: the network cannot be run, because of a layer; returns FALSE. @layer: has a name and a class_name. */
