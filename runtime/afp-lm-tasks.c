@@ -52,17 +52,11 @@ get_task (const AfpLmTasks *tasks, guint index)
 
 /* --- from JSON ---------------------------------------------------------------------------------------------------- */
 
-static gboolean
-is_blank (char c)
-{
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* Bytes of @text without blanks at its end. */
 static gsize
 stripped_length (const char *text, gsize n)
 {
-  while (n > 0 && is_blank (text[n - 1]))
+  while (n > 0 && g_ascii_isspace (text[n - 1]))
     n--;
   return n;
 }
@@ -73,7 +67,7 @@ read_text (const AfpJsonLines *lines, const char *text, Task *task, GError **err
   const gsize n = stripped_length (text, strlen (text));
   gsize word = n;
 
-  while (word > 0 && !is_blank (text[word - 1]))
+  while (word > 0 && !g_ascii_isspace (text[word - 1]))
     word--;
   const gsize context = stripped_length (text, word);
   if (context == 0)
@@ -105,7 +99,8 @@ read_choices (const AfpJsonLines *lines, JsonArray *choices, Task *task, GError 
             : NULL;
     if (!choice || stripped_length (choice, strlen (choice)) == 0)
       return afp_json_lines_fail (lines, error, "choice %u is not a text with a word in it", i);
-    task->choices[i] = g_strconcat (*task->context && !is_blank (*choice) ? " " : "", choice, NULL);
+    task->choices[i] =
+        g_strconcat (*task->context && !g_ascii_isspace (*choice) ? " " : "", choice, NULL);
   }
   return TRUE;
 }

@@ -96,12 +96,6 @@ afp_lm_text_new_tokens (const guint32 *tokens, gsize n)
 
 /* --- from text ---------------------------------------------------------------------------------------------------- */
 
-static gboolean
-is_blank (char c)
-{
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* BOS and the ids. */
 static GArray *
 encode (const AfpTokenizer *tokenizer, const char *text, gsize n, guint bos)
@@ -130,9 +124,9 @@ static void
 add_stripped (AfpLmTextBuilder *builder, const AfpTokenizer *tokenizer, const char *text, gsize n,
               const AfpLmTextOptions *options, guint64 *n_bytes)
 {
-  for (; n > 0 && is_blank (*text); n--)
+  for (; n > 0 && g_ascii_isspace (*text); n--)
     text++;
-  while (n > 0 && is_blank (text[n - 1]))
+  while (n > 0 && g_ascii_isspace (text[n - 1]))
     n--;
   if (n == 0)
     return;
