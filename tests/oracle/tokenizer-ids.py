@@ -19,6 +19,7 @@ The packages are installed into a virtual environment that goes when the script 
 and has them.
 """
 import array
+import collections
 import hashlib
 import importlib.util
 import json
@@ -189,6 +190,13 @@ def all_splits(vocab, words):
     return merges
 
 
+def plain_corpus():
+    """With the 90 most frequent characters only; U+FFFD is to be no token, see ids_of()."""
+    count = collections.Counter("".join(corpus()).replace("\ufffd", ""))
+    known = {c for c, _ in sorted(count.items(), key=lambda pair: (-pair[1], pair[0]))[:90]}
+    return ["".join(c for c in text if c in known) for text in corpus()]
+
+
 def make_characters(folder):
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers as pre, trainers
 
@@ -196,9 +204,8 @@ def make_characters(folder):
     for name, cut in [("llama2", True), ("metaspace", False)]:
         trained = Tokenizer(models.BPE())
         trained.pre_tokenizer = pre.Metaspace(split=cut)
-        # U+FFFD is to be no token: see ids_of().
-        trained.train_from_iterator([text.replace("\ufffd", "") for text in corpus()], trainers.BpeTrainer(
-            vocab_size=500, show_progress=False, limit_alphabet=90, max_token_length=12))
+        trained.train_from_iterator(plain_corpus(), trainers.BpeTrainer(
+            vocab_size=500, show_progress=False, max_token_length=12))
         model = json.loads(trained.to_str())["model"]
         words = ["".join(pair) for pair in model["merges"]]
         letters = [t for t in sorted(model["vocab"], key=model["vocab"].get) if t not in words]
