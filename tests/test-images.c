@@ -185,6 +185,21 @@ START_TEST (arrays_are_chosen_by_shape_and_name)
 }
 END_TEST
 
+/* Other labels than the file of images has go before them. */
+START_TEST (labels_may_be_an_array_of_their_own)
+{
+  static const Array arrays[] = { { "X.npy", IMAGES_U8 }, { "Y.npy", LABELS_U8 }, { NULL } };
+  g_autofree char *images_path = _i == 0 ? put_images (TRUE) : put_npz (arrays);
+  g_autofree char *labels_path = put_bytes ("b.npy", make_npy (1, NPY_TEXT ("<u2", "(4,)"), 8));
+  g_autoptr (AfpImages) images = afp_images_load (images_path, labels_path, NULL);
+
+  ck_assert_ptr_nonnull (images);
+  for (guint i = 0; i < 4; i++)
+    ck_assert_uint_eq (images->labels[i], 2 * i + 256 * (2 * i + 1));
+  ck_assert_ptr_nonnull (strstr (images->about, "labels: array 'b' (u16)"));
+}
+END_TEST
+
 START_TEST (shared_images_are_read)
 {
   const char *shared = g_getenv ("AFP_TEST_SHARED");
@@ -360,6 +375,7 @@ good_case (void)
   tcase_add_test (tcase, cifar_has_its_labels_and_planes);
   tcase_add_test (tcase, idx_as_long_as_cifar_is_idx);
   tcase_add_loop_test (tcase, arrays_are_chosen_by_shape_and_name, 0, G_N_ELEMENTS (archives));
+  tcase_add_loop_test (tcase, labels_may_be_an_array_of_their_own, 0, 2);
   tcase_add_test (tcase, shared_images_are_read);
   return tcase;
 }
