@@ -212,6 +212,16 @@ afp_transform_real_describe (AfpTransform *self, AfpSpec *spec, const char *path
   return afp_pad_query_claim (afp_transform_get_src (self), spec, path, desc);
 }
 
+/* What is kept for tied weights that did not come, as the run was stopped, holds the codec that made it. */
+static void
+afp_transform_dispose (GObject *object)
+{
+  AfpTransformPrivate *priv = afp_transform_get_instance_private (AFP_TRANSFORM (object));
+
+  g_hash_table_remove_all (priv->families);
+  G_OBJECT_CLASS (afp_transform_parent_class)->dispose (object);
+}
+
 static void
 afp_transform_finalize (GObject *object)
 {
@@ -225,6 +235,7 @@ afp_transform_finalize (GObject *object)
 static void
 afp_transform_class_init (AfpTransformClass *klass)
 {
+  G_OBJECT_CLASS (klass)->dispose = afp_transform_dispose;
   G_OBJECT_CLASS (klass)->finalize = afp_transform_finalize;
   klass->plan_tensor = afp_transform_real_plan_tensor;
   klass->process = afp_transform_real_process;
