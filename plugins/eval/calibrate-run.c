@@ -297,7 +297,7 @@ calibrate_run_vision (EvalVision *vision, EvalSubject *subject, const CalibrateM
                       MomentWriter *writer, GError **error)
 {
   g_autoptr (AfpNet) net = eval_vision_make_net (vision, subject, error);
-  const AfpNetOptions options = { vision->scale, means->bytes / 2 };
+  const AfpNetOptions options = { vision->scale, MIN (means->bytes / 2, EVAL_VISION_ROUND) };
   Run run;
 
   if (!net)

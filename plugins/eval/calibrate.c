@@ -262,6 +262,16 @@ get_text (AfpCalibrate *self)
   return afp_lm_text_new_part (all, 0, last);
 }
 
+/* Bytes of memory beyond which more is of no use. */
+static guint64
+get_useful (AfpCalibrate *self, const AfpLmText *text)
+{
+  if (!text)
+    return self->memory + 2 * EVAL_VISION_ROUND;
+  return self->memory +
+         afp_lm_text_get_n_tokens (text) * self->language->config.dim * sizeof (float);
+}
+
 /* @text: (nullable): else the images are shown */
 static gboolean
 run_model (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, const char *path, GError **error)
@@ -271,8 +281,9 @@ run_model (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, const char *p
   g_autoptr (MomentWriter) writer = subject ? moment_writer_new (path, error) : NULL;
 
   eval_progress_init (&progress, run, AFP_ELEMENT (self));
-  const CalibrateMeans means = { self->diagonal, afp_run_get_room (run), afp_run_get_pool (run),
-                                 eval_progress_tell, &progress };
+  const CalibrateMeans means = { self->diagonal,
+                                 MIN (get_useful (self, text), afp_run_get_room (run)),
+                                 afp_run_get_pool (run), eval_progress_tell, &progress };
   if (!writer || !afp_run_borrow_memory (run, means.bytes, error))
     return FALSE;
   const gboolean ok =

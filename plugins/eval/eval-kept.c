@@ -189,7 +189,8 @@ eval_kept_add (EvalKept *kept, AfpTensor *final, GError **error)
   kept->differs = kept->differs || afp_tensor_get_root (final) != afp_tensor_get_original (final);
   if (same) {
     if (same->tensor) /* the same planes, by its own name */
-      entry->tensor = afp_tensor_new (afp_tensor_get_spec (final), afp_tensor_get_root (same->tensor));
+      entry->tensor =
+          afp_tensor_new (afp_tensor_get_spec (final), afp_tensor_get_root (same->tensor));
     entry->places = same->places ? g_array_ref (same->places) : NULL;
   } else {
     ok = add_locked (kept, final, entry, error);

@@ -7,11 +7,14 @@
 
 #include <math.h>
 
+#define TASK_TOKENS 65536 /* of tasks, that run at once: more are of no use */
+
 struct _EvalQuestion {
   EvalLanguage *language; /* about a text, or tasks; NULL: it is about images */
   EvalVision *vision;
   char *tasks_path; /* NULL: none */
   AfpLmTasks *tasks;
+  guint64 least; /* bytes that running takes; of an image classifier */
 };
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
@@ -103,7 +106,7 @@ eval_question_check (EvalQuestion *question, GHashTable *specs, guint64 *bytes, 
     return eval_language_check (question->language, planned, error);
   }
   g_autoptr (AfpNet) net = eval_vision_make_net (question->vision, planned, error);
-  *bytes = eval_vision_get_memory (question->vision, specs);
+  *bytes = question->least = eval_vision_get_memory (question->vision, specs);
   return net != NULL;
 }
 
@@ -284,7 +287,8 @@ ask_vision (EvalQuestion *question, const Models *models, const EvalAsked *asked
             const EvalMeans *means, GError **error)
 {
   g_autoptr (GPtrArray) nets = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_net_free);
-  const AfpNetOptions options = { question->vision->scale, means->bytes / 2 };
+  const AfpNetOptions options = { question->vision->scale,
+                                  MIN (means->bytes / 2, EVAL_VISION_ROUND) };
   g_autofree AfpNetScore *found = g_new0 (AfpNetScore, models->subjects->len);
 
   for (guint i = 0; i < models->subjects->len; i++) {
@@ -300,6 +304,19 @@ ask_vision (EvalQuestion *question, const Models *models, const EvalAsked *asked
     add_image_scores (&found[models->places[i]], models->compares ? &found[0] : NULL,
                       asked->scores[i]);
   return TRUE;
+}
+
+guint64
+eval_question_get_memory (const EvalQuestion *question, guint n_models)
+{
+  const EvalLanguage *language = question->language;
+
+  if (!language)
+    return question->least + 2 * EVAL_VISION_ROUND;
+  const guint64 tokens = MAX (language->text ? afp_lm_text_get_n_tokens (language->text) : 0,
+                              question->tasks ? TASK_TOKENS : 0);
+  return eval_language_get_memory (language, n_models) +
+         tokens * n_models * language->config.dim * sizeof (float);
 }
 
 gboolean

@@ -37,6 +37,9 @@ gboolean
 eval_question_check (EvalQuestion *question, GHashTable *specs, guint64 *bytes, GError **error);
 gboolean eval_question_load (EvalQuestion *question, GError **error);
 
+/* Bytes of memory beyond which more is of no use to so many models. */
+guint64 eval_question_get_memory (const EvalQuestion *question, guint n_models);
+
 typedef struct {
   AfpPool *pool;
   guint64 bytes; /* of memory that it may take */

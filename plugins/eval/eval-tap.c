@@ -60,15 +60,16 @@ get_export_memory (EvalTap *tap)
 
 gboolean
 eval_tap_settle (EvalTap *tap, const EvalOptions *options, const EvalOutside *outside,
-                 AfpElement *element, AfpSource *original, AfpPlan *plan, GError **error)
+                 AfpElement *element, AfpSource *original, const char *place, AfpPlan *plan,
+                 GError **error)
 {
   g_autoptr (GPtrArray) sources = afp_element_list_sources (element);
   g_autofree char *key = eval_options_to_key (options);
   guint64 bytes;
 
   g_free (tap->key);
-  tap->key = g_strdup_printf ("%p %p %s", sources->len ? sources->pdata[0] : NULL,
-                              (gpointer) original, key);
+  tap->key = g_strdup_printf ("%p\n%s\n%s", sources->len ? sources->pdata[0] : NULL,
+                              place ? place : "", key);
   g_clear_pointer (&tap->question, eval_question_free);
   if (outside->command && *outside->command)
     afp_plan_note_judge_memory (plan, element, get_export_memory (tap));
@@ -145,9 +146,10 @@ eval_tap_ask (GPtrArray *taps, AfpSource *source, AfpSource *reference, AfpEleme
     g_ptr_array_add (made, subjects[i]);
   }
   eval_progress_init (&progress, run, element);
-  const EvalMeans means = { afp_run_get_pool (run), afp_run_get_room (run), eval_progress_tell,
-                            &progress };
   const EvalAsked asked = { original, subjects, scores, taps->len };
+  const guint64 useful = eval_question_get_memory (first->question, taps->len + 1);
+  const EvalMeans means = { afp_run_get_pool (run), MIN (useful, afp_run_get_room (run)),
+                            eval_progress_tell, &progress };
   return afp_run_borrow_memory (run, means.bytes, error) &&
          eval_question_ask (first->question, &asked, &means, error);
 }

@@ -32,9 +32,10 @@ void eval_tap_free (EvalTap *tap);
 
 /* A tensor that will pass, planned. */
 void eval_tap_plan (EvalTap *tap, AfpTensor *tensor);
-/* All of them were planned. @original: (nullable): the source that has the original, if not the one upstream */
+/* All of them were planned. @original: (nullable): the source that has the original, if not the one upstream; @place: (nullable): its file */
 gboolean eval_tap_settle (EvalTap *tap, const EvalOptions *options, const EvalOutside *outside,
-                          AfpElement *element, AfpSource *original, AfpPlan *plan, GError **error);
+                          AfpElement *element, AfpSource *original, const char *place,
+                          AfpPlan *plan, GError **error);
 void eval_tap_start (EvalTap *tap, AfpRun *run);
 /* @tensor: as it passes; @final: as it would be written */
 gboolean eval_tap_keep (EvalTap *tap, AfpTensor *tensor, AfpTensor *final, GError **error);

@@ -9,6 +9,9 @@
  * EvalVision: an image classifier as it is known without its tensors, and images that it is shown.
  */
 
+/* Bytes for what goes from layer to layer: enough to keep threads busy. */
+#define EVAL_VISION_ROUND (G_GUINT64_CONSTANT (64) << 20)
+
 /* As properties say; texts are borrowed, NULL or empty: absent. */
 typedef struct {
   const char *images, *labels;

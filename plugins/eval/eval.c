@@ -140,9 +140,9 @@ eval_settle (AfpElement *element, AfpPlan *plan, GError **error)
 {
   AfpEval *self = AFP_EVAL (element);
 
-  return !self->tap ||
-         (open_original (self, error) && eval_tap_settle (self->tap, &self->options, &self->outside,
-                                                          element, self->source, plan, error));
+  return !self->tap || (open_original (self, error) &&
+                        eval_tap_settle (self->tap, &self->options, &self->outside, element,
+                                         self->source, self->original, plan, error));
 }
 
 /* Those that are asked together with this one, itself among them, upstream first. (transfer full) (element-type EvalTap) */
