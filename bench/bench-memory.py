@@ -5,13 +5,17 @@
     build/afpipe-uninstalled bench/bench-memory.py                     three chains, 512 MiB each, in 100 MiB
     build/afpipe-uninstalled bench/bench-memory.py --gib 4 --max-mem 700M --chain joint
     build/afpipe-uninstalled bench/bench-memory.py --gib 4 --max-mem 300M --chain mapped
+    build/afpipe-uninstalled bench/bench-memory.py --gib 1 --max-mem 400M --chain model
+                                  a made-up language model, which runs beside its compressed self
 
 resident: the largest, as the parent is told (ru_maxrss); own: anonymous memory, mapped: pages of files, libraries among them (both
 sampled); planned, charged: as the report says (docs/report.md). All in MiB.
 """
 import argparse
 import json
+import math
 import os
+import random
 import struct
 import tempfile
 import time
@@ -21,7 +25,9 @@ CHAINS = {
     'file': '{synth} ! hyper ! eval ! write location={out}',
     'residual': '{synth} ! vptq residual=true ! vptq ! eval ! null',
     'mapped': 'load location={sparse} ! hyper ! write location={out}',
+    'model': 'load location={model} tokenizer={tokens} ! hyper U=225 M=1 ! eval text={text} context=512 ! null',
 }
+DIM, HIDDEN, HEADS, VOCAB = 1536, 4096, 24, 49152
 
 
 def make_sparse(path, n):
@@ -32,6 +38,48 @@ def make_sparse(path, n):
     with open(path, 'wb') as file:
         file.write(struct.pack('<Q', len(header)) + header)
         file.truncate(8 + len(header) + n * size)
+
+
+def list_model(n_layers):
+    """Names and shapes of a language model of the Llama family."""
+    yield 'model.embed_tokens.weight', (VOCAB, DIM)
+    yield 'model.norm.weight', (DIM,)
+    for layer in range(n_layers):
+        at = f'model.layers.{layer}.'
+        for name in 'q', 'k', 'v', 'o':
+            yield f'{at}self_attn.{name}_proj.weight', (DIM, DIM)
+        yield at + 'mlp.gate_proj.weight', (HIDDEN, DIM)
+        yield at + 'mlp.up_proj.weight', (HIDDEN, DIM)
+        yield at + 'mlp.down_proj.weight', (DIM, HIDDEN)
+        yield at + 'input_layernorm.weight', (DIM,)
+        yield at + 'post_attention_layernorm.weight', (DIM,)
+
+
+def make_model(folder, gib):
+    """A model of made-up weights, its tokenizer in the form of llama2.c, and 4 KiB of text."""
+    layer = 4 * DIM * DIM + 3 * DIM * HIDDEN
+    n_layers = max(round((gib * 2**28 - VOCAB * DIM) / layer), 1)
+    dice = random.Random(1)
+    block = struct.pack('<65536f', *(dice.gauss(0, 0.02) for _ in range(65536)))
+    header, end = {}, 0
+    for name, shape in list_model(n_layers):
+        header[name] = {'dtype': 'F32', 'shape': shape, 'data_offsets': [end, end + 4 * math.prod(shape)]}
+        end += 4 * math.prod(shape)
+    text = json.dumps(header).encode()
+    with open(os.path.join(folder, 'model.safetensors'), 'wb') as file:
+        file.write(struct.pack('<Q', len(text)) + text)
+        for at in range(0, end, len(block)):
+            file.write(block[:end - at])
+    with open(os.path.join(folder, 'config.json'), 'w') as file:
+        json.dump({'model_type': 'llama', 'hidden_size': DIM, 'intermediate_size': HIDDEN, 'num_hidden_layers': n_layers,
+                   'num_attention_heads': HEADS, 'vocab_size': VOCAB, 'tie_word_embeddings': True}, file)
+    with open(os.path.join(folder, 'tokens.bin'), 'wb') as file:
+        file.write(struct.pack('<i', 9))
+        for i in range(VOCAB):
+            piece = f'w{i}'.encode()
+            file.write(struct.pack('<fi', -i, len(piece)) + piece)
+    with open(os.path.join(folder, 'text.txt'), 'w') as file:
+        file.write('a text of no great interest, ' * 141)
 
 
 def sample(pid, peaks):
@@ -74,8 +122,12 @@ def main():
         report, out, sparse = (os.path.join(folder, name) for name in ('r.json', 'm.h5', 's.safetensors'))
         make_sparse(sparse, max(int(options.gib * 8), 1))
         synth = f'synth shapes={shape} count={int(options.gib * 1024 / mib)}'
-        for name in options.chain or [name for name in CHAINS if name != 'mapped']:
-            text = CHAINS[name].format(synth=synth, out=out, sparse=sparse)
+        names = options.chain or ['joint', 'file', 'residual']
+        if 'model' in names:
+            make_model(folder, options.gib)
+        model, tokens, words = (os.path.join(folder, name) for name in ('model.safetensors', 'tokens.bin', 'text.txt'))
+        for name in names:
+            text = CHAINS[name].format(synth=synth, out=out, sparse=sparse, model=model, tokens=tokens, text=words)
             numbers = run(['-q', f'-j{options.jobs}', '--max-mem', options.max_mem, '--report', report, text])
             with open(report) as file:
                 said = json.load(file)

@@ -146,6 +146,20 @@ START_TEST (another_tokenizer)
 }
 END_TEST
 
+/* Of another kind, too: nothing else is taken for the model's tokenizer. */
+START_TEST (tokenizer_of_another_kind)
+{
+  g_autofree char *path =
+      put_safetensors ("m", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4);
+  g_autofree char *binary = put_file ("tok.bin", "\7\0\0\0abc", 7);
+  g_autofree char *properties = g_strdup_printf ("tokenizer=%s", binary);
+  g_free (put_file ("tokenizer.json", "{\"t\":1}", 7));
+  g_free (put_file ("config.json", "{}", 2));
+  g_autoptr (AfpSource) source = open_load (path, properties);
+  assert_extras (source, "config.json llama2c.tokenizer");
+}
+END_TEST
+
 START_TEST (no_tokenizer)
 {
   g_autofree char *path = put_llama2c ();
@@ -192,6 +206,7 @@ all (void)
   tcase_add_test (tcase, gguf);
   tcase_add_test (tcase, tokenizers);
   tcase_add_test (tcase, another_tokenizer);
+  tcase_add_test (tcase, tokenizer_of_another_kind);
   tcase_add_test (tcase, no_tokenizer);
   tcase_add_test (tcase, keras);
   return tcase;

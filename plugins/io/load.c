@@ -182,7 +182,13 @@ open_tokenizer (AfpLoad *self, GError **error)
   return FALSE;
 }
 
-/* tokenizer= goes before what the model has of this name. */
+static gboolean
+is_tokenizer (const char *name)
+{
+  return strcmp (name, AFP_EXTRA_TOKENIZER) == 0 || strcmp (name, AFP_EXTRA_LLAMA2C_TOKENIZER) == 0;
+}
+
+/* tokenizer= stands in place of what the model has. */
 static char **
 load_list_extras (AfpSource *source)
 {
@@ -194,7 +200,7 @@ load_list_extras (AfpSource *source)
   const char *given = self->tokenizer_bytes != NULL ? name_tokenizer (self->tokenizer_bytes) : NULL;
 
   for (guint i = 0; own != NULL && own[i] != NULL; i++)
-    if (g_strcmp0 (own[i], given) != 0)
+    if (given == NULL || !is_tokenizer (own[i]))
       g_strv_builder_add (names, own[i]);
   if (given != NULL)
     g_strv_builder_add (names, given);
