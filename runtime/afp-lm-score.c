@@ -18,7 +18,7 @@ typedef struct {
 typedef struct {
   AfpLm *const *models;
   guint n_models;
-  AfpLmText text;
+  AfpLmText *text;
   float **x;        /* of each model: tokens x dim; of the head: targets x dim */
   State **states;   /* of each model: of each target */
   guint32 *targets; /* those that are asked for */
@@ -84,52 +84,20 @@ tell (const Batch *batch, AfpLmPrediction *predictions, gsize stride)
 
 /* --- batches ------------------------------------------------------------------------------------------------------ */
 
-static gsize
-count_tokens (const AfpLmText *text)
-{
-  return text->starts[text->n_documents];
-}
-
-/* First document behind the batch that begins with @first: at least one is in it. */
-static gsize
-batch_end (const AfpLmText *text, gsize first, gsize max_tokens)
-{
-  gsize end = first + 1;
-
-  while (end < text->n_documents && text->starts[end + 1] - text->starts[first] <= max_tokens)
-    end++;
-  return end;
-}
-
-static guint
-count_batches (const AfpLmText *text, gsize max_tokens)
-{
-  guint n = 0;
-
-  for (gsize d = 0; d < text->n_documents; d = batch_end (text, d, max_tokens))
-    n++;
-  return n;
-}
-
 static void
 batch_init (Batch *batch, AfpLm *const *models, guint n_models, const AfpLmText *text, gsize first,
             gsize last)
 {
-  const gsize begin = text->starts[first], n = text->starts[last] - begin;
+  const gsize n = text->starts[last] - text->starts[first];
 
   *batch = (Batch){ .models = models, .n_models = n_models };
-  batch->text.tokens = text->tokens + begin;
-  batch->text.targets = text->targets + begin;
-  batch->text.n_documents = last - first;
-  batch->text.starts = g_new (gsize, last - first + 1);
-  for (gsize d = first; d <= last; d++)
-    batch->text.starts[d - first] = text->starts[d] - begin;
+  batch->text = afp_lm_text_new_part (text, first, last);
   batch->x = g_new0 (float *, n_models);
   batch->states = g_new0 (State *, n_models);
   batch->targets = g_new (guint32, MAX (n, 1));
   for (gsize t = 0; t < n; t++)
-    if (batch->text.targets[t] != AFP_LM_NO_TARGET)
-      batch->targets[batch->n_targets++] = batch->text.targets[t];
+    if (batch->text->targets[t] != AFP_LM_NO_TARGET)
+      batch->targets[batch->n_targets++] = batch->text->targets[t];
   for (guint m = 0; m < n_models; m++) {
     batch->states[m] = g_new (State, MAX (batch->n_targets, 1));
     for (gsize i = 0; i < batch->n_targets; i++)
@@ -147,7 +115,7 @@ batch_clear (Batch *batch)
   g_free (batch->x);
   g_free (batch->states);
   g_free (batch->targets);
-  g_free (batch->text.starts);
+  afp_lm_text_free (batch->text);
 }
 
 /* Rows where something is asked, one behind the other: the head has nothing to do with the rest. */
@@ -156,8 +124,8 @@ keep_asked (const Batch *batch, gsize dim, float *x)
 {
   gsize kept = 0;
 
-  for (gsize t = 0; t < count_tokens (&batch->text); t++)
-    if (batch->text.targets[t] != AFP_LM_NO_TARGET)
+  for (gsize t = 0; t < afp_lm_text_get_n_tokens (batch->text); t++)
+    if (batch->text->targets[t] != AFP_LM_NO_TARGET)
       memmove (x + dim * kept++, x + dim * t, dim * sizeof *x);
 }
 
@@ -168,11 +136,11 @@ batch_run (Batch *batch, AfpPool *pool, Progress *progress, GError **error)
   const AfpLmConfig *config = afp_lm_get_config (batch->models[0]);
 
   for (guint m = 0; m < batch->n_models; m++)
-    if (!(batch->x[m] = afp_lm_embed (batch->models[m], &batch->text, pool, error)))
+    if (!(batch->x[m] = afp_lm_embed (batch->models[m], batch->text, pool, error)))
       return FALSE;
   for (guint layer = 0; layer < config->n_layers; layer++)
     for (guint m = 0; m < batch->n_models; m++) {
-      if (!afp_lm_run_layer (batch->models[m], layer, &batch->text, batch->x[m], pool, error))
+      if (!afp_lm_run_layer (batch->models[m], layer, batch->text, batch->x[m], pool, error))
         return FALSE;
       step (progress, 0, 0);
     }
@@ -198,7 +166,7 @@ check_models (AfpLm *const *models, guint n, const AfpLmText *text, GError **err
                  a->vocab, a->dim, a->n_layers, b->vocab, b->dim, b->n_layers);
     return FALSE;
   }
-  for (gsize t = 0; t < count_tokens (text); t++)
+  for (gsize t = 0; t < afp_lm_text_get_n_tokens (text); t++)
     if (text->targets[t] != AFP_LM_NO_TARGET && text->targets[t] >= a->vocab) {
       g_set_error (
           error, AFP_ERROR, AFP_ERROR_FORMAT,
@@ -238,14 +206,14 @@ afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, gui
   const guint64 token_bytes = (guint64) config->dim * sizeof (float) * n_models;
   const gsize max_tokens = max_bytes ? (gsize) (max_bytes / token_bytes) : G_MAXSIZE;
   Progress steps = { progress, user_data, 0,
-                     count_batches (text, max_tokens) *
+                     afp_lm_text_count_parts (text, max_tokens) *
                          (config->n_layers * n_models + afp_lm_head_n_tiles (config)) };
   gboolean ok = TRUE;
   gsize at = 0;
 
   for (gsize first = 0, last; ok && first < text->n_documents; first = last) {
     Batch batch;
-    last = batch_end (text, first, max_tokens);
+    last = afp_lm_text_get_part_end (text, first, max_tokens);
     batch_init (&batch, models, n_models, text, first, last);
     ok = batch_run (&batch, pool, &steps, error);
     if (ok)

@@ -68,6 +68,26 @@ afp_lm_text_get_n_targets (const AfpLmText *text)
   return n;
 }
 
+gsize
+afp_lm_text_get_part_end (const AfpLmText *text, gsize first, gsize max_tokens)
+{
+  gsize end = first + 1;
+
+  while (end < text->n_documents && text->starts[end + 1] - text->starts[first] <= max_tokens)
+    end++;
+  return end;
+}
+
+guint
+afp_lm_text_count_parts (const AfpLmText *text, gsize max_tokens)
+{
+  guint n = 0;
+
+  for (gsize d = 0; d < text->n_documents; d = afp_lm_text_get_part_end (text, d, max_tokens))
+    n++;
+  return n;
+}
+
 AfpLmText *
 afp_lm_text_new_part (const AfpLmText *text, gsize first, gsize last)
 {

@@ -20,6 +20,9 @@ AfpLmText *afp_lm_text_new (const AfpTokenizer *tokenizer, const char *text, gsi
                             const AfpLmTextOptions *options, guint64 *n_bytes, GError **error);
 /* One document of these tokens, each the target of the one before. */
 AfpLmText *afp_lm_text_new_tokens (const guint32 *tokens, gsize n);
+/* Where a part that begins with document @first ends: one document at least, and as many as have @max_tokens. And how many parts that makes. */
+gsize afp_lm_text_get_part_end (const AfpLmText *text, gsize first, gsize max_tokens);
+guint afp_lm_text_count_parts (const AfpLmText *text, gsize max_tokens);
 /* Some of its documents. (transfer full) */
 AfpLmText *afp_lm_text_new_part (const AfpLmText *text, gsize first, gsize last);
 void afp_lm_text_free (AfpLmText *text);

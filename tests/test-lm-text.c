@@ -68,6 +68,49 @@ static const struct {
   const char *text, *separator;
 } nothing[] = { { "", NULL }, { "", "|" }, { " \n ", "|" }, { "||||", "|" } };
 
+/* Parts hold whole documents, and one at least; limits are in tokens of the first, second and third document. */
+static const struct {
+  gsize weights[3]; /* of the lengths */
+  gboolean less;    /* one token less */
+  guint n_parts;
+  gsize ends[3];
+} parts[] = {
+  { { 0, 0, 0 }, FALSE, 3, { 1, 2, 3 } }, { { 1, 1, 0 }, TRUE, 3, { 1, 2, 3 } },
+  { { 1, 1, 0 }, FALSE, 2, { 2, 3 } },    { { 1, 1, 1 }, TRUE, 2, { 2, 3 } },
+  { { 1, 1, 1 }, FALSE, 1, { 3 } },       { { 9, 9, 9 }, FALSE, 1, { 3 } },
+};
+
+START_TEST (parts_are_whole_documents)
+{
+  guint64 n_bytes;
+  g_autoptr (AfpLmText) text = make ("xyzxxyzx|wz|xyzxyxyzxyzw", "|", 100, 0, &n_bytes, NULL);
+  const gsize lengths[] = { text->starts[1], text->starts[2] - text->starts[1],
+                            text->starts[3] - text->starts[2] };
+  gsize first = 0, n_tokens = 0, limit = 0;
+
+  ck_assert_uint_eq (text->n_documents, 3);
+  ck_assert (lengths[2] > lengths[0] && lengths[0] > lengths[1]);
+  for (guint i = 0; i < 3; i++)
+    limit += parts[_i].weights[i] * lengths[i];
+  limit -= parts[_i].less ? 1 : 0;
+  ck_assert_uint_eq (afp_lm_text_count_parts (text, limit), parts[_i].n_parts);
+  for (guint i = 0; i < parts[_i].n_parts; i++) {
+    const gsize end = afp_lm_text_get_part_end (text, first, limit);
+    g_autoptr (AfpLmText) part = afp_lm_text_new_part (text, first, end);
+    ck_assert_uint_eq (end, parts[_i].ends[i]);
+    ck_assert_uint_eq (part->n_documents, end - first);
+    ck_assert_uint_eq (part->starts[0], 0);
+    ck_assert_mem_eq (part->tokens, text->tokens + text->starts[first],
+                      afp_lm_text_get_n_tokens (part) * sizeof *part->tokens);
+    ck_assert_mem_eq (part->targets, text->targets + text->starts[first],
+                      afp_lm_text_get_n_tokens (part) * sizeof *part->targets);
+    n_tokens += afp_lm_text_get_n_tokens (part);
+    first = end;
+  }
+  ck_assert_uint_eq (n_tokens, afp_lm_text_get_n_tokens (text));
+}
+END_TEST
+
 START_TEST (nothing_to_predict_is_an_error)
 {
   guint64 n_bytes;
@@ -95,6 +138,7 @@ good_case (void)
   tcase_add_test (tcase, documents_are_stripped_and_begin_with_bos);
   tcase_add_test (tcase, documents_end_at_the_context);
   tcase_add_loop_test (tcase, windows_predict_each_token_once, 0, G_N_ELEMENTS (windows));
+  tcase_add_loop_test (tcase, parts_are_whole_documents, 0, G_N_ELEMENTS (parts));
   return tcase;
 }
 

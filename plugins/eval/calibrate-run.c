@@ -226,33 +226,12 @@ run_part (Run *run, AfpLm *lm, const AfpLmText *text, gboolean last, GError **er
   return ok;
 }
 
-/* Documents of a part: one at least, and more as long as their activations fit. */
-static gsize
-end_of_part (const AfpLmText *text, gsize first, gsize max_tokens)
-{
-  gsize last = first + 1;
-
-  while (last < text->n_documents && text->starts[last + 1] - text->starts[first] <= max_tokens)
-    last++;
-  return last;
-}
-
-static guint
-count_parts (const AfpLmText *text, gsize max_tokens)
-{
-  guint n = 0;
-
-  for (gsize first = 0; first < text->n_documents; first = end_of_part (text, first, max_tokens))
-    n++;
-  return n;
-}
-
 static gboolean
 run_parts (Run *run, AfpLm *lm, const AfpLmText *text, gsize max_tokens, GError **error)
 {
-  run->all = count_parts (text, max_tokens) * afp_lm_get_config (lm)->n_layers;
+  run->all = afp_lm_text_count_parts (text, max_tokens) * afp_lm_get_config (lm)->n_layers;
   for (gsize first = 0, last; first < text->n_documents; first = last) {
-    last = end_of_part (text, first, max_tokens);
+    last = afp_lm_text_get_part_end (text, first, max_tokens);
     g_autoptr (AfpLmText) part = afp_lm_text_new_part (text, first, last);
     if (!run_part (run, lm, part, last == text->n_documents, error))
       return FALSE;
