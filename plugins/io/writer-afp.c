@@ -335,8 +335,17 @@ read_held_leaf (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer
                 GError **error)
 {
   const HeldWalk *walk = user_data;
+  const AfpFilePlane *plane = &walk->tensor->planes[leaf];
+  const guint64 bytes = desc->kind == AFP_KIND_CODE ? afp_plane_desc_bytes (desc)
+                                                    : afp_spec_get_n_bytes (walk->tensor->spec);
 
-  return afp_part_read_plane (walk->writer->part, &walk->tensor->planes[leaf], error);
+  if (desc->bound ? plane->bytes <= bytes : plane->bytes == bytes)
+    return afp_part_read_plane (walk->writer->part, plane, error);
+  g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+               "'%s.part' does not go with its recipe: plane '%s' has %" G_GUINT64_FORMAT
+               " bytes, its codec needs %s%" G_GUINT64_FORMAT "; begin anew without resume=true",
+               walk->writer->location, path, plane->bytes, desc->bound ? "at most " : "", bytes);
+  return NULL;
 }
 
 /* From any thread: the journal stays as it was read. */

@@ -28,6 +28,8 @@ const FuzzRecord *const fuzz_records[] = {
   &fuzz_tokenizer_llama2c,
   &fuzz_images,
   &fuzz_keras_net,
+  &fuzz_journal,
+  &fuzz_moments,
   NULL,
 };
 

@@ -47,6 +47,7 @@ extern const FuzzRecord fuzz_tasks, fuzz_lm_config;                      /* fuzz
 extern const FuzzRecord fuzz_tokenizer_json, fuzz_tokenizer_gguf,
     fuzz_tokenizer_llama2c;                          /* fuzz-tokenizers.c */
 extern const FuzzRecord fuzz_images, fuzz_keras_net; /* fuzz-nets.c */
+extern const FuzzRecord fuzz_journal, fuzz_moments;  /* fuzz-kept.c */
 
 /* Prints what is wrong and ends the process, as a crash would. */
 G_NORETURN void fuzz_fail (const char *format, ...) G_GNUC_PRINTF (1, 2);
