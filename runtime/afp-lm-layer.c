@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-lm-private.h"
 
+#include "afp-lm-text.h"
 #include "lm-kernel.h"
 
 #include <cblas.h>
@@ -11,10 +12,8 @@
  * One layer over all tokens, in groups of whole documents. A group goes through three loops: up to q, k and v; attention; the rest. What
  * a task works on does not depend on the number of threads.
  */
-#define GROUP_TOKENS 4096 /* but for longer documents */
-#define TILE_ROWS 256     /* of the first loop and the last */
-#define BLOCK_ROWS 256    /* of attention */
-#define QUERY_ROWS 64     /* whose scores are there at once, for each head */
+#define BLOCK_ROWS 256 /* of attention */
+#define QUERY_ROWS 64  /* whose scores are there at once, for each head */
 
 /* Dense weights of one layer; NULL: the model has no such tensor. */
 typedef struct {
@@ -103,7 +102,7 @@ run_projections (gsize index, gpointer user_data, GError **error)
 {
   const Group *g = user_data;
   const AfpLmConfig *c = &g->lm->config;
-  const gsize first = index * TILE_ROWS, n = MIN (TILE_ROWS, g->n - first);
+  const gsize first = index * AFP_LM_TILE_ROWS, n = MIN (AFP_LM_TILE_ROWS, g->n - first);
   float *norm = g->norm + first * c->dim, *q = g->q + first * q_dim (c),
         *k = g->k + first * kv_dim (c), *v = g->v + first * kv_dim (c);
   const Layer *layer = g->layer;
@@ -168,7 +167,7 @@ run_rest (gsize index, gpointer user_data, GError **error)
   const Group *g = user_data;
   const AfpLmConfig *c = &g->lm->config;
   const Layer *layer = g->layer;
-  const gsize first = index * TILE_ROWS, n = MIN (TILE_ROWS, g->n - first);
+  const gsize first = index * AFP_LM_TILE_ROWS, n = MIN (AFP_LM_TILE_ROWS, g->n - first);
   float *x = g->x + first * c->dim, *norm = g->norm + first * c->dim, *q = g->q + first * q_dim (c);
   g_autofree float *up = g_new (float, n * c->hidden),
                    *own = g->hidden ? NULL : g_new (float, n * c->hidden);
@@ -197,11 +196,7 @@ run_rest (gsize index, gpointer user_data, GError **error)
 static gsize
 end_of_group (const AfpLmText *text, gsize first)
 {
-  gsize end = first + 1;
-
-  while (end < text->n_documents && text->starts[end + 1] - text->starts[first] <= GROUP_TOKENS)
-    end++;
-  return end;
+  return afp_lm_text_get_part_end (text, first, AFP_LM_GROUP_TOKENS);
 }
 
 static gsize
@@ -288,7 +283,7 @@ run_group (Group *g, guint layer, AfpPool *pool, GError **error)
                            gate_up[] = { AFP_LM_GATE, AFP_LM_UP, AFP_LM_N_TENSORS },
                            down[] = { AFP_LM_DOWN, AFP_LM_N_TENSORS };
   const AfpLmConfig *c = &g->lm->config;
-  const gsize n_tiles = (g->n + TILE_ROWS - 1) / TILE_ROWS;
+  const gsize n_tiles = (g->n + AFP_LM_TILE_ROWS - 1) / AFP_LM_TILE_ROWS;
 
   return afp_parallel_for (pool, n_tiles, run_projections, g, error) &&
          tell (g, layer, qkv, c->dim, g->norm, pool, error) &&

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-lm-score.h"
 
-/* As afp-lm.c and afp-lm-head.c divide the work, or more. */
-#define TILE_TOKENS 1024
-#define QUERY_ROWS 256
+/* As afp-lm-layer.c and afp-lm-head.c divide the work, or more. */
+#define QUERY_ROWS 64
 #define HEAD_ROWS 8192
 #define HEAD_FLOATS (1u << 21)
+#define BLAS_FLOATS (1u << 21) /* of each thread: what OpenBLAS packs */
 
 /* Floats of all tensors of a layer. */
 static guint64
@@ -34,13 +34,14 @@ afp_lm_score_get_memory (const AfpLmConfig *config, guint n_models, guint n_thre
 {
   const guint64 q = (guint64) config->n_heads * config->head_dim,
                 kv = (guint64) config->n_kv_heads * config->head_dim;
-  const guint64 tokens = MAX (TILE_TOKENS, context);
-  const guint64 attention = tokens * (2 * q + 2 * kv) + (guint64) QUERY_ROWS * context;
-  const guint64 feed_forward = tokens * 2 * config->hidden;
-  const guint64 thread = tokens * config->dim + MAX (attention, feed_forward);
+  const guint64 tokens = MAX (AFP_LM_GROUP_TOKENS, context);
+  const guint64 group =
+      tokens * (config->dim + q + 2 * kv) + (guint64) context * 2 * config->head_dim;
+  const guint64 thread = (guint64) AFP_LM_TILE_ROWS * 2 * config->hidden +
+                         (guint64) QUERY_ROWS * context + BLAS_FLOATS;
   const guint64 rows = MIN (CLAMP (HEAD_FLOATS / config->dim, 256, HEAD_ROWS), config->vocab);
-  const guint64 head =
-      n_models * rows * config->dim + n_threads * n_models * AFP_LM_HEAD_TOKENS * rows;
+  const guint64 head = n_models * rows * config->dim +
+                       n_threads * (n_models * AFP_LM_HEAD_TOKENS * rows + BLAS_FLOATS);
 
-  return sizeof (float) * MAX (count_layer (config) + n_threads * thread, head);
+  return sizeof (float) * MAX (count_layer (config) + group + n_threads * thread, head);
 }

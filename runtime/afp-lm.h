@@ -38,6 +38,9 @@ AfpMatrix *afp_lm_open_tensor (AfpLm *lm, AfpLmTensor tensor, guint layer, GErro
 
 /* tokens x dim: the embeddings. AFP_ERROR_FORMAT for a token beyond the vocabulary. (transfer full) */
 float *afp_lm_embed (AfpLm *lm, const AfpLmText *text, AfpPool *pool, GError **error);
+/* Tokens of a group of documents that a layer works on together, but for longer documents; rows of a task. */
+#define AFP_LM_GROUP_TOKENS 4096
+#define AFP_LM_TILE_ROWS 256
 /* From now on @observe is told what goes into the linear layers; NULL: nobody is. */
 void afp_lm_set_observer (AfpLm *lm, AfpObserve observe, gpointer user_data);
 /* @x: tokens x dim, in place */

@@ -80,7 +80,7 @@ START_TEST (too_little_memory)
   GError *error = NULL;
   const char *pipeline = TINY_LOAD " ! eval " TEXT " context=1000000 separator='#' ! null";
 
-  eval_max_memory = 1000000000;
+  eval_max_memory = 800000000;
   ck_assert (!eval_try (pipeline, &error));
   ck_assert_int_eq (afp_error_exit_code (error), 8);
   assert_error (error, AFP_ERROR_MEMORY, "eval0 needs ", "to run the model layer by layer",

@@ -87,7 +87,10 @@ get_sum_memory (guint64 size, gboolean diagonal)
 guint64
 calibrate_get_memory_language (const EvalLanguage *language, gboolean diagonal)
 {
-  guint64 bytes = eval_language_get_memory (language, 1), rows, cols;
+  const guint64 tokens = MAX (AFP_LM_GROUP_TOKENS, language->context);
+  guint64 bytes = eval_language_get_memory (language, 1) +
+                  tokens * language->config.hidden * sizeof (float); /* kept to be told of */
+  guint64 rows, cols;
 
   for (guint i = 0; i < G_N_ELEMENTS (inputs); i++)
     if (afp_lm_tensor_shape (&language->config, inputs[i], &rows, &cols))
