@@ -82,6 +82,6 @@ check 'options without a text' refused 2 'context= is about the text' "$load ! e
 check 'an unknown metric' refused 2 "no metric 'nl'" "$load ! eval text=text.txt require='nl<3'"
 check 'a program that fails' refused 5 "command: 'false' failed with exit status 1" "$load ! eval command=false"
 check 'too little memory' fails 8 'eval0 needs' 'layer by layer' -- \
-  afpipe-launch --max-mem 200M "$load ! eval text=text.txt context=200000 separator=x ! null"
+  afpipe-launch --max-mem 200M "$load ! eval text=text.txt context=400000 separator=x ! null"
 check 'nothing is left in the temporary folder' test -z "$(ls "$TMPDIR")"
 finish
