@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "seedlm.h"
+#include "seedlm-fit.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PIECE 512 /* blocks scaled and searched in one go */
+
+guint
+seedlm_resolved_leap (const AfpSeedlm *self)
+{
+  return self->leap ? self->leap : seedlm_leap_default (self->seed_bits);
+}
+
+SeedlmTables *
+seedlm_take_tables (AfpSeedlm *self, gboolean encoding, GError **error)
+{
+  SeedlmTables *tables = seedlm_tables_get (self->seed_bits, seedlm_resolved_leap (self),
+                                            self->block_size, self->rank, encoding, error);
+
+  if (!tables)
+    return NULL;
+  g_mutex_lock (&self->lock);
+  if (!self->tables)
+    self->tables = seedlm_tables_get (self->seed_bits, seedlm_resolved_leap (self),
+                                      self->block_size, self->rank, FALSE, NULL);
+  g_mutex_unlock (&self->lock);
+  return tables;
+}
+
+/* --- open ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+  SeedlmTables *tables;
+  const SeedlmSequence *sequence;
+  SeedlmWorkers *workers; /* NULL while decoding */
+  float *scales;          /* NULL: none */
+  guint64 n_scales;       /* 1, or one per row */
+  guint n_codes;
+  GMutex lock;
+  gboolean has_zero; /* under lock until set */
+  SeedlmZero zero;
+  guint32 *zero_codes;
+} SeedlmState;
+
+void
+seedlm_close (AfpCodec *codec, gpointer user_state)
+{
+  SeedlmState *state = user_state;
+
+  g_clear_pointer (&state->workers, seedlm_workers_free);
+  g_clear_pointer (&state->tables, seedlm_tables_unref);
+  g_mutex_clear (&state->lock);
+  g_free (state->scales);
+  g_free (state->zero_codes);
+  g_free (state);
+}
+
+static gboolean
+copy_scales (const AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError **error)
+{
+  if (self->scale == SEEDLM_SCALE_NONE)
+    return TRUE;
+  const AfpPlaneDesc *desc =
+      afp_layout_get_child (afp_context_get_layout (ctx), SEEDLM_CHILD_SCALE);
+  state->n_scales = desc->rows * desc->cols;
+  state->scales = g_memdup2 (afp_context_get_values (ctx, SEEDLM_CHILD_SCALE),
+                             state->n_scales * sizeof (float));
+  for (guint64 i = 0; i < state->n_scales; i++)
+    if (!isfinite (state->scales[i])) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "%s/scale: number %" G_GUINT64_FORMAT " is not finite: the file is damaged",
+                   afp_context_get_name (ctx), i);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+gpointer
+seedlm_open (AfpCodec *codec, AfpContext *ctx, GError **error)
+{
+  AfpSeedlm *self = AFP_SEEDLM (codec);
+  const gboolean encoding = !afp_context_is_decoding (ctx);
+  SeedlmState *state = g_new0 (SeedlmState, 1);
+
+  g_mutex_init (&state->lock);
+  state->tables = seedlm_take_tables (self, encoding, error);
+  if (!state->tables || !copy_scales (self, state, ctx, error)) {
+    seedlm_close (codec, state);
+    return NULL;
+  }
+  state->sequence = seedlm_tables_get_sequence (state->tables);
+  if (encoding) {
+    AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, SEEDLM_CHILD_COEFFS);
+    state->n_codes = quantizer ? afp_quantizer_get_n_codes (quantizer) : 0;
+    state->workers = seedlm_workers_new (seedlm_tables_get_basis (state->tables), state->n_codes);
+    state->zero_codes = g_new0 (guint32, state->n_codes + 1);
+  }
+  return state;
+}
+
+/* --- encode ---------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+has_zero_block (const float *blocks, gsize n, guint block_size)
+{
+  for (gsize b = 0; b < n; b++) {
+    guint i = 0;
+    while (i < block_size && blocks[b * block_size + i] == 0)
+      i++;
+    if (i == block_size)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* The choice for a block of zeros takes long where no seed gives zeros exactly: once per plane. */
+static const SeedlmZero *
+get_zero (const AfpSeedlm *self, SeedlmState *state, const SeedlmSearchParams *params,
+          SeedlmSearch *search)
+{
+  const float block[SEEDLM_MAX_BLOCK] = { 0 };
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&state->lock);
+
+  if (!state->has_zero) {
+    if (!seedlm_search_run (search, params, block, NULL, 1, &state->zero.seed, state->zero.t_hat,
+                            state->zero_codes, &state->zero.error))
+      return NULL;
+    state->zero.codes = state->zero_codes;
+    state->has_zero = TRUE;
+  }
+  return &state->zero;
+}
+
+/* Blocks from..from+n of the rectangle, divided by their scale. */
+static void
+scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, gsize from, gsize n,
+             float *out)
+{
+  const gsize per_row = block->n_cols / block_size;
+  const float *in = block->values + from * block_size;
+
+  for (gsize b = 0; b < n; b++) {
+    const guint64 row = state->n_scales > 1 ? block->row + (from + b) / per_row : 0;
+    const float scale = state->scales ? state->scales[row] : 1;
+    for (guint i = 0; i < block_size; i++, in++, out++)
+      *out = seedlm_divide (*in, scale);
+  }
+}
+
+static gboolean
+encode_pieces (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const float *weights,
+               SeedlmSearch *search, GError **error)
+{
+  const guint block_size = self->block_size, rank = self->rank;
+  const gsize n_blocks = block->n_rows * (block->n_cols / block_size);
+  AfpBlockPlane *coeffs = &block->planes[SEEDLM_CHILD_COEFFS];
+  SeedlmAsk ask = { coeffs->quantizer, rank, error };
+  SeedlmSearchParams params = { .quantize = coeffs->quantizer ? seedlm_ask_quantize : NULL,
+                                .user_data = &ask,
+                                .n_codes = state->n_codes,
+                                .max_candidates = self->candidates };
+  g_autofree float *scaled = g_new (float, MIN (n_blocks, (gsize) PIECE) * block_size);
+
+  for (gsize from = 0; from < n_blocks; from += PIECE) {
+    const gsize n = MIN (PIECE, n_blocks - from);
+    scale_piece (state, block, block_size, from, n, scaled);
+    if (!params.zero && has_zero_block (scaled, n, block_size) &&
+        !(params.zero = get_zero (self, state, &params, search)))
+      return FALSE;
+    if (!seedlm_search_run (
+            search, &params, scaled, weights ? weights + from * block_size : NULL, n,
+            block->planes[SEEDLM_CHILD_SEEDS].codes + from, coeffs->values + from * rank,
+            coeffs->quantizer_codes ? coeffs->quantizer_codes + from * state->n_codes : NULL, NULL))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* Without a quantizer the coefficients go on as numbers, with their metric. */
+static void
+fill_metric (const AfpSeedlm *self, const SeedlmState *state, AfpBlock *block, const float *weights)
+{
+  const guint block_size = self->block_size, rank = self->rank;
+  const gsize n_blocks = block->n_rows * (block->n_cols / block_size);
+  const float zeros[SEEDLM_MAX_BLOCK] = { 0 };
+  float t[SEEDLM_MAX_RANK];
+
+  for (gsize b = 0; b < n_blocks; b++)
+    seedlm_project (
+        seedlm_block_values (state->sequence, block->planes[SEEDLM_CHILD_SEEDS].codes[b]),
+        block_size, rank, zeros, weights ? weights + b * block_size : NULL, t,
+        block->planes[SEEDLM_CHILD_COEFFS].metric + b * rank * rank);
+}
+
+gboolean
+seedlm_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+  SeedlmState *state = user_state;
+  const gsize n_blocks = block->n_rows * (block->n_cols / self->block_size);
+  g_autofree float *weights = block->metric.length == self->block_size
+                                  ? seedlm_weights_new (&block->metric, n_blocks)
+                                  : NULL;
+  SeedlmSearch *search = seedlm_workers_take (state->workers, error);
+
+  if (!search)
+    return FALSE;
+  const gboolean ok = encode_pieces (self, state, block, weights, search, error);
+  seedlm_workers_give (state->workers, search);
+  if (ok && block->planes[SEEDLM_CHILD_COEFFS].metric)
+    fill_metric (self, state, block, weights);
+  return ok;
+}
+
+/* --- decode ---------------------------------------------------------------------------------------------------------- */
+
+gboolean
+seedlm_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+  const SeedlmState *state = user_state;
+  const guint block_size = self->block_size, rank = self->rank;
+  const gsize per_row = block->n_cols / block_size;
+  const guint32 *seeds = block->planes[SEEDLM_CHILD_SEEDS].codes;
+  const float *t = block->planes[SEEDLM_CHILD_COEFFS].values;
+  float *out = block->values;
+
+  for (guint64 r = 0; r < block->n_rows; r++) {
+    const float scale = state->scales ? state->scales[state->n_scales > 1 ? block->row + r : 0] : 1;
+    for (gsize b = 0; b < per_row; b++, seeds++, t += rank, out += block_size) {
+      if (*seeds == 0 || *seeds > state->sequence->period) {
+        g_set_error (
+            error, AFP_ERROR, AFP_ERROR_FORMAT,
+            "seed %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
+            " is no state of a register of seed-bits=%u, 1 to %u: the plane 'seeds' is damaged",
+            *seeds, block->row + r, block->col + b * block_size, self->seed_bits,
+            state->sequence->period);
+        return FALSE;
+      }
+      seedlm_decode (seedlm_block_values (state->sequence, *seeds), block_size, rank, t, scale,
+                     out);
+    }
+  }
+  return TRUE;
+}
