@@ -89,33 +89,49 @@ seedlm_basis_bound (unsigned seed_bits, unsigned block_size, unsigned rank)
   return bytes;
 }
 
-static int
-add_hard (SeedlmBasis *self, const Qr *f, uint32_t place)
+float *
+seedlm_basis_add_hard (SeedlmBasis *self, uint32_t place)
 {
   uint32_t n = self->n_hard;
   size_t rows = (size_t) self->block_size * self->rank;
-  /* room grows by doubling, from 64 */
-  if (n % LANES == 0 && (n == 0 || (n >= 64 && (n & (n - 1)) == 0))) {
+  if (n == self->hard_room) {
     size_t room = n == 0 ? 64 : (size_t) n * 2;
     uint32_t *hard = realloc (self->hard, room * sizeof *hard);
     if (!hard)
-      return 0;
+      return NULL;
     self->hard = hard;
     float *basis = realloc (self->hard_basis, room * rows * sizeof *basis);
     if (!basis)
-      return 0;
+      return NULL;
     self->hard_basis = basis;
+    self->hard_room = (uint32_t) room;
   }
   float *out = self->hard_basis + n / LANES * rows * LANES + n % LANES;
   if (n % LANES == 0)
     for (size_t i = 0; i < rows * LANES; i++)
       out[i] = NAN;
+  self->hard[n] = place;
+  self->n_hard++;
+  return out;
+}
+
+static int
+add_hard (SeedlmBasis *self, const Qr *f, uint32_t place)
+{
+  float *out = seedlm_basis_add_hard (self, place);
+  if (!out)
+    return 0;
   for (unsigned i = 0; i < self->block_size; i++)
     for (unsigned p = 0; p < self->rank; p++)
       out[(i * self->rank + p) * LANES] = (float) f->q[p][i];
-  self->hard[n] = place;
-  self->n_hard++;
   return 1;
+}
+
+float
+seedlm_basis_margin (unsigned block_size, unsigned rank, double condition)
+{
+  /* Rounding: block_size products in r, rank products in each coordinate, rank squares, each within 2^-24. */
+  return (float) (2.0 * (block_size + 2 * rank + 2) * condition / 16777216.0);
 }
 
 static int
@@ -148,8 +164,7 @@ fill_tables (SeedlmBasis *self)
         out[(p * (p + 1) / 2 + k) * LANES] = (float) f->inverse[k][p];
   }
   free (f);
-  /* Rounding: block_size products in r, rank products in each coordinate, rank squares, each within 2^-24. */
-  self->margin = (float) (2.0 * (self->block_size + 2 * rank + 2) * worst / 16777216.0);
+  self->margin = seedlm_basis_margin (self->block_size, rank, worst);
   return 1;
 }
 

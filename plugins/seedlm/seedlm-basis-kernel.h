@@ -26,13 +26,14 @@
  * @margin: bound on the error of an energy, relative to |w|^2
  * @bytes: size of the tables
  * @factors: for 8 seeds at a time, rank * (rank + 1) / 2 rows of 8; NaN where a seed is not to be found here
+ * @hard_room: of these there is room for
  * @hard: their places in the sequence
  * @hard_basis: for 8 of them at a time, block_size * rank rows of 8
  */
 typedef struct {
   const SeedlmSequence *sequence;
   unsigned block_size, rank;
-  uint32_t n_padded, n_usable, n_hard;
+  uint32_t n_padded, n_usable, n_hard, hard_room;
   float hints[SEEDLM_N_LEVELS];
   float margin;
   uint64_t bytes;
@@ -46,6 +47,10 @@ uint64_t seedlm_basis_bound (unsigned seed_bits, unsigned block_size, unsigned r
 /* NULL if memory runs out. @sequence must outlive it and have SEEDLM_EXTRA extra values. rank <= block_size. */
 SeedlmBasis *seedlm_basis_new (const SeedlmSequence *sequence, unsigned block_size, unsigned rank);
 void seedlm_basis_free (SeedlmBasis *basis);
+/* For those who fill one: a new hard seed, and where the first number of its basis goes (the next is 8 floats on); NULL if memory runs out. */
+float *seedlm_basis_add_hard (SeedlmBasis *basis, uint32_t place);
+/* Bound on the error of an energy where no seed's condition number is above @condition. */
+float seedlm_basis_margin (unsigned block_size, unsigned rank, double condition);
 
 /* A seed (by its place in the sequence) and the energy of a block in its span, between 0 and 1 for a block of norm 1. */
 typedef struct {
@@ -79,3 +84,4 @@ void seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, See
                   float *scratch);
 /* 1: use the processor's best instructions (default); 0: portable code only. For tests. Returns what is in use. */
 int seedlm_scan_use_simd (int use);
+int seedlm_scan_uses_simd (void);

@@ -133,46 +133,138 @@ get_zero (const AfpSeedlm *self, SeedlmState *state, const SeedlmSearchParams *p
   return &state->zero;
 }
 
-/* Blocks from..from+n of the rectangle, divided by their scale. */
+/* Blocks of the rectangle that are searched together: n of them, each @stride after the one before. */
+typedef struct {
+  gsize first, stride, n;
+  const float *weights; /* block_size for each block of the rectangle; NULL: none */
+} Run;
+
+/* Blocks from..from+n of the run, divided by their scale. */
 static void
-scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, gsize from, gsize n,
-             float *out)
+scale_piece (const SeedlmState *state, const AfpBlock *block, guint block_size, const Run *run,
+             gsize from, gsize n, float *out)
 {
   const gsize per_row = block->n_cols / block_size;
-  const float *in = block->values + from * block_size;
 
   for (gsize b = 0; b < n; b++) {
-    const guint64 row = state->n_scales > 1 ? block->row + (from + b) / per_row : 0;
+    const gsize index = run->first + (from + b) * run->stride;
+    const float *in = block->values + index * block_size;
+    const guint64 row = state->n_scales > 1 ? block->row + index / per_row : 0;
     const float scale = state->scales ? state->scales[row] : 1;
-    for (guint i = 0; i < block_size; i++, in++, out++)
-      *out = seedlm_divide (*in, scale);
+    for (guint i = 0; i < block_size; i++, out++)
+      *out = seedlm_divide (in[i], scale);
+  }
+}
+
+/* What the search found for blocks from..from+n of the run. */
+static void
+store_piece (const SeedlmState *state, AfpBlock *block, guint rank, const Run *run, gsize from,
+             gsize n, const guint32 *seeds, const float *t, const guint32 *codes)
+{
+  AfpBlockPlane *coeffs = &block->planes[SEEDLM_CHILD_COEFFS];
+
+  for (gsize b = 0; b < n; b++) {
+    const gsize index = run->first + (from + b) * run->stride;
+    block->planes[SEEDLM_CHILD_SEEDS].codes[index] = seeds[b];
+    memcpy (coeffs->values + index * rank, t + b * rank, rank * sizeof *t);
+    if (coeffs->quantizer_codes)
+      memcpy (coeffs->quantizer_codes + index * state->n_codes, codes + b * state->n_codes,
+              state->n_codes * sizeof *codes);
   }
 }
 
 static gboolean
-encode_pieces (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const float *weights,
-               SeedlmSearch *search, GError **error)
+encode_run (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const Run *run,
+            SeedlmSearch *search, GError **error)
 {
   const guint block_size = self->block_size, rank = self->rank;
-  const gsize n_blocks = block->n_rows * (block->n_cols / block_size);
   AfpBlockPlane *coeffs = &block->planes[SEEDLM_CHILD_COEFFS];
   SeedlmAsk ask = { coeffs->quantizer, rank, error };
   SeedlmSearchParams params = { .quantize = coeffs->quantizer ? seedlm_ask_quantize : NULL,
                                 .user_data = &ask,
                                 .n_codes = state->n_codes,
                                 .max_candidates = self->candidates };
-  g_autofree float *scaled = g_new (float, MIN (n_blocks, (gsize) PIECE) * block_size);
+  const gsize piece = MIN (run->n, (gsize) PIECE);
+  g_autofree float *scaled = g_new (float, piece *block_size);
+  g_autofree float *t = g_new (float, piece *rank);
+  g_autofree guint32 *seeds = g_new (guint32, piece);
+  g_autofree guint32 *codes = g_new (guint32, piece * state->n_codes + 1);
 
-  for (gsize from = 0; from < n_blocks; from += PIECE) {
-    const gsize n = MIN (PIECE, n_blocks - from);
-    scale_piece (state, block, block_size, from, n, scaled);
+  for (gsize from = 0; from < run->n; from += PIECE) {
+    const gsize n = MIN (PIECE, run->n - from);
+    scale_piece (state, block, block_size, run, from, n, scaled);
     if (!params.zero && has_zero_block (scaled, n, block_size) &&
         !(params.zero = get_zero (self, state, &params, search)))
       return FALSE;
-    if (!seedlm_search_run (
-            search, &params, scaled, weights ? weights + from * block_size : NULL, n,
-            block->planes[SEEDLM_CHILD_SEEDS].codes + from, coeffs->values + from * rank,
-            coeffs->quantizer_codes ? coeffs->quantizer_codes + from * state->n_codes : NULL, NULL))
+    if (!seedlm_search_run (search, &params, scaled,
+                            run->weights ? run->weights + from * block_size : NULL, n, seeds, t,
+                            codes, NULL))
+      return FALSE;
+    store_piece (state, block, rank, run, from, n, seeds, t, codes);
+  }
+  return TRUE;
+}
+
+/* --- metrics --------------------------------------------------------------------------------------------------------- */
+
+/* Do the blocks of a column have one metric, whatever their row? */
+static gboolean
+is_by_column (const AfpBlock *block, guint block_size)
+{
+  const AfpMetric *metric = &block->metric;
+  const gsize n = block->n_cols / block_size * afp_metric_stride (metric->kind, block_size);
+
+  if (metric->length != block_size || !metric->data ||
+      (metric->kind != AFP_METRIC_DIAGONAL && metric->kind != AFP_METRIC_MATRIX))
+    return FALSE;
+  for (guint64 r = 1; r < block->n_rows; r++)
+    if (memcmp (metric->data, metric->data + r * n, n * sizeof (float)) != 0)
+      return FALSE;
+  return TRUE;
+}
+
+/* A block's metric as a matrix, made positive definite; FALSE if it is a multiple of 1. */
+static gboolean
+get_matrix (const AfpMetric *metric, gsize index, guint length, float *m)
+{
+  const float *g = metric->data + index * afp_metric_stride (metric->kind, length);
+  gboolean plain = TRUE;
+  float top = 0;
+
+  memset (m, 0, (gsize) length * length * sizeof *m);
+  for (guint i = 0; i < length; i++)
+    for (guint j = 0; j < length; j++) {
+      if (metric->kind == AFP_METRIC_MATRIX)
+        m[i * length + j] = g[i * length + j];
+      else if (i == j)
+        m[i * length + i] = g[i];
+      plain = plain && m[i * length + j] == (i == j ? m[0] : 0);
+      top = MAX (top, m[i * length + j]);
+    }
+  for (guint i = 0; i < length; i++)
+    m[i * length + i] += top * SEEDLM_MIN_WEIGHT;
+  return !plain && top > 0 && isfinite (top);
+}
+
+/* Column after column of blocks, each under its metric. */
+static gboolean
+encode_columns (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, SeedlmSearch *search,
+                GError **error)
+{
+  const guint length = self->block_size;
+  const gsize per_row = block->n_cols / length;
+  g_autofree float *m = g_new (float, (gsize) length *length);
+
+  for (gsize q = 0; q < per_row; q++) {
+    const Run run = { .first = q, .stride = per_row, .n = block->n_rows };
+    const float *matrix = get_matrix (&block->metric, q, length, m) ? m : NULL;
+    if (!seedlm_search_weigh (search, matrix)) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+                   "seedlm: no memory to search under a metric: %" G_GUINT64_FORMAT " bytes",
+                   seedlm_search_weigh_bytes (search));
+      return FALSE;
+    }
+    if (!encode_run (self, state, block, &run, search, error))
       return FALSE;
   }
   return TRUE;
@@ -184,14 +276,21 @@ fill_metric (const AfpSeedlm *self, const SeedlmState *state, AfpBlock *block, c
 {
   const guint block_size = self->block_size, rank = self->rank;
   const gsize n_blocks = block->n_rows * (block->n_cols / block_size);
+  const gboolean matrix = weights && block->metric.kind == AFP_METRIC_MATRIX;
   const float zeros[SEEDLM_MAX_BLOCK] = { 0 };
   float t[SEEDLM_MAX_RANK];
 
-  for (gsize b = 0; b < n_blocks; b++)
-    seedlm_project (
-        seedlm_block_values (state->sequence, block->planes[SEEDLM_CHILD_SEEDS].codes[b]),
-        block_size, rank, zeros, weights ? weights + b * block_size : NULL, t,
-        block->planes[SEEDLM_CHILD_COEFFS].metric + b * rank * rank);
+  for (gsize b = 0; b < n_blocks; b++) {
+    const float *u =
+        seedlm_block_values (state->sequence, block->planes[SEEDLM_CHILD_SEEDS].codes[b]);
+    float *out = block->planes[SEEDLM_CHILD_COEFFS].metric + b * rank * rank;
+    if (matrix)
+      seedlm_project_metric (u, block_size, rank, zeros,
+                             block->metric.data + b * block_size * block_size, t, out);
+    else
+      seedlm_project (u, block_size, rank, zeros, weights ? weights + b * block_size : NULL, t,
+                      out);
+  }
 }
 
 gboolean
@@ -204,10 +303,17 @@ seedlm_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GErr
                                   ? seedlm_weights_new (&block->metric, n_blocks)
                                   : NULL;
   SeedlmSearch *search = seedlm_workers_take (state->workers, error);
+  gboolean ok;
 
   if (!search)
     return FALSE;
-  const gboolean ok = encode_pieces (self, state, block, weights, search, error);
+  if (is_by_column (block, self->block_size)) {
+    ok = encode_columns (self, state, block, search, error);
+    seedlm_search_weigh (search, NULL);
+  } else {
+    const Run all = { .stride = 1, .n = n_blocks, .weights = weights };
+    ok = encode_run (self, state, block, &all, search, error);
+  }
   seedlm_workers_give (state->workers, search);
   if (ok && block->planes[SEEDLM_CHILD_COEFFS].metric)
     fill_metric (self, state, block, weights);

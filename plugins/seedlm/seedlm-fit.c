@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#define CHUNK 256        /* blocks per piece of work */
-#define MIN_GAIN 1e-3    /* a round that gains less is the last */
-#define MIN_WEIGHT 1e-6f /* of an element, relative to the largest in its block */
+#define CHUNK 256     /* blocks per piece of work */
+#define MIN_GAIN 1e-3 /* a round that gains less is the last */
 
 int
 seedlm_ask_quantize (void *user_data, const float *t, size_t n, const float *metric,
@@ -36,7 +35,7 @@ seedlm_weights_new (const AfpMetric *metric, gsize n)
       top = MAX (top, out[i]);
     }
     for (guint i = 0; i < length; i++)
-      out[i] = MAX (out[i], top * MIN_WEIGHT);
+      out[i] = MAX (out[i], top * SEEDLM_MIN_WEIGHT);
   }
   return weights;
 }

@@ -13,6 +13,7 @@ typedef struct {
 int seedlm_ask_quantize (void *ask, const float *t, size_t n, const float *metric, uint32_t *codes,
                          float *t_hat);
 
+#define SEEDLM_MIN_WEIGHT 1e-6f /* of an element, relative to the largest in its block */
 /* Weights of the elements of n blocks from their metric; of a matrix, the diagonal. Returns NULL if there is none. */
 float *seedlm_weights_new (const AfpMetric *metric, gsize n);
 

@@ -307,14 +307,20 @@ typedef void (*Tile) (const float *factors, unsigned rank, const float *r, unsig
 static int simd_wanted = 1;
 
 int
-seedlm_scan_use_simd (int use)
+seedlm_scan_uses_simd (void)
 {
-  simd_wanted = use;
 #if SEEDLM_AVX2
-  return use && __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma");
+  return simd_wanted && __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma");
 #else
   return 0;
 #endif
+}
+
+int
+seedlm_scan_use_simd (int use)
+{
+  simd_wanted = use;
+  return seedlm_scan_uses_simd ();
 }
 
 size_t
@@ -330,7 +336,7 @@ seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmLi
   Slide slide = slide_portable;
   Tile tile = tile_portable;
 #if SEEDLM_AVX2
-  if (simd_wanted && __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma")) {
+  if (seedlm_scan_uses_simd ()) {
     slide = slide_avx2;
     tile = tile_avx2;
   }

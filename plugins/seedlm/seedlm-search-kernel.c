@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-search-kernel.h"
+#include "seedlm-weigh-kernel.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +19,10 @@ typedef struct {
 } Job;
 
 struct SeedlmSearch {
-  const SeedlmBasis *basis;
+  const SeedlmBasis *plain;
+  SeedlmBasis *weighed;     /* under the last metric; NULL before the first */
+  const SeedlmBasis *basis; /* of the two, the one in use */
+  float *matrix;            /* the metric */
   unsigned n_codes;
   unsigned level; /* that most blocks need */
   size_t pool_size;
@@ -45,7 +49,7 @@ seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, uns
 {
   uint64_t floats = seedlm_scan_scratch (block_size) + (uint64_t) CHUNK * (block_size + rank) +
                     (uint64_t) BATCH * (2 * rank + rank * rank) +
-                    (uint64_t) (BATCH + CHUNK) * n_codes;
+                    (uint64_t) (BATCH + CHUNK) * n_codes + (uint64_t) block_size * block_size;
   return sizeof (SeedlmSearch) + floats * sizeof (float) +
          (uint64_t) pool_entries (seed_bits) * sizeof (SeedlmCandidate);
 }
@@ -63,7 +67,7 @@ seedlm_search_new (const SeedlmBasis *basis, unsigned n_codes)
   if (!self)
     return NULL;
   unsigned rank = basis->rank;
-  self->basis = basis;
+  self->plain = self->basis = basis;
   self->n_codes = n_codes;
   self->pool_size = pool_entries (basis->sequence->seed_bits);
   self->pool = malloc (self->pool_size * sizeof *self->pool);
@@ -88,6 +92,9 @@ seedlm_search_free (SeedlmSearch *self)
 {
   if (!self)
     return;
+  if (self->weighed)
+    seedlm_weighed_free (self->weighed);
+  free (self->matrix);
   free (self->pool);
   free (self->scratch);
   free (self->normed);
@@ -100,75 +107,54 @@ seedlm_search_free (SeedlmSearch *self)
   free (self);
 }
 
+int
+seedlm_search_weigh (SeedlmSearch *self, const float *matrix)
+{
+  const size_t n = (size_t) self->plain->block_size * self->plain->block_size;
+  self->basis = self->plain;
+  if (!matrix)
+    return 1;
+  if (!self->matrix && !(self->matrix = new_array (n)))
+    return 0;
+  if (!self->weighed && !(self->weighed = seedlm_weighed_new (self->plain)))
+    return 0;
+  memcpy (self->matrix, matrix, n * sizeof *matrix);
+  if (!seedlm_weigh (self->weighed, matrix))
+    return 0;
+  if (self->weighed->n_usable > 0)
+    self->basis = self->weighed;
+  return 1;
+}
+
+uint64_t
+seedlm_search_weigh_bytes (const SeedlmSearch *self)
+{
+  return seedlm_weighed_bytes (self->plain->sequence->seed_bits, self->plain->block_size,
+                               self->plain->rank);
+}
+
+static const float *
+metric_of (const SeedlmSearch *self)
+{
+  return self->basis == self->plain ? NULL : self->matrix;
+}
+
 /* --- one seed -------------------------------------------------------------------------------------------------------- */
 
-/* g = U'DU + U'Dw for the block; D = 1 without weights */
-static inline __attribute__ ((always_inline)) void
-moments (const float *u, unsigned block_size, const unsigned rank, const float *w,
-         const float *weights, double g[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK], double *b)
-{
-  for (unsigned p = 0; p < rank; p++) {
-    b[p] = 0;
-    for (unsigned k = 0; k <= p; k++)
-      g[p][k] = 0;
-  }
-  for (unsigned i = 0; i < block_size; i++, u += rank)
-    for (unsigned p = 0; p < rank; p++) {
-      double x = weights ? (double) weights[i] * u[p] : u[p];
-      b[p] += x * w[i];
-      for (unsigned k = 0; k <= p; k++)
-        g[p][k] += x * u[k];
-    }
-}
-
-/* Least squares by Cholesky in double: U is known to have a condition number below 10^6. */
-void
-seedlm_project (const float *u, unsigned block_size, unsigned rank, const float *w,
-                const float *weights, float *t, float *metric)
-{
-  double g[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK], y[SEEDLM_MAX_RANK],
-      l[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK];
-  if (rank == 3)
-    moments (u, block_size, 3, w, weights, g, y);
-  else if (rank == 4)
-    moments (u, block_size, 4, w, weights, g, y);
-  else
-    moments (u, block_size, rank, w, weights, g, y);
-  for (unsigned p = 0; p < rank; p++)
-    for (unsigned k = 0; k <= p; k++)
-      metric[p * rank + k] = metric[k * rank + p] = (float) g[p][k];
-
-  for (unsigned p = 0; p < rank; p++)
-    for (unsigned k = 0; k <= p; k++) {
-      double sum = g[p][k];
-      for (unsigned j = 0; j < k; j++)
-        sum -= l[p][j] * l[k][j];
-      if (k < p)
-        l[p][k] = sum / l[k][k];
-      else
-        l[p][p] = sqrt (sum > 1e-14 * g[p][p] ? sum : 1e-14 * g[p][p] + 1e-300);
-    }
-  for (unsigned p = 0; p < rank; p++) {
-    for (unsigned k = 0; k < p; k++)
-      y[p] -= l[p][k] * y[k];
-    y[p] /= l[p][p];
-  }
-  for (unsigned p = rank; p-- > 0;) {
-    for (unsigned k = p + 1; k < rank; k++)
-      y[p] -= l[k][p] * y[k];
-    y[p] /= l[p][p];
-    t[p] = (float) y[p];
-  }
-}
-
-/* |w - U t|^2 as a decoder sees it, apart from the scale */
+/* |w - U t|^2 as a decoder sees it, apart from the scale; under the metric, if there is one */
 static double
-error_of (const float *u, unsigned block_size, unsigned rank, const float *w, const float *weights,
+error_of (const SeedlmSearch *self, const float *u, const float *w, const float *weights,
           const float *t)
 {
+  const unsigned block_size = self->basis->block_size;
   float out[SEEDLM_MAX_BLOCK];
-  double error = 0;
-  seedlm_decode (u, block_size, rank, t, 1.0f, out);
+  double error = 0, unused[SEEDLM_MAX_BLOCK];
+  seedlm_decode (u, block_size, self->basis->rank, t, 1.0f, out);
+  if (metric_of (self)) {
+    for (unsigned i = 0; i < block_size; i++)
+      out[i] = w[i] - out[i];
+    return seedlm_weigh_block (self->matrix, block_size, out, unused);
+  }
   for (unsigned i = 0; i < block_size; i++) {
     double d = (double) w[i] - out[i];
     error += weights ? weights[i] * d * d : d * d;
@@ -187,8 +173,12 @@ try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
   unsigned block_size = basis->block_size, rank = basis->rank;
   for (unsigned i = 0; i < n; i++) {
     const Job *job = &self->jobs[self->owner[i]];
-    seedlm_project (sequence->values + self->place[i], block_size, rank, job->block, job->weights,
-                    self->t + (size_t) i * rank, self->metric + (size_t) i * rank * rank);
+    const float *u = sequence->values + self->place[i];
+    float *t = self->t + (size_t) i * rank, *metric = self->metric + (size_t) i * rank * rank;
+    if (metric_of (self))
+      seedlm_project_metric (u, block_size, rank, job->block, self->matrix, t, metric);
+    else
+      seedlm_project (u, block_size, rank, job->block, job->weights, t, metric);
   }
   const float *t_hat = self->t;
   if (params->quantize) {
@@ -201,8 +191,8 @@ try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
     unsigned owner = self->owner[i];
     Job *job = &self->jobs[owner];
     uint32_t seed = sequence->states[self->place[i]];
-    double error = error_of (sequence->values + self->place[i], block_size, rank, job->block,
-                             job->weights, t_hat + (size_t) i * rank);
+    double error = error_of (self, sequence->values + self->place[i], job->block, job->weights,
+                             t_hat + (size_t) i * rank);
     if (!(error < job->best || (error == job->best && seed < job->best_seed)))
       continue;
     job->best = error;
@@ -279,10 +269,34 @@ start_jobs (SeedlmSearch *self, const float *blocks, const float *weights, unsig
     }
     if (low < high)
       job->weights = weights + (size_t) b * block_size;
+    double weighed[SEEDLM_MAX_BLOCK];
+    if (metric_of (self) && job->norm > 0)
+      job->norm = seedlm_weigh_block (self->matrix, block_size, job->block, weighed);
     double inverse = job->norm > 0 ? 1 / sqrt (job->norm) : 0;
     for (unsigned i = 0; i < block_size; i++)
-      self->normed[(size_t) b * block_size + i] = (float) (job->block[i] * inverse);
+      self->normed[(size_t) b * block_size + i] =
+          (float) ((metric_of (self) ? weighed[i] : job->block[i]) * inverse);
   }
+}
+
+/*
+ * The hints of a basis under a metric come from another metric: they follow what the lists have shown. They change the time only.
+ */
+static void
+adapt_hints (SeedlmSearch *self, unsigned n, float low)
+{
+  float *hints = self->weighed->hints;
+  for (unsigned level = 0; level < SEEDLM_N_LEVELS; level++) {
+    const size_t nth = SEEDLM_LEVEL (level);
+    float sum = 0;
+    if (nth >= 2 * self->lists[0].keep || hints[level] < 0)
+      break;
+    for (unsigned j = 0; j < n; j++)
+      sum += nth < self->lists[j].n ? self->lists[j].entries[nth].energy : low - (1 - low) / 4;
+    hints[level] = (hints[level] + sum / (float) n) / 2;
+  }
+  for (unsigned level = 1; level < SEEDLM_N_LEVELS; level++)
+    hints[level] = hints[level] < hints[level - 1] ? hints[level] : hints[level - 1];
 }
 
 /* Lists of the best @keep seeds with low <= energy <= high for n <= SEEDLM_GROUP jobs, into lists[0..n). */
@@ -303,6 +317,8 @@ scan_jobs (SeedlmSearch *self, const unsigned *jobs, unsigned n, size_t keep, fl
     self->jobs[jobs[j]].next = 0;
   }
   seedlm_scan (self->basis, normed, n, self->lists, self->scratch);
+  if (metric_of (self) && low >= 0)
+    adapt_hints (self, n, low);
 }
 
 /* A block of zeros: every seed has the same bound. */

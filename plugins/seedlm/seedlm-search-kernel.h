@@ -48,6 +48,12 @@ typedef struct {
 typedef struct SeedlmSearch SeedlmSearch; /* working memory of one thread */
 SeedlmSearch *seedlm_search_new (const SeedlmBasis *basis, unsigned n_codes);
 void seedlm_search_free (SeedlmSearch *search);
+/*
+ * From now on the error of all blocks is (w - U t)' M (w - U t): @matrix, block_size x block_size, symmetric and positive definite; NULL: as before, |w - U t|^2.
+ * A matrix under which no seed spans its dimensions counts as none. Returns 0 if memory runs out: then it is as before.
+ */
+int seedlm_search_weigh (SeedlmSearch *search, const float *matrix);
+uint64_t seedlm_search_weigh_bytes (const SeedlmSearch *search);
 uint64_t
 seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, unsigned n_codes);
 
@@ -70,3 +76,6 @@ int seedlm_search_choose (SeedlmSearch *search, const SeedlmSearchParams *params
 /* Least-squares coefficients of one block for the values of a seed, and their metric U'DU; D is 1 without weights. */
 void seedlm_project (const float *u, unsigned block_size, unsigned rank, const float *block,
                      const float *weights, float *t, float *metric);
+/* The same with a matrix D. */
+void seedlm_project_metric (const float *u, unsigned block_size, unsigned rank, const float *block,
+                            const float *m, float *t, float *metric);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm.h"
 #include "seedlm-fit.h"
+#include "seedlm-weigh-kernel.h"
 
 #include <math.h>
 
@@ -168,8 +169,12 @@ static guint64
 seedlm_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
 {
   const AfpSeedlm *self = AFP_SEEDLM (codec);
+  const AfpMetricKind kind = afp_layout_get_input (layout)->metric;
+  guint64 bytes = seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, self->rank);
 
-  return seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, self->rank);
+  if (kind == AFP_METRIC_DIAGONAL || kind == AFP_METRIC_MATRIX)
+    bytes += seedlm_weighed_bytes (self->seed_bits, self->block_size, self->rank);
+  return bytes;
 }
 
 /* --- fit ------------------------------------------------------------------------------------------------------------- */
