@@ -516,12 +516,14 @@ give_memory_back (void)
 }
 
 /*
- * OpenBLAS, which plugins bring with them, takes its slowest code for processors of Intel that are newer than itself (measured: a quarter of
+ * OpenBLAS, which plugins bring with them, starts a thread for each processor as soon as it is loaded, and would have nothing to do for them: matrices are multiplied
+ * in tiles of the pool, each by one thread. It also takes its slowest code for processors of Intel that are newer than itself (measured: a quarter of
  * the speed). Unless the user did, this says which code to take: the one that it takes for those that it knows.
  */
 static void
 choose_blas_code (void)
 {
+  g_setenv ("OPENBLAS_NUM_THREADS", "1", FALSE);
 #if defined __x86_64__
   const char *code = NULL;
 
