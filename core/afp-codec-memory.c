@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-bits.h"
 #include "afp-codec-private.h"
+#include "afp-feedback.h"
 
 /*
  * What codecs take of memory, by their layouts alone: the plan's side of afp-context.c, afp-encode.c and afp-decoder.c.
@@ -73,7 +74,9 @@ tile_bytes (const AfpLayout *layout, const AfpClaim *claim, guint64 elements)
   const AfpPlaneDesc *in = &layout->input;
   guint64 floats = elements;
 
-  if (claim && in->vector)
+  if (claim && claim->importance)
+    floats += claim->feedback ? 0 : elements;
+  else if (claim && in->vector)
     floats += quanta *
               afp_metric_stride (afp_metric_regroup_kind (in->metric, in->vector, layout->quantum),
                                  layout->quantum);
@@ -121,17 +124,33 @@ context_bytes (const AfpLayout *layout)
 
 /* --- encode -------------------------------------------------------------------------------------------------------- */
 
+/* (transfer full): as the codec finds the plane: with a weight for each number where there is importance */
+static AfpLayout *
+get_weighted_layout (const AfpClaim *claim)
+{
+  const AfpPlaneDesc *in = &claim->layout->input;
+  AfpLayout *layout = NULL;
+
+  if (!claim->importance || in->metric != AFP_METRIC_NONE)
+    return afp_layout_ref (claim->layout);
+  layout = afp_layout_resize (claim->layout, in->rows, in->cols);
+  layout->input.metric = AFP_METRIC_DIAGONAL;
+  layout->input.vector = layout->quantum;
+  return layout;
+}
+
 /* The codec and those that it asks; its fixed children, copied and decoded again. */
 static void
 add_encoder (const AfpClaim *claim, AfpCodecMemory *memory)
 {
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (claim->codec);
+  g_autoptr (AfpLayout) layout = get_weighted_layout (claim);
 
   memory->fixed += context_bytes (claim->layout);
   if (klass->scratch)
-    memory->fixed += klass->scratch (claim->codec, claim->layout);
+    memory->fixed += klass->scratch (claim->codec, layout);
   if (klass->thread_scratch)
-    memory->per_thread += klass->thread_scratch (claim->codec, claim->layout);
+    memory->per_thread += klass->thread_scratch (claim->codec, layout);
   for (guint i = 0; i < afp_layout_get_n_children (claim->layout); i++) {
     const AfpClaim *asked = afp_claim_get_asked (claim, i);
     if (asked)
@@ -139,6 +158,20 @@ add_encoder (const AfpClaim *claim, AfpCodecMemory *memory)
     else if (afp_claim_freezes (claim, i))
       memory->fixed += 2 * afp_plane_desc_memory (afp_layout_get_child (claim->layout, i));
   }
+}
+
+/* The factor itself stands from one tensor to the next. */
+static void
+add_feedback (const AfpLayout *layout, const AfpClaim *claim, const AfpTiles *tiles,
+              AfpCodecMemory *memory)
+{
+  const guint64 rows = MIN (tiles->tile_rows, tiles->rows);
+
+  memory->fixed += afp_feedback_get_scratch (tiles->cols);
+  add_tiles (tiles,
+             afp_feedback_get_tile_bytes (rows, layout->quantum) +
+                 tile_bytes (layout, claim, rows * layout->quantum),
+             memory);
 }
 
 /* What afp_claim_encode() works with, beside the plane that it makes. */
@@ -150,9 +183,13 @@ afp_claim_get_memory (const AfpClaim *claim, AfpCodecMemory *memory)
 
   *memory = (AfpCodecMemory){ 0 };
   add_encoder (claim, memory);
-  afp_tiles_init (&tiles, afp_layout_get_rows (layout), afp_layout_get_cols (layout),
-                  layout->quantum);
+  if (claim->importance)
+    memory->fixed += layout->input.cols * sizeof (float);
+  (claim->feedback ? afp_feedback_init_tiles : afp_tiles_init) (
+      &tiles, afp_layout_get_rows (layout), afp_layout_get_cols (layout), layout->quantum);
   add_tiles (&tiles, tile_bytes (layout, claim, count_tile (&tiles)), memory);
+  if (claim->feedback)
+    add_feedback (layout, claim, &tiles, memory);
 }
 
 /* --- decode -------------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
  *   afp-routing.c   which tensors and planes       afp-codec.c     the element
  *   afp-codec-memory.c what it takes of memory
  *   afp-share.c     planes that tensors share      afp-prepare.c   fitted to a sample of the model
+ *   afp-importance.c the moments of a layer's inputs  afp-feedback.c errors fed to later columns
  */
 
 struct _AfpLayout {
@@ -36,7 +37,8 @@ struct _AfpClaim {
   AfpClaim **children; /* NULL for code planes */
   gboolean is_fallback;
   gboolean exact;
-  gboolean sampling; /* on a sample, in the prepare phase */
+  gboolean sampling;             /* on a sample, in the prepare phase */
+  gboolean importance, feedback; /* by the moments of the tensor that it is on */
   guint64 bytes;
   guint64 shared_bytes; /* of them: in planes that other tensors have, too */
   char *open_loop_reason;
@@ -59,6 +61,10 @@ struct _AfpContext {
   AfpMetricKind metric_kind;
   guint metric_length;
   const float *metric_data;
+  float *column_weights; /* (nullable): of the tensor's columns, where the vectors have no metric */
+  guint64 n_columns;
+  float least_weight; /* of padding */
+  gboolean fed_back;  /* blocks get their metric from afp-feedback.c */
   gboolean fitted;
   gboolean decoding;
   AfpContextChild *children;
@@ -75,6 +81,8 @@ void afp_context_free (AfpContext *ctx);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpContext, afp_context_free)
 void afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, guint length,
                            const float *data);
+/* Takes @weights: one for each of the tensor's columns. @least: of padding. */
+void afp_context_set_columns (AfpContext *ctx, float *weights, guint64 n, float least);
 /* Metric of n_vectors vectors of @length starting at element @first of row @row; out: stride * n floats. */
 void afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col,
                               gsize n_vectors, float *out);
@@ -85,6 +93,7 @@ typedef struct {
   AfpBlock block;
   AfpBlockPlane *planes;
   gpointer memory;
+  gsize floats; /* in memory */
 } AfpBlockBuffer;
 void afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *tile,
                             gboolean encoding);
@@ -166,6 +175,32 @@ typedef struct {
   AfpCodec *variant; /* NULL: the codec itself */
 } AfpRule;
 AfpRouting *afp_codec_get_routing (AfpCodec *codec);
+
+/* What is made of the moments of a layer's inputs. */
+struct _AfpFeedback;
+typedef enum { AFP_IMPORTANCE_AUTO, AFP_IMPORTANCE_OFF } AfpImportance;
+typedef struct {
+  gint importance; /* AfpImportance */
+  gboolean feedback;
+  double damping;
+  struct _AfpFeedback *last; /* of the last tensor */
+  guint64 bytes;             /* the most that one takes, as planned */
+  guint n_without;           /* tensors that are coded without feedback, as planned */
+} AfpMomentUse;
+AfpMomentUse *afp_codec_get_moment_use (AfpCodec *codec);
+/* Do the columns of the plane stand for those of the tensor? */
+gboolean afp_plane_follows_columns (AfpTensor *tensor, const char *path);
+/* Whether the claim uses the tensor's moments. FALSE: it cannot, though it is told to. */
+gboolean
+afp_claim_plan_moments (AfpClaim *claim, AfpTensor *tensor, const char *path, GError **error);
+char *afp_claim_describe_moments (const AfpClaim *claim, AfpTensor *tensor);
+float *afp_importance_new (const AfpMoments *moments, double damping);
+struct _AfpFeedback *afp_codec_take_feedback (AfpCodec *self, const AfpClaim *claim,
+                                              AfpMoments *moments, AfpPool *pool, GError **error);
+/* As afp_claim_encode(). @moments, @feedback: (nullable): where the claim uses them */
+AfpPlane *afp_claim_encode_with (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data,
+                                 const AfpMoments *moments, const struct _AfpFeedback *feedback,
+                                 const char *name, AfpPool *pool, GError **error);
 
 /* Planes that tensors share. A group: the tensors whose planes have one such child. */
 typedef struct {

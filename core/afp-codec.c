@@ -3,6 +3,7 @@
 
 #include "afp-codec-private.h"
 #include "afp-error.h"
+#include "afp-feedback.h"
 #include "afp-pipeline.h"
 #include "afp-plan-private.h"
 #include "afp-pool.h"
@@ -15,6 +16,7 @@ typedef struct {
   GHashTable
       *claims; /* "tensor/plane/path" -> AfpClaim; written while planning, read while running */
   AfpShare share;
+  AfpMomentUse use;
 } AfpCodecPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpCodec, afp_codec, AFP_TYPE_TRANSFORM)
@@ -23,6 +25,8 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (AfpCodec, afp_codec, AFP_TYPE_TRANSFORM)
 
 static const char *const kind_values[] = { "weight", "residual", "coeffs", "codebook",
                                            "scale",  "frame",    NULL };
+
+static const char *const importance_values[] = { "auto", "off", NULL };
 
 static const AfpProperty properties[] = {
   AFP_PROP_FLAGS ("planes", NULL, 0, AfpCodecPrivate, routing.planes, NULL, kind_values,
@@ -42,12 +46,27 @@ static const AfpProperty properties[] = {
                  "Take planes even where that costs more bytes than leaving them"),
   AFP_PROP_BOOL ("open-loop", NULL, 0, AfpCodecPrivate, routing.open_loop, "false",
                  "Do not ask who takes the planes left behind: optimise without knowing"),
+  AFP_PROP_ENUM (
+      "importance", NULL, 0, AfpCodecPrivate, use.importance, "auto", importance_values,
+      "auto: the error of a column counts by the mean square of the layer's input, where "
+      "calibrate tells it"),
+  AFP_PROP_BOOL ("feedback", NULL, 0, AfpCodecPrivate, use.feedback, "false",
+                 "Feed the error of each block of columns to the columns still to come (GPTQ, "
+                 "LDLQ), by the moments that calibrate tells"),
+  AFP_PROP_DOUBLE ("damping", NULL, 0, AfpCodecPrivate, use.damping, 1e-6, 1, "0.01", NULL,
+                   "Added to the mean squares of the inputs, as a part of their mean"),
 };
 
 AfpRouting *
 afp_codec_get_routing (AfpCodec *self)
 {
   return &PRIVATE (self)->routing;
+}
+
+AfpMomentUse *
+afp_codec_get_moment_use (AfpCodec *self)
+{
+  return &PRIVATE (self)->use;
 }
 
 AfpShare *
@@ -157,9 +176,9 @@ codec_describe_plane (AfpTransform *transform, AfpSpec *spec, const char *path,
   return claim ? claim : afp_pad_query_claim (afp_transform_get_src (transform), spec, path, desc);
 }
 
-/* Which planes the codec asks about, and who answers; which are shared: for the plan. */
+/* Which planes the codec asks about, and who answers; which are shared; what the moments are good for: for the plan. */
 static char *
-describe_queries (AfpCodec *self, AfpClaim *claim)
+describe_queries (AfpCodec *self, AfpClaim *claim, AfpTensor *tensor)
 {
   const AfpLayout *layout = afp_claim_get_layout (claim);
   GString *text = g_string_new (NULL);
@@ -187,6 +206,9 @@ describe_queries (AfpCodec *self, AfpClaim *claim)
     else
       g_string_append_printf (text, "optimised with %s", who);
   }
+  g_autofree char *moments = afp_claim_describe_moments (claim, tensor);
+  if (moments)
+    g_string_append_printf (text, "%s%s", text->len ? "; " : "", moments);
   return g_string_free (text, FALSE);
 }
 
@@ -275,6 +297,22 @@ afp_codec_find_claim (AfpCodec *self, const char *tensor, const char *path)
   return g_hash_table_lookup (PRIVATE (self)->claims, key);
 }
 
+static gboolean
+plan_moments (AfpCodec *self, AfpClaim *claim, AfpTensor *tensor, const char *path, GError **error)
+{
+  AfpMomentUse *use = &PRIVATE (self)->use;
+
+  if (!afp_claim_plan_moments (claim, tensor, path, error))
+    return FALSE;
+  if (claim->feedback)
+    use->bytes =
+        MAX (use->bytes, afp_feedback_get_bytes (afp_layout_get_padded_cols (claim->layout),
+                                                 claim->layout->quantum));
+  else if (afp_codec_get_moment_use (claim->codec)->feedback)
+    use->n_without++;
+  return TRUE;
+}
+
 static AfpPlane *
 plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data,
            GError **error)
@@ -284,7 +322,9 @@ plan_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path,
   AfpPlan *plan = user_data;
   Verdict verdict = { 0 };
   g_autoptr (AfpClaim) claim = decide (self, spec, path, desc, &verdict);
-  g_autofree char *queries = claim ? describe_queries (self, claim) : NULL;
+  if (claim && !plan_moments (self, claim, tensor, path, &verdict.error))
+    g_clear_pointer (&claim, afp_claim_unref);
+  g_autofree char *queries = claim ? describe_queries (self, claim, tensor) : NULL;
 
   if (claim) {
     afp_share_note (&PRIVATE (self)->share, claim, spec, path, verdict.fallback - verdict.bytes,
@@ -339,10 +379,18 @@ run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, 
   g_autofree char *seed =
       g_strconcat (afp_spec_get_family (afp_tensor_get_spec (tensor)), "/", path, NULL);
   GBytes *metric = afp_plane_get_metric (plane);
+  AfpMoments *moments = afp_tensor_get_moments (tensor);
+  AfpFeedback *feedback = NULL;
+  if (claim->feedback &&
+      !(feedback = afp_codec_take_feedback (self, claim, moments, pool, error))) {
+    g_prefix_error (error, "%s: ", key);
+    return NULL;
+  }
   /* A shared plane gets the same codes in every tensor: random choices must not depend on the name. */
   AfpPlane *coded =
-      afp_claim_encode (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL,
-                        afp_plane_get_desc (plane)->shared ? path : seed, pool, error);
+      afp_claim_encode_with (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL,
+                             claim->importance ? moments : NULL, feedback,
+                             afp_plane_get_desc (plane)->shared ? path : seed, pool, error);
   if (!coded && error && !*error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC, "%s failed on plane '%s' and did not say why",
                  afp_element_get_name (AFP_ELEMENT (self)), key);
@@ -429,11 +477,30 @@ codec_process (AfpTransform *transform, AfpTensor *tensor, GError **error)
 
 /* --- what tensors share ------------------------------------------------------------------------------------------ */
 
+/* To be told to use moments, and to find none anywhere, is a mistake. */
+static gboolean
+settle_moments (AfpCodec *self, AfpPlan *plan, GError **error)
+{
+  const AfpMomentUse *use = &PRIVATE (self)->use;
+
+  afp_plan_note_standing_memory (plan, use->bytes);
+  if (use->bytes || !use->n_without)
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+               "%s: feedback=true, but there are no second moments of what goes into any of the %u "
+               "planes that it takes: put calibrate text=FILE or images=FILE before it, or set "
+               "feedback=false",
+               afp_element_get_name (AFP_ELEMENT (self)), use->n_without);
+  return FALSE;
+}
+
 static gboolean
 codec_settle (AfpElement *element, AfpPlan *plan, GError **error)
 {
   AfpShare *share = &PRIVATE (AFP_CODEC (element))->share;
 
+  if (!settle_moments (AFP_CODEC (element), plan, error))
+    return FALSE;
   if (share->groups->len == 0)
     return TRUE;
   const AfpShareMember *first = ((AfpShareGroup *) share->groups->pdata[0])->members->pdata[0];
@@ -455,6 +522,8 @@ codec_check (AfpElement *element, GError **error)
 
   g_hash_table_remove_all (PRIVATE (self)->claims);
   afp_share_reset (&PRIVATE (self)->share);
+  PRIVATE (self)->use.bytes = 0;
+  PRIVATE (self)->use.n_without = 0;
   return afp_routing_prepare (&PRIVATE (self)->routing, self, error);
 }
 
@@ -473,6 +542,7 @@ afp_codec_dispose (GObject *object)
 {
   g_hash_table_remove_all (PRIVATE (AFP_CODEC (object))->claims);
   afp_share_reset (&PRIVATE (AFP_CODEC (object))->share);
+  g_clear_pointer (&PRIVATE (AFP_CODEC (object))->use.last, afp_feedback_unref);
   G_OBJECT_CLASS (afp_codec_parent_class)->dispose (object);
 }
 

@@ -84,6 +84,7 @@ afp_context_free (AfpContext *ctx)
     g_clear_object (&ctx->children[i].quantizer);
   }
   g_free (ctx->children);
+  g_free (ctx->column_weights);
   g_clear_pointer (&ctx->matrix, afp_matrix_unref);
   afp_layout_unref (ctx->layout);
   g_object_unref (ctx->codec);
@@ -110,6 +111,15 @@ afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, gu
   ctx->metric_kind = data && length ? kind : AFP_METRIC_NONE;
   ctx->metric_length = length;
   ctx->metric_data = data;
+}
+
+void
+afp_context_set_columns (AfpContext *ctx, float *weights, guint64 n, float least)
+{
+  g_free (ctx->column_weights);
+  ctx->column_weights = weights;
+  ctx->n_columns = n;
+  ctx->least_weight = least;
 }
 
 const AfpLayout *
@@ -217,7 +227,23 @@ afp_metric_regroup_kind (AfpMetricKind kind, guint from_length, guint to_length)
 AfpMetricKind
 afp_context_get_metric_kind (AfpContext *ctx, guint length)
 {
+  if (ctx->metric_kind == AFP_METRIC_NONE && ctx->column_weights)
+    return AFP_METRIC_DIAGONAL;
   return afp_metric_regroup_kind (ctx->metric_kind, ctx->metric_length, length);
+}
+
+/* Of the tensor's column that stands in column @col: of all rows in one, if blocks cross rows or the plane is what is left of that. */
+static float
+column_weight (AfpContext *ctx, guint64 col)
+{
+  const AfpPlaneDesc *in = &ctx->layout->input;
+  guint64 own = ctx->layout->flat ? col % in->cols : col;
+
+  if (col >= afp_layout_get_cols (ctx->layout))
+    return ctx->least_weight;
+  if (in->rows == 1 && in->cols >= 2 * ctx->n_columns)
+    own %= ctx->n_columns;
+  return own < ctx->n_columns ? ctx->column_weights[own] : ctx->least_weight;
 }
 
 /* Weight of element @offset of a vector with metric @g. */
@@ -271,8 +297,12 @@ afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col
 {
   const gsize stride = afp_metric_stride (afp_context_get_metric_kind (ctx, length), length);
 
-  for (gsize i = 0; i < n_vectors; i++)
-    fill_one_metric (ctx, length, row, col + i * length, out + i * stride);
+  if (ctx->metric_kind == AFP_METRIC_NONE && ctx->column_weights)
+    for (gsize i = 0; i < n_vectors * length; i++)
+      out[i] = column_weight (ctx, col + i);
+  else
+    for (gsize i = 0; i < n_vectors; i++)
+      fill_one_metric (ctx, length, row, col + i * length, out + i * stride);
 }
 
 /* --- samples and moments ---------------------------------------------------------------------------------------- */
@@ -445,7 +475,7 @@ afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *t
 {
   const guint n = afp_layout_get_n_children (ctx->layout), quantum = ctx->layout->quantum;
   const AfpMetricKind kind =
-      encoding ? afp_context_get_metric_kind (ctx, quantum) : AFP_METRIC_NONE;
+      encoding && !ctx->fed_back ? afp_context_get_metric_kind (ctx, quantum) : AFP_METRIC_NONE;
   gsize size = tile->n_rows * tile->n_cols;
 
   if (kind != AFP_METRIC_NONE)
@@ -453,6 +483,7 @@ afp_block_buffer_init (AfpBlockBuffer *buffer, AfpContext *ctx, const AfpTile *t
   for (guint pass = 0; pass < 2; pass++) {
     float *next = NULL;
     if (pass == 1) {
+      buffer->floats = size;
       buffer->memory = g_malloc0 (MAX (size, 1) * sizeof (float));
       buffer->planes = g_new0 (AfpBlockPlane, MAX (n, 1));
       buffer->block = (AfpBlock){ tile->row,     tile->n_rows,   tile->col,

@@ -3,6 +3,7 @@
 #include "afp-codec-private.h"
 #include "afp-crash.h"
 #include "afp-error.h"
+#include "afp-feedback.h"
 #include "afp-pool.h"
 
 #include <math.h>
@@ -205,6 +206,7 @@ typedef struct {
 
 typedef struct {
   AfpEncoder *encoder;
+  const AfpFeedback *feedback; /* (nullable) */
   AfpTiles tiles;
   Output *outputs;
 } PlaneJob;
@@ -315,6 +317,18 @@ store_tile (PlaneJob *job, const AfpBlockBuffer *buffer, const AfpTile *tile)
 }
 
 static gboolean
+encode_values (const PlaneJob *job, AfpBlockBuffer *buffer, GError **error)
+{
+  AfpContext *ctx = job->encoder->ctx;
+  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (ctx->codec);
+
+  if (job->feedback)
+    return afp_feedback_encode (job->feedback, ctx, job->encoder->state, buffer, error);
+  return !klass->encode_block ||
+         klass->encode_block (ctx->codec, job->encoder->state, &buffer->block, error);
+}
+
+static gboolean
 encode_tile (gsize index, gpointer user_data, GError **error)
 {
   PlaneJob *job = user_data;
@@ -329,9 +343,7 @@ encode_tile (gsize index, gpointer user_data, GError **error)
   afp_crash_enter (&note, AFP_ELEMENT (codec));
   ok = afp_matrix_read (ctx->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols,
                         buffer.block.values, error) &&
-       (!AFP_CODEC_GET_CLASS (codec)->encode_block ||
-        AFP_CODEC_GET_CLASS (codec)->encode_block (codec, job->encoder->state, &buffer.block,
-                                                   error));
+       encode_values (job, &buffer, error);
   afp_crash_leave (&note);
   if (ok)
     store_tile (job, &buffer, &tile);
@@ -417,16 +429,37 @@ AfpPlane *
 afp_claim_encode (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data, const char *name,
                   AfpPool *pool, GError **error)
 {
+  return afp_claim_encode_with (claim, matrix, metric_data, NULL, NULL, name, pool, error);
+}
+
+static void
+take_moments (AfpEncoder *encoder, const AfpMoments *moments)
+{
+  const double damping = afp_codec_get_moment_use (encoder->claim->codec)->damping;
+
+  if (moments)
+    afp_context_set_columns (encoder->ctx, afp_importance_new (moments, damping),
+                             afp_moments_get_size (moments), (float) (damping / (1 + damping)));
+}
+
+AfpPlane *
+afp_claim_encode_with (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data,
+                       const AfpMoments *moments, const AfpFeedback *feedback, const char *name,
+                       AfpPool *pool, GError **error)
+{
   const AfpPlaneDesc *desc = &claim->layout->input;
   AfpEncoder *encoder = afp_encoder_new (claim, name, pool, error);
   AfpPlane *plane = NULL;
 
   if (!encoder)
     return NULL;
+  take_moments (encoder, moments);
   if (afp_encoder_fit (encoder, matrix, desc->metric, desc->vector, metric_data, error)) {
-    PlaneJob job = { .encoder = encoder };
-    afp_tiles_init (&job.tiles, afp_layout_get_rows (claim->layout),
-                    afp_layout_get_cols (claim->layout), claim->layout->quantum);
+    PlaneJob job = { .encoder = encoder, .feedback = feedback };
+    encoder->ctx->fed_back = feedback != NULL;
+    (feedback ? afp_feedback_init_tiles
+              : afp_tiles_init) (&job.tiles, afp_layout_get_rows (claim->layout),
+                                 afp_layout_get_cols (claim->layout), claim->layout->quantum);
     outputs_init (&job);
     if (afp_parallel_for (pool, job.tiles.n_tiles, encode_tile, &job, error))
       plane = make_coded (&job);

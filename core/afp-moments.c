@@ -121,6 +121,25 @@ afp_moments_read (const AfpMoments *moments, guint64 first, guint64 n, float *ou
 }
 
 /**
+ * afp_moments_read_row:
+ * @moments: moments that are not planned
+ * @row: a row
+ * @out: (out caller-allocates) (array): row + 1 floats, up to the diagonal
+ */
+void
+afp_moments_read_row (const AfpMoments *moments, guint64 row, float *out)
+{
+  g_return_if_fail (moments->stored && row < moments->size);
+
+  if (moments->diagonal) {
+    memset (out, 0, row * sizeof *out);
+    out[row] = *row_of (moments, row);
+  } else {
+    memcpy (out, row_of (moments, row), (row + 1) * sizeof *out);
+  }
+}
+
+/**
  * afp_moments_read_diagonal:
  * @moments: moments that are not planned
  * @first: first of them

@@ -28,6 +28,8 @@ AFP_API guint64 afp_moments_get_n_samples (const AfpMoments *moments);
 
 /* Rows and columns first to first + n: n x n floats. Of a diagonal one, zeros elsewhere. */
 AFP_API void afp_moments_read (const AfpMoments *moments, guint64 first, guint64 n, float *out);
+/* Row @row up to the diagonal: row + 1 floats. */
+AFP_API void afp_moments_read_row (const AfpMoments *moments, guint64 row, float *out);
 AFP_API void afp_moments_read_diagonal (const AfpMoments *moments, guint64 first, guint64 n,
                                         float *out); /* n floats */
 

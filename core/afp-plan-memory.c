@@ -246,6 +246,17 @@ afp_plan_note_decode (AfpPlan *plan, AfpTensor *tensor, AfpTensor *finalized)
 }
 
 /**
+ * afp_plan_note_standing_memory:
+ * @plan: a plan
+ * @bytes: what an element keeps from one tensor to the next, beside what others keep
+ */
+void
+afp_plan_note_standing_memory (AfpPlan *plan, guint64 bytes)
+{
+  plan->standing += bytes;
+}
+
+/**
  * afp_plan_note_judge_memory:
  * @plan: a plan
  * @element: an element that judges the whole model
@@ -350,6 +361,7 @@ check_judge (AfpPlan *plan, guint64 budget)
 void
 afp_plan_check_memory (AfpPlan *plan, guint64 budget, guint64 base, guint n_threads)
 {
+  base += plan->standing;
   const guint64 room = budget > base ? budget - base : 0;
 
   plan->base = base;

@@ -75,7 +75,8 @@ struct _AfpPlan {
   guint64 live, working;  /* bytes of those that are held; what was noted since the last of them */
   guint64 judge;          /* the most that an element takes when it judges the whole model */
   char *judge_name;       /* (nullable): that element */
-  guint64 base;           /* what the process takes without any tensor */
+  guint64 standing;       /* what elements keep between tensors */
+  guint64 base;           /* what the process takes without any tensor, the standing included */
   guint n_threads;        /* that the budget allows */
 };
 

@@ -27,6 +27,7 @@ AFP_API void afp_plan_note_files (AfpPlan *plan, AfpElement *sink, guint n_files
 /* What a stage works with while it has a tensor: afp-plan-memory.c */
 AFP_API void afp_plan_note_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes);
 AFP_API void afp_plan_note_thread_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes);
+AFP_API void afp_plan_note_standing_memory (AfpPlan *plan, guint64 bytes);
 AFP_API void afp_plan_note_judge_memory (AfpPlan *plan, AfpElement *element, guint64 bytes);
 AFP_API void afp_plan_note_decode (AfpPlan *plan, AfpTensor *tensor, AfpTensor *finalized);
 AFP_API void

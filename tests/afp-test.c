@@ -185,15 +185,54 @@ source_get_n_tensors (AfpSource *self)
   return inputs->len;
 }
 
+AfpMoments *
+test_moments (guint64 size, gboolean diagonal, guint64 seed)
+{
+  const guint64 samples = 2 * size;
+  g_autofree float *x = test_values (samples * size, seed);
+  float *stored = g_new (float, afp_moments_n_stored (size, diagonal) + 1), *out = stored;
+
+  for (guint64 s = 0; s < samples; s++)
+    for (guint64 i = 0; i < size; i++) /* each input is like the one before, some are larger */
+      x[s * size + i] = (i % 3 == 2 ? 2 : 1) * x[s * size + i] + (i ? x[s * size + i - 1] : 0);
+  for (guint64 i = 0; i < size; i++)
+    for (guint64 j = diagonal ? i : 0; j <= i; j++) {
+      double sum = 0;
+      for (guint64 s = 0; s < samples; s++)
+        sum += (double) x[s * size + i] * x[s * size + j];
+      *out++ = (float) (sum / (double) samples);
+    }
+  g_autoptr (GBytes) bytes = g_bytes_new_take (stored, (gsize) (out - stored) * sizeof *stored);
+  return afp_moments_new (size, diagonal, samples, bytes);
+}
+
+AfpTensor *
+test_tensor_with_moments (const char *name, const char *shape, gboolean diagonal, guint64 seed)
+{
+  g_autoptr (AfpTensor) tensor = test_tensor (name, AFP_DTYPE_F32, shape, NULL, seed);
+  g_autoptr (AfpMoments) moments =
+      test_moments (afp_spec_get_cols (afp_tensor_get_spec (tensor)), diagonal, seed + 1);
+
+  return afp_tensor_new_with_moments (tensor, moments);
+}
+
 /* The same tree without data, where it is raw. */
 static AfpTensor *
 source_plan_tensor (AfpSource *self, gsize index, GError **error)
 {
   AfpTensor *tensor = inputs->pdata[index];
+  const AfpMoments *moments = afp_tensor_get_moments (tensor);
   g_autoptr (AfpPlane) plane = afp_plane_new_raw (afp_tensor_get_spec (tensor), NULL);
+  g_autoptr (AfpTensor) planned = afp_tensor_is_raw (tensor)
+                                      ? afp_tensor_new (afp_tensor_get_spec (tensor), plane)
+                                      : afp_tensor_ref (tensor);
 
-  return afp_tensor_is_raw (tensor) ? afp_tensor_new (afp_tensor_get_spec (tensor), plane)
-                                    : afp_tensor_ref (tensor);
+  if (!moments)
+    return g_steal_pointer (&planned);
+  g_autoptr (AfpMoments) own =
+      afp_moments_new (afp_moments_get_size (moments), afp_moments_is_diagonal (moments),
+                       afp_moments_get_n_samples (moments), NULL);
+  return afp_tensor_new_with_moments (planned, own);
 }
 
 static AfpTensor *

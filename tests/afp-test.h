@@ -22,6 +22,10 @@ AfpTensor *
 test_tensor (const char *name, AfpDType dtype, const char *shape, const char *view, guint64 seed);
 AfpTensor *
 test_tensor_from (const char *name, const char *shape, const char *view, const float *values);
+/* Second moments of inputs that have to do with each other. */
+AfpMoments *test_moments (guint64 size, gboolean diagonal, guint64 seed);
+AfpTensor *
+test_tensor_with_moments (const char *name, const char *shape, gboolean diagonal, guint64 seed);
 /* The tensor's numbers, outputs x inputs, decoded. Free with g_free(). */
 float *test_decode (AfpTensor *tensor);
 float *test_decode_plane (AfpPlane *plane, AfpSpec *spec);

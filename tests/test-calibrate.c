@@ -164,15 +164,18 @@ START_TEST (tokens)
 }
 END_TEST
 
-/* Nothing else is changed: the bytes of what a codec that does not ask for moments makes of it. */
+/* Nothing else is changed: the bytes of what a codec that does not ask for moments makes of it; of one that does they are others. */
 START_TEST (stream_is_untouched)
 {
-  eval_run (TINY_LOAD " ! " CALIBRATE
-                      " ! seedlm seed-bits=6 ! decode ! write location=@/a.safetensors");
+  eval_run (TINY_LOAD " ! " CALIBRATE " ! seedlm seed-bits=6 importance=off ! decode ! "
+                      "write location=@/a.safetensors");
   eval_run (TINY_LOAD " ! seedlm seed-bits=6 ! decode ! write location=@/b.safetensors");
+  eval_run (TINY_LOAD " ! " CALIBRATE " ! seedlm seed-bits=6 ! decode ! "
+                      "write location=@/c.safetensors");
   g_autoptr (GBytes) with = eval_read_file ("a.safetensors"),
-                     without = eval_read_file ("b.safetensors");
-  ck_assert (g_bytes_equal (with, without));
+                     without = eval_read_file ("b.safetensors"),
+                     weighed = eval_read_file ("c.safetensors");
+  ck_assert (g_bytes_equal (with, without) && !g_bytes_equal (with, weighed));
 }
 END_TEST
 

@@ -46,6 +46,23 @@ START_TEST (stored_numbers)
 }
 END_TEST
 
+START_TEST (rows)
+{
+  float out[SIZE + 1];
+
+  for (gint diagonal = 0; diagonal < 2; diagonal++) {
+    g_autoptr (AfpMoments) moments = make (SIZE, diagonal);
+    for (guint row = 0; row < SIZE; row++) {
+      out[row + 1] = -1;
+      afp_moments_read_row (moments, row, out);
+      for (guint j = 0; j <= row; j++)
+        must (out[j] == (diagonal && j < row ? 0 : entry (row, j)));
+      must (out[row + 1] == -1);
+    }
+  }
+}
+END_TEST
+
 static const struct {
   guint64 first, n;
 } squares[] = { { 0, SIZE }, { 0, 1 }, { SIZE - 1, 1 }, { 3, 17 }, { 63, 7 }, { SIZE, 0 } };
@@ -266,6 +283,7 @@ numbers_case (void)
 
   tcase_add_loop_test (tcase, what_it_is, 0, 2);
   tcase_add_test (tcase, stored_numbers);
+  tcase_add_test (tcase, rows);
   tcase_add_loop_test (tcase, square, 0, G_N_ELEMENTS (squares));
   tcase_add_loop_test (tcase, diagonal, 0, G_N_ELEMENTS (squares));
   tcase_add_test (tcase, planned);
