@@ -82,6 +82,3 @@ size_t seedlm_scan_scratch (unsigned block_size);
  */
 void seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmList *lists,
                   float *scratch);
-/* 1: use the processor's best instructions (default); 0: portable code only. For tests. Returns what is in use. */
-int seedlm_scan_use_simd (int use);
-int seedlm_scan_uses_simd (void);

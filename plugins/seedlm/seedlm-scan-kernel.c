@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-basis-kernel.h"
+#include "seedlm-simd-kernel.h"
 
 #include <math.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define SEEDLM_AVX2 1
+#if SEEDLM_HAS_SIMD
 #include <immintrin.h>
-#define AVX2 __attribute__ ((target ("avx2,fma")))
-#else
-#define SEEDLM_AVX2 0
 #endif
 
 #define INLINE static inline __attribute__ ((always_inline))
 #define LANES 8
 #define HALO 8 /* r of the next tile's first seeds; >= rank - 1 */
 #define STRIDE (SEEDLM_TILE + HALO)
-#define STEP 24 /* seeds per round of the sliding correlation */
+#define STEP 48 /* seeds per round of the sliding correlation, at most; the tile is a multiple */
 #define QUAD 4  /* blocks per round */
 
 /* --- lists ------------------------------------------------------------------------------------------------------------ */
@@ -177,8 +174,8 @@ scan_hard (const SeedlmBasis *basis, const float *w, unsigned n_blocks, SeedlmLi
 
 /* --- AVX2 and FMA ---------------------------------------------------------------------------------------------------- */
 
-#if SEEDLM_AVX2
-AVX2 INLINE void
+#if SEEDLM_HAS_SIMD
+SEEDLM_FOR_AVX2 INLINE void
 slide_avx2_step (const float *v, unsigned block_size, unsigned rank, const float *w, float *r)
 {
   __m256 s[QUAD][3];
@@ -200,17 +197,17 @@ slide_avx2_step (const float *v, unsigned block_size, unsigned rank, const float
 }
 
 /* @w is padded with zeros to a multiple of QUAD blocks, and @count is a multiple of STEP. */
-AVX2 static void
+SEEDLM_FOR_AVX2 static void
 slide_avx2 (const float *values, unsigned block_size, unsigned rank, const float *w,
             unsigned n_blocks, float *r, unsigned count)
 {
   for (unsigned b = 0; b < n_blocks; b += QUAD)
-    for (unsigned n = 0; n < count; n += STEP)
+    for (unsigned n = 0; n < count; n += 24)
       slide_avx2_step (values + n, block_size, rank, w + b, r + (size_t) b * STRIDE + n);
 }
 
 /* Energies of 8 seeds for two blocks. */
-AVX2 INLINE void
+SEEDLM_FOR_AVX2 INLINE void
 energy_avx2 (const float *f, const unsigned rank, const float *x0, const float *x1, __m256 *e0,
              __m256 *e1)
 {
@@ -234,7 +231,7 @@ energy_avx2 (const float *f, const unsigned rank, const float *x0, const float *
   }
 }
 
-AVX2 INLINE void
+SEEDLM_FOR_AVX2 INLINE void
 tile_avx2_rank (const float *factors, const unsigned rank, const float *r, unsigned n_blocks,
                 uint32_t place, SeedlmList *lists)
 {
@@ -264,36 +261,146 @@ tile_avx2_rank (const float *factors, const unsigned rank, const float *r, unsig
     }
 }
 
-AVX2 static void
-tile_avx2 (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
-           SeedlmList *lists)
-{
-  switch (rank) {
-  case 1:
-    tile_avx2_rank (factors, 1, r, n_blocks, place, lists);
-    break;
-  case 2:
-    tile_avx2_rank (factors, 2, r, n_blocks, place, lists);
-    break;
-  case 3:
-    tile_avx2_rank (factors, 3, r, n_blocks, place, lists);
-    break;
-  case 4:
-    tile_avx2_rank (factors, 4, r, n_blocks, place, lists);
-    break;
-  case 5:
-    tile_avx2_rank (factors, 5, r, n_blocks, place, lists);
-    break;
-  case 6:
-    tile_avx2_rank (factors, 6, r, n_blocks, place, lists);
-    break;
-  case 7:
-    tile_avx2_rank (factors, 7, r, n_blocks, place, lists);
-    break;
-  default:
-    tile_avx2_rank (factors, 8, r, n_blocks, place, lists);
-    break;
+/* One function for each rank, so that loops over it unroll. */
+#define BY_RANK(tile)                             \
+  switch (rank) {                                 \
+  case 1:                                         \
+    tile (factors, 1, r, n_blocks, place, lists); \
+    break;                                        \
+  case 2:                                         \
+    tile (factors, 2, r, n_blocks, place, lists); \
+    break;                                        \
+  case 3:                                         \
+    tile (factors, 3, r, n_blocks, place, lists); \
+    break;                                        \
+  case 4:                                         \
+    tile (factors, 4, r, n_blocks, place, lists); \
+    break;                                        \
+  case 5:                                         \
+    tile (factors, 5, r, n_blocks, place, lists); \
+    break;                                        \
+  case 6:                                         \
+    tile (factors, 6, r, n_blocks, place, lists); \
+    break;                                        \
+  case 7:                                         \
+    tile (factors, 7, r, n_blocks, place, lists); \
+    break;                                        \
+  default:                                        \
+    tile (factors, 8, r, n_blocks, place, lists); \
+    break;                                        \
   }
+
+SEEDLM_FOR_AVX2 static void
+tile_avx2 (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
+           SeedlmList *lists){ BY_RANK (tile_avx2_rank) }
+
+/* --- AVX-512 ----------------------------------------------------------------------------------------------------------- */
+
+SEEDLM_FOR_AVX512 INLINE void slide_avx512_step (const float *v, unsigned block_size, unsigned rank,
+                                                 const float *w, float *r)
+{
+  __m512 s[QUAD][3];
+  for (unsigned b = 0; b < QUAD; b++)
+    for (unsigned j = 0; j < 3; j++)
+      s[b][j] = _mm512_setzero_ps ();
+  for (unsigned i = 0; i < block_size; i++, v += rank, w += SEEDLM_GROUP) {
+    __m512 v0 = _mm512_loadu_ps (v), v1 = _mm512_loadu_ps (v + 16), v2 = _mm512_loadu_ps (v + 32);
+    for (unsigned b = 0; b < QUAD; b++) {
+      __m512 x = _mm512_set1_ps (w[b]);
+      s[b][0] = _mm512_fmadd_ps (v0, x, s[b][0]);
+      s[b][1] = _mm512_fmadd_ps (v1, x, s[b][1]);
+      s[b][2] = _mm512_fmadd_ps (v2, x, s[b][2]);
+    }
+  }
+  for (unsigned b = 0; b < QUAD; b++)
+    for (unsigned j = 0; j < 3; j++)
+      _mm512_storeu_ps (r + b * STRIDE + 16 * j, s[b][j]);
+}
+
+SEEDLM_FOR_AVX512 static void
+slide_avx512 (const float *values, unsigned block_size, unsigned rank, const float *w,
+              unsigned n_blocks, float *r, unsigned count)
+{
+  for (unsigned b = 0; b < n_blocks; b += QUAD)
+    for (unsigned n = 0; n < count; n += STEP)
+      slide_avx512_step (values + n, block_size, rank, w + b, r + (size_t) b * STRIDE + n);
+}
+
+/* 8 seeds of one block in the lower half, of the next in the upper. */
+SEEDLM_FOR_AVX512 INLINE __m512
+two_blocks (const float *x)
+{
+  return _mm512_insertf32x8 (_mm512_castps256_ps512 (_mm256_loadu_ps (x)),
+                             _mm256_loadu_ps (x + STRIDE), 1);
+}
+
+/* The masks have all lanes; gcc 12 takes what the plain intrinsics leave out for uninitialized. */
+SEEDLM_FOR_AVX512 INLINE __m512
+eight_twice (const float *f)
+{
+  return _mm512_maskz_broadcast_f32x8 (0xffff, _mm256_load_ps (f));
+}
+
+/* Energies of 8 seeds for blocks at @x and behind it, and for the two after these. */
+SEEDLM_FOR_AVX512 INLINE void
+energy_avx512 (const float *f, const unsigned rank, const float *x, __m512 *e0, __m512 *e1)
+{
+  __m512 c0[SEEDLM_MAX_RANK], c1[SEEDLM_MAX_RANK];
+  *e0 = *e1 = _mm512_setzero_ps ();
+#pragma GCC unroll 8
+  for (unsigned p = 0; p < rank; p++) {
+    c0[p] = two_blocks (x + p);
+    c1[p] = two_blocks (x + 2 * STRIDE + p);
+    __m512 g = eight_twice (f);
+    __m512 y0 = _mm512_mul_ps (g, c0[0]), y1 = _mm512_mul_ps (g, c1[0]);
+    f += LANES;
+#pragma GCC unroll 8
+    for (unsigned k = 1; k <= p; k++, f += LANES) {
+      g = eight_twice (f);
+      y0 = _mm512_fmadd_ps (g, c0[k], y0);
+      y1 = _mm512_fmadd_ps (g, c1[k], y1);
+    }
+    *e0 = _mm512_fmadd_ps (y0, y0, *e0);
+    *e1 = _mm512_fmadd_ps (y1, y1, *e1);
+  }
+}
+
+SEEDLM_FOR_AVX512 INLINE void
+tile_avx512_rank (const float *factors, const unsigned rank, const float *r, unsigned n_blocks,
+                  uint32_t place, SeedlmList *lists)
+{
+  const unsigned triangle = rank * (rank + 1) / 2;
+  float low[SEEDLM_GROUP][LANES] __attribute__ ((aligned (64)));
+  for (unsigned b = 0; b < n_blocks; b++)
+    for (unsigned l = 0; l < LANES; l++)
+      low[b][l] = lists[b].low;
+  for (unsigned n = 0; n < SEEDLM_TILE; n += LANES, factors += triangle * LANES)
+    for (unsigned b = 0; b < n_blocks; b += QUAD) {
+      __m512 e[2];
+      energy_avx512 (factors, rank, r + (size_t) b * STRIDE + n, &e[0], &e[1]);
+      unsigned hits = _mm512_cmp_ps_mask (e[0], _mm512_load_ps (low[b]), _CMP_GE_OQ) |
+                      (unsigned) _mm512_cmp_ps_mask (e[1], _mm512_load_ps (low[b + 2]), _CMP_GE_OQ)
+                          << 16;
+      if (__builtin_expect (hits == 0, 1))
+        continue;
+      float energies[QUAD * LANES];
+      _mm512_storeu_ps (energies, e[0]);
+      _mm512_storeu_ps (energies + 16, e[1]);
+      for (; hits; hits &= hits - 1) {
+        const unsigned at = (unsigned) __builtin_ctz (hits);
+        list_add (&lists[b + at / LANES], energies[at], place + n + at % LANES);
+      }
+      for (unsigned j = b; j < b + QUAD; j++)
+        for (unsigned l = 0; l < LANES; l++)
+          low[j][l] = lists[j].low;
+    }
+}
+
+SEEDLM_FOR_AVX512 static void
+tile_avx512 (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
+             SeedlmList *lists)
+{
+  BY_RANK (tile_avx512_rank)
 }
 #endif
 
@@ -303,25 +410,6 @@ typedef void (*Slide) (const float *values, unsigned block_size, unsigned rank, 
                        unsigned n_blocks, float *r, unsigned count);
 typedef void (*Tile) (const float *factors, unsigned rank, const float *r, unsigned n_blocks,
                       uint32_t place, SeedlmList *lists);
-
-static int simd_wanted = 1;
-
-int
-seedlm_scan_uses_simd (void)
-{
-#if SEEDLM_AVX2
-  return simd_wanted && __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma");
-#else
-  return 0;
-#endif
-}
-
-int
-seedlm_scan_use_simd (int use)
-{
-  simd_wanted = use;
-  return seedlm_scan_uses_simd ();
-}
 
 size_t
 seedlm_scan_scratch (unsigned block_size)
@@ -335,10 +423,11 @@ seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmLi
 {
   Slide slide = slide_portable;
   Tile tile = tile_portable;
-#if SEEDLM_AVX2
-  if (seedlm_scan_uses_simd ()) {
-    slide = slide_avx2;
-    tile = tile_avx2;
+#if SEEDLM_HAS_SIMD
+  const SeedlmSimd simd = seedlm_get_simd ();
+  if (simd != SEEDLM_PORTABLE) {
+    slide = simd == SEEDLM_AVX512 ? slide_avx512 : slide_avx2;
+    tile = simd == SEEDLM_AVX512 ? tile_avx512 : tile_avx2;
   }
 #endif
   unsigned block_size = basis->block_size, rank = basis->rank, triangle = rank * (rank + 1) / 2;

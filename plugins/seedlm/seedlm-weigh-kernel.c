@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-weigh-kernel.h"
+#include "seedlm-simd-kernel.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define SEEDLM_AVX2 1
-#define AVX2 __attribute__ ((target ("avx2,fma")))
-#else
-#define SEEDLM_AVX2 0
-#endif
 
 #define INLINE static inline __attribute__ ((always_inline))
 #define LANES 8
@@ -261,8 +255,8 @@ weigh_portable (SeedlmBasis *self, const float *m, double size, Tile *tile, doub
   return weigh (self, m, size, tile, worst, 0);
 }
 
-#if SEEDLM_AVX2
-AVX2 static int
+#if SEEDLM_HAS_SIMD
+SEEDLM_FOR_AVX2 static int
 weigh_avx2 (SeedlmBasis *self, const float *m, double size, Tile *tile, double *worst)
 {
   return weigh (self, m, size, tile, worst, 1);
@@ -285,8 +279,8 @@ seedlm_weigh (SeedlmBasis *self, const float *m)
   }
   self->n_hard = self->n_usable = 0;
   int (*run) (SeedlmBasis *, const float *, double, Tile *, double *) = weigh_portable;
-#if SEEDLM_AVX2
-  if (seedlm_scan_uses_simd ())
+#if SEEDLM_HAS_SIMD
+  if (seedlm_get_simd () != SEEDLM_PORTABLE)
     run = weigh_avx2;
 #endif
   const int ok = run (self, m, size, tile, &worst);
