@@ -4,11 +4,13 @@
  * Build: time for the tables. Least squares: the best seed, exact coefficients. Search: the paper's coefficients inside the search.
  */
 #include "afpipe.h"
+#include "seedlm/seedlm-decode-kernel.h"
 #include "seedlm/seedlm-search-kernel.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static double
 seconds (void)
@@ -76,24 +78,6 @@ time_search (Bench *b, SeedlmQuantize quantize, double *nmse)
   return (double) n_weights / time * 1e-6;
 }
 
-static double
-time_decode (Bench *b)
-{
-  const guint block_size = b->basis->block_size, rank = b->basis->rank;
-  guint passes = 0;
-  const double start = seconds ();
-  double time;
-
-  do {
-    for (gsize i = 0; i < b->n; i++)
-      seedlm_decode (seedlm_block_values (b->sequence, b->seeds[i]), block_size, rank,
-                     b->t + i * rank, 1, b->blocks + i * block_size);
-    passes++;
-    time = seconds () - start;
-  } while (time < 0.1);
-  return (double) b->n * block_size * passes / time * 1e-6;
-}
-
 static void
 bench_kernel (guint block_size, guint rank, guint seed_bits, guint leap, gsize n)
 {
@@ -111,15 +95,54 @@ bench_kernel (guint block_size, guint rank, guint seed_bits, guint leap, gsize n
   const double least_squares = time_search (&b, NULL, &least_squares_nmse);
   const double search = time_search (&b, block_float, &nmse);
   printf (
-      "C=%-3u P=%u K=%-2u leap=%-2u  build %6.3f s  least squares %7.4f (NMSE %.5f)  search %7.4f (NMSE %.5f)  decode %6.1f\n",
-      block_size, rank, seed_bits, leap, build, least_squares, least_squares_nmse, search, nmse,
-      time_decode (&b));
+      "C=%-3u P=%u K=%-2u leap=%-2u  build %6.3f s  least squares %7.4f (NMSE %.5f)  search %7.4f (NMSE %.5f)\n",
+      block_size, rank, seed_bits, leap, build, least_squares, least_squares_nmse, search, nmse);
   seedlm_search_free (b.search);
   seedlm_basis_free (b.basis);
   seedlm_sequence_free (b.sequence);
   g_free (b.blocks);
   g_free (b.t);
   g_free (b.seeds);
+}
+
+/* Decoding from a table of the register's cycle, and without one by the instructions of each kind; seconds are the processor's. */
+static void
+bench_decode (guint block_size, guint rank, guint seed_bits)
+{
+  static const char *const names[] = { "cycle", "portable", "AVX2", "AVX-512" };
+  const gsize n = 8192;
+  const guint32 leap = seedlm_leap_default (seed_bits);
+  SeedlmSequence *sequence = seedlm_sequence_new (seed_bits, leap, SEEDLM_EXTRA);
+  SeedlmDecoder *decoder = seedlm_decoder_new (seed_bits, leap, block_size, rank);
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  g_autofree guint32 *seeds = g_new (guint32, n);
+  g_autofree float *t = normal_numbers (n * rank), *out = g_new (float, n *block_size);
+
+  for (gsize i = 0; i < n; i++)
+    seeds[i] = 1 + g_rand_int (rand) % sequence->period;
+  printf ("decode C=%-3u P=%u K=%-2u ", block_size, rank, seed_bits);
+  for (int kind = 0; kind < 4; kind++) {
+    guint passes = 0;
+    double time;
+    if (kind > 0 && seedlm_decoder_limit_simd (kind - 1) != kind - 1)
+      continue;
+    const clock_t start = clock ();
+    do {
+      if (kind > 0)
+        seedlm_decoder_run (decoder, seeds, t, 1, n, out);
+      else
+        for (gsize i = 0; i < n; i++)
+          seedlm_decode (seedlm_block_values (sequence, seeds[i]), block_size, rank, t + i * rank,
+                         1, out + i * block_size);
+      passes++;
+      time = (double) (clock () - start) / CLOCKS_PER_SEC;
+    } while (time < 0.2);
+    printf ("  %s %6.0f", names[kind], (double) n * block_size * passes / time * 1e-6);
+  }
+  printf ("\n");
+  seedlm_decoder_limit_simd (2);
+  seedlm_decoder_free (decoder);
+  seedlm_sequence_free (sequence);
 }
 
 static gboolean
@@ -157,6 +180,13 @@ main (void)
   };
 
   printf ("million weights per second\n");
+  bench_decode (8, 3, 16);
+  bench_decode (8, 3, 12);
+  bench_decode (12, 4, 16);
+  bench_decode (20, 3, 16);
+  bench_decode (40, 3, 16);
+  bench_decode (8, 3, 20);
+  bench_decode (8, 3, 24);
   bench_kernel (8, 3, 16, 1, 8000);
   bench_kernel (8, 3, 16, 16, 8000);
   bench_kernel (12, 4, 16, 16, 8000);

@@ -85,6 +85,8 @@ static const struct {
     512 },
   { "C=8 P=3 K=7", 64, 64, "block-size=8,rank=3,seed-bits=7,leap=11,layout=row,scale=tensor", 512 },
   { "C=8 P=3 K=3", 64, 64, "block-size=8,rank=3,seed-bits=3,leap=1,layout=row,scale=tensor", 512 },
+  { "C=12 P=4 K=24", 64, 240, "block-size=12,rank=4,seed-bits=24,leap=16,layout=row,scale=tensor",
+    64 * 20 },
   { "C=256 P=8 K=20 leap=7", 64, 256,
     "block-size=256,rank=8,seed-bits=20,leap=7,layout=row,scale=tensor", 64 },
 };
@@ -147,9 +149,9 @@ static const struct {
   { "C=257", "block-size=257", "1..256" },
   { "P=0", "rank=0", "1..8" },
   { "P=9", "rank=9", "1..8" },
-  { "K=1", "seed-bits=1", "2..20" },
-  { "K=21", "seed-bits=21", "2..20" },
-  { "K=sixteen", "sixteen", "2..20" },
+  { "K=1", "seed-bits=1", "2..24" },
+  { "K=25", "seed-bits=25", "2..24" },
+  { "K=sixteen", "sixteen", "2..24" },
   { "leap=0", "leap=0", "default auto" },
   { "leap=-1", "leap=-1", "default auto" },
   { "layout=diagonal", "layout=diagonal", "auto | row | flat" },
@@ -179,6 +181,8 @@ static const struct {
   { "leap=3", "leap=3", "2^16 - 1 = 65535", "leap=16" },
   { "leap=7 K=12", "leap=7", "factor in common with 2^12", "leap=16" },
   { "leap=65535", "leap=65535", "not below 2^16", "leap=16" },
+  { "leap=47 K=23", "leap=47", "factor in common with 2^23", "leap=16" },
+  { "leap=16777214 K=23", "leap=16777214", "not below 2^23", "leap=16" },
   { "leap=16 K=4 C=8 P=2", "leap=16", "not below 2^4", "leap=1" },
   { "layout=flat scale=row", "scale=row", "layout=flat", "layout=row" },
 };
@@ -206,6 +210,10 @@ static const struct {
   { "leap=32767", AFP_ERROR_PROPERTY, "leap=32767", "0.50", "leap=16" },
   { "leap=32768", AFP_ERROR_PROPERTY, "leap=32768", "0.3 is the limit", "leap=16" },
   { "leap=2047 K=12", AFP_ERROR_PROPERTY, "12-bit register", "0.50", "leap=16" },
+  { "leap=8388608 K=24", AFP_ERROR_PROPERTY, "24-bit register", "0.50", "leap=16" },
+  { "leap=1048575 K=21", AFP_ERROR_PROPERTY, "21-bit register", "0.50", "leap=16" },
+  { "K=24 C=8 P=3", AFP_ERROR_MEMORY, "seed-bits=24", "268435456 are the limit",
+    "fewer seed-bits" },
   { "K=20 C=8 P=8", AFP_ERROR_MEMORY, "seed-bits=20", "268435456 are the limit",
     "fewer seed-bits" },
   { "K=2 C=4 P=4", AFP_ERROR_PROPERTY, "3 seeds of 2 bits", "4 dimensions", "more seed-bits" },
@@ -222,8 +230,14 @@ START_TEST (poor_choices_are_refused)
 }
 END_TEST
 
-static const char *const good_choices[] = { "",           "leap=1",      "leap=7",
-                                            "leap=2",     "K=2 C=2 P=1", "K=20 C=24 P=8",
+static const char *const good_choices[] = { "",
+                                            "leap=1",
+                                            "leap=7",
+                                            "leap=2",
+                                            "K=2 C=2 P=1",
+                                            "K=20 C=24 P=8",
+                                            "K=23 C=8 P=1",
+                                            "K=22 C=8 P=3 leap=7",
                                             "K=8 C=8 P=8" };
 
 START_TEST (good_choices_are_not)
@@ -329,6 +343,29 @@ START_TEST (decodes_flat_by_hand)
 }
 END_TEST
 
+/* The longest register: sixteen clocks at a time from seeds 1 and 0xabcdef, less 2^23, over 2^23 - 1. */
+START_TEST (decodes_24_bits_by_hand)
+{
+  static const double states[] = { 256,     115200,   5243905, 10946896,
+                                   9435307, 15017359, 3432677, 2125620 };
+  const guint8 seeds[] = { 1, 0, 0, 0xef, 0xcd, 0xab };
+  const float t[] = { 1, -3 };
+  Leaf leaves[] = { { "weight/seeds", seeds, sizeof seeds },
+                    { "weight/coeffs/codes", t, sizeof t },
+                    { NULL, NULL, 0 } };
+  GError *error = NULL;
+  float out[8];
+
+  ck_assert_msg (
+      decode (
+          "weight=seedlm/1(block-size=4,rank=1,seed-bits=24,leap=16,layout=row,scale=none){seeds,coeffs=raw32/1{codes}}",
+          1, 8, leaves, out, &error),
+      "%s", error ? error->message : "");
+  for (guint i = 0; i < 8; i++)
+    ck_assert_float_eq (out[i], t[i / 4] * (float) ((states[i] - 8388608) / 8388607));
+}
+END_TEST
+
 START_TEST (seed_zero_is_damage)
 {
   const guint8 seeds[] = { 4 | 0 << 3 };
@@ -373,7 +410,7 @@ static const struct {
   { "block-size=4,rank=2,seed-bits=3,leap=7,layout=row,scale=row", "leap=7" },
   { "block-size=4,rank=2,seed-bits=3,leap=1,layout=flat,scale=row", "scale=row" },
   { "block-size=4000,rank=2,seed-bits=3,leap=1,layout=row,scale=row", "block-size" },
-  { "block-size=4,rank=2,seed-bits=33,leap=1,layout=row,scale=row", "seed-bits" },
+  { "block-size=4,rank=2,seed-bits=25,leap=1,layout=row,scale=row", "seed-bits" },
   { "block-size=4,rank=2,seed-bits=3,leap=1,layout=row,scale=rows", "scale" },
 };
 
@@ -397,6 +434,7 @@ decode_case (void)
   TCase *tcase = tcase_create ("decode");
   tcase_add_test (tcase, decodes_by_hand);
   tcase_add_test (tcase, decodes_flat_by_hand);
+  tcase_add_test (tcase, decodes_24_bits_by_hand);
   tcase_add_test (tcase, seed_zero_is_damage);
   tcase_add_loop_test (tcase, scale_must_be_finite, 0, 2);
   tcase_add_loop_test (tcase, recipes_are_checked, 0, G_N_ELEMENTS (bad_recipes));

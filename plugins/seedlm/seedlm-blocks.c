@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm.h"
+#include "seedlm-decode-kernel.h"
 #include "seedlm-fit.h"
 
 #include <math.h>
@@ -14,10 +15,10 @@ seedlm_resolved_leap (const AfpSeedlm *self)
 }
 
 SeedlmTables *
-seedlm_take_tables (AfpSeedlm *self, gboolean encoding, GError **error)
+seedlm_take_tables (AfpSeedlm *self, GError **error)
 {
   SeedlmTables *tables = seedlm_tables_get (self->seed_bits, seedlm_resolved_leap (self),
-                                            self->block_size, self->rank, encoding, error);
+                                            self->block_size, self->rank, TRUE, error);
 
   if (!tables)
     return NULL;
@@ -32,11 +33,12 @@ seedlm_take_tables (AfpSeedlm *self, gboolean encoding, GError **error)
 /* --- open ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
-  SeedlmTables *tables;
+  SeedlmDecoder *decoder;
+  SeedlmTables *tables; /* NULL while decoding, as what belongs to it */
   const SeedlmSequence *sequence;
-  SeedlmWorkers *workers; /* NULL while decoding */
-  float *scales;          /* NULL: none */
-  guint64 n_scales;       /* 1, or one per row */
+  SeedlmWorkers *workers;
+  float *scales;    /* NULL: none */
+  guint64 n_scales; /* 1, or one per row */
   guint n_codes;
   GMutex lock;
   gboolean has_zero; /* under lock until set */
@@ -49,6 +51,7 @@ seedlm_close (AfpCodec *codec, gpointer user_state)
 {
   SeedlmState *state = user_state;
 
+  g_clear_pointer (&state->decoder, seedlm_decoder_free);
   g_clear_pointer (&state->workers, seedlm_workers_free);
   g_clear_pointer (&state->tables, seedlm_tables_unref);
   g_mutex_clear (&state->lock);
@@ -77,27 +80,45 @@ copy_scales (const AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError 
   return TRUE;
 }
 
+static gboolean
+open_encoder (AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError **error)
+{
+  AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, SEEDLM_CHILD_COEFFS);
+
+  state->tables = seedlm_take_tables (self, error);
+  if (!state->tables)
+    return FALSE;
+  state->sequence = seedlm_tables_get_sequence (state->tables);
+  state->n_codes = quantizer ? afp_quantizer_get_n_codes (quantizer) : 0;
+  state->workers = seedlm_workers_new (seedlm_tables_get_basis (state->tables), state->n_codes);
+  state->zero_codes = g_new0 (guint32, state->n_codes + 1);
+  return TRUE;
+}
+
+static gboolean
+open_decoder (const AfpSeedlm *self, SeedlmState *state, GError **error)
+{
+  state->decoder = seedlm_decoder_new (self->seed_bits, seedlm_resolved_leap (self),
+                                       self->block_size, self->rank);
+  if (!state->decoder)
+    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+                 "seedlm: no memory for tables of up to %d bytes to decode with",
+                 SEEDLM_DECODER_BYTES);
+  return state->decoder != NULL;
+}
+
 gpointer
 seedlm_open (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
   AfpSeedlm *self = AFP_SEEDLM (codec);
-  const gboolean encoding = !afp_context_is_decoding (ctx);
   SeedlmState *state = g_new0 (SeedlmState, 1);
 
   g_mutex_init (&state->lock);
-  state->tables = seedlm_take_tables (self, encoding, error);
-  if (!state->tables || !copy_scales (self, state, ctx, error)) {
-    seedlm_close (codec, state);
-    return NULL;
-  }
-  state->sequence = seedlm_tables_get_sequence (state->tables);
-  if (encoding) {
-    AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, SEEDLM_CHILD_COEFFS);
-    state->n_codes = quantizer ? afp_quantizer_get_n_codes (quantizer) : 0;
-    state->workers = seedlm_workers_new (seedlm_tables_get_basis (state->tables), state->n_codes);
-    state->zero_codes = g_new0 (guint32, state->n_codes + 1);
-  }
-  return state;
+  if (open_decoder (self, state, error) && copy_scales (self, state, ctx, error) &&
+      (afp_context_is_decoding (ctx) || open_encoder (self, state, ctx, error)))
+    return state;
+  seedlm_close (codec, state);
+  return NULL;
 }
 
 /* --- encode ---------------------------------------------------------------------------------------------------------- */
@@ -322,32 +343,40 @@ seedlm_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GErr
 
 /* --- decode ---------------------------------------------------------------------------------------------------------- */
 
+static gboolean
+check_seeds (const SeedlmDecoder *decoder, const AfpBlock *block, GError **error)
+{
+  const gsize per_row = block->n_cols / decoder->block_size, n = block->n_rows * per_row;
+  const guint32 *seeds = block->planes[SEEDLM_CHILD_SEEDS].codes;
+
+  for (gsize i = 0; i < n; i++)
+    if (seeds[i] == 0 || seeds[i] > decoder->period) {
+      g_set_error (
+          error, AFP_ERROR, AFP_ERROR_FORMAT,
+          "seed %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
+          " is no state of a register of seed-bits=%u, 1 to %u: the plane 'seeds' is damaged",
+          seeds[i], block->row + i / per_row, block->col + i % per_row * decoder->block_size,
+          decoder->seed_bits, decoder->period);
+      return FALSE;
+    }
+  return TRUE;
+}
+
 gboolean
 seedlm_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
 {
-  const AfpSeedlm *self = AFP_SEEDLM (codec);
   const SeedlmState *state = user_state;
-  const guint block_size = self->block_size, rank = self->rank;
-  const gsize per_row = block->n_cols / block_size;
+  const SeedlmDecoder *decoder = state->decoder;
+  const gsize per_row = block->n_cols / decoder->block_size;
   const guint32 *seeds = block->planes[SEEDLM_CHILD_SEEDS].codes;
   const float *t = block->planes[SEEDLM_CHILD_COEFFS].values;
-  float *out = block->values;
+  const gsize rows_at_once = state->n_scales > 1 ? 1 : block->n_rows;
 
-  for (guint64 r = 0; r < block->n_rows; r++) {
-    const float scale = state->scales ? state->scales[state->n_scales > 1 ? block->row + r : 0] : 1;
-    for (gsize b = 0; b < per_row; b++, seeds++, t += rank, out += block_size) {
-      if (*seeds == 0 || *seeds > state->sequence->period) {
-        g_set_error (
-            error, AFP_ERROR, AFP_ERROR_FORMAT,
-            "seed %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
-            " is no state of a register of seed-bits=%u, 1 to %u: the plane 'seeds' is damaged",
-            *seeds, block->row + r, block->col + b * block_size, self->seed_bits,
-            state->sequence->period);
-        return FALSE;
-      }
-      seedlm_decode (seedlm_block_values (state->sequence, *seeds), block_size, rank, t, scale,
-                     out);
-    }
-  }
+  if (!check_seeds (decoder, block, error))
+    return FALSE;
+  for (gsize r = 0; r < block->n_rows; r += rows_at_once)
+    seedlm_decoder_run (decoder, seeds + r * per_row, t + r * per_row * decoder->rank,
+                        state->scales ? state->scales[state->n_scales > 1 ? block->row + r : 0] : 1,
+                        rows_at_once * per_row, block->values + r * block->n_cols);
   return TRUE;
 }

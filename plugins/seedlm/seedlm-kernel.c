@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define T(bit) (1u << (bit))
 
@@ -59,42 +60,61 @@ seedlm_leap_is_coprime (unsigned seed_bits, uint32_t leap)
   return a == 1;
 }
 
-static void
-fill_cycle (uint32_t *cycle, unsigned seed_bits)
+void
+seedlm_leap_matrix (unsigned seed_bits, uint32_t clocks, uint32_t *matrix)
 {
-  uint32_t taps = seedlm_taps (seed_bits), state = 1, period = ((uint32_t) 1 << seed_bits) - 1;
-  for (uint32_t n = 0; n < period; n++) {
-    cycle[n] = state;
-    state = seedlm_step (state, taps, seed_bits);
+  uint32_t power[SEEDLM_MAX_SEED_BITS], taps = seedlm_taps (seed_bits);
+  for (unsigned i = 0; i < seed_bits; i++) {
+    matrix[i] = 1u << i;
+    power[i] = seedlm_step (1u << i, taps, seed_bits);
   }
+  for (; clocks; clocks >>= 1) {
+    uint32_t square[SEEDLM_MAX_SEED_BITS];
+    for (unsigned i = 0; i < seed_bits; i++) {
+      if (clocks & 1)
+        matrix[i] = seedlm_leap (power, matrix[i]);
+      square[i] = seedlm_leap (power, power[i]);
+    }
+    memcpy (power, square, seed_bits * sizeof *power);
+  }
+}
+
+/*
+ * With h = 2^(seed_bits-1), x - h + 1/2 is half the sum of +-2^i, a sign for each bit of the state. Summed over all states, 0 among
+ * them, the product of a sign now and one later is 2^seed_bits where the later bit is the one now, and 0 where it is any other
+ * exclusive or of bits. What state 0 and the halves add is known as well.
+ */
+static double
+sum_of_products (unsigned seed_bits, uint32_t clocks)
+{
+  const double n_states = (double) (1u << seed_bits), half = n_states / 2;
+  uint32_t matrix[SEEDLM_MAX_SEED_BITS];
+  double signs = 0;
+  seedlm_leap_matrix (seed_bits, clocks, matrix);
+  for (unsigned j = 0; j < seed_bits; j++) {
+    unsigned n = 0, from = 0;
+    for (unsigned i = 0; i < seed_bits; i++)
+      if (matrix[i] >> j & 1) {
+        n++;
+        from = i;
+      }
+    if (n == 1)
+      signs += (double) (1u << j) * (double) (1u << from);
+  }
+  return n_states / 4 * (signs + 1) - half * half;
 }
 
 double
 seedlm_leap_correlation (unsigned seed_bits, uint32_t leap, unsigned n_lags)
 {
-  uint32_t period = ((uint32_t) 1 << seed_bits) - 1;
-  int32_t half = (int32_t) 1 << (seed_bits - 1);
-  uint32_t *cycle = malloc ((size_t) period * sizeof *cycle);
-  if (!cycle)
-    return -1;
-  fill_cycle (cycle, seed_bits);
-
-  double square = 0, worst = 0;
-  for (uint32_t n = 0; n < period; n++) {
-    double v = (double) ((int32_t) cycle[n] - half);
-    square += v * v;
-  }
+  const uint32_t period = ((uint32_t) 1 << seed_bits) - 1;
+  const double square = sum_of_products (seed_bits, 0);
+  double worst = 0;
   for (unsigned lag = 1; lag <= n_lags && lag < period; lag++) {
-    uint32_t shift = (uint32_t) ((uint64_t) lag * leap % period);
-    double sum = 0;
-    for (uint32_t n = 0, m = shift; n < period; n++) {
-      sum += (double) ((int32_t) cycle[n] - half) * (double) ((int32_t) cycle[m] - half);
-      m = m + 1 == period ? 0 : m + 1;
-    }
-    if (fabs (sum) / square > worst)
-      worst = fabs (sum) / square;
+    const uint32_t clocks = (uint32_t) ((uint64_t) lag * leap % period);
+    const double correlation = fabs (sum_of_products (seed_bits, clocks)) / square;
+    worst = correlation > worst ? correlation : worst;
   }
-  free (cycle);
   return worst;
 }
 
@@ -111,6 +131,16 @@ seedlm_sequence_bytes (unsigned seed_bits, size_t extra)
 {
   uint64_t n = (uint64_t) 1 << seed_bits;
   return n * (2 * sizeof (uint32_t) + sizeof (float)) + (uint64_t) extra * sizeof (float);
+}
+
+static void
+fill_cycle (uint32_t *cycle, unsigned seed_bits)
+{
+  uint32_t taps = seedlm_taps (seed_bits), state = 1, period = ((uint32_t) 1 << seed_bits) - 1;
+  for (uint32_t n = 0; n < period; n++) {
+    cycle[n] = state;
+    state = seedlm_step (state, taps, seed_bits);
+  }
 }
 
 SeedlmSequence *

@@ -30,9 +30,22 @@ float seedlm_value (uint32_t state, unsigned seed_bits);
 /* Can every state be reached in steps of @leap clocks? */
 int seedlm_leap_is_coprime (unsigned seed_bits, uint32_t leap);
 
+/* So many clocks at once: a matrix over GF(2). matrix[i] is where state 2^i gets to; @matrix: seed_bits numbers. */
+void seedlm_leap_matrix (unsigned seed_bits, uint32_t clocks, uint32_t *matrix);
+
+static inline uint32_t
+seedlm_leap (const uint32_t *matrix, uint32_t state)
+{
+  uint32_t sum = 0;
+
+  for (; state; state &= state - 1)
+    sum ^= matrix[__builtin_ctz (state)];
+  return sum;
+}
+
 /*
  * Largest magnitude of the serial correlation of the values, @leap clocks apart, at distances 1..n_lags, over the whole
- * period. 0.5 for leap 1, near 0 for a good leap. -1 if memory runs out.
+ * period: exact, and quick for any register. 0.5 for leap 1, near 0 for a good leap.
  */
 double seedlm_leap_correlation (unsigned seed_bits, uint32_t leap, unsigned n_lags);
 #define SEEDLM_CORRELATION_LAGS 8

@@ -45,22 +45,28 @@ seedlm_tables_get_basis (const SeedlmTables *tables)
 }
 
 static gboolean
+check_limit (guint seed_bits, guint block_size, guint rank, GError **error)
+{
+  const guint64 bytes = seedlm_basis_bound (seed_bits, block_size, rank);
+
+  if (bytes <= SEEDLM_TABLES_LIMIT)
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+               "seedlm: block-size=%u rank=%u seed-bits=%u need tables of %" G_GUINT64_FORMAT
+               " bytes, but %" G_GUINT64_FORMAT
+               " are the limit: take fewer seed-bits, or a block-size of rank + 2 or more",
+               block_size, rank, seed_bits, bytes, SEEDLM_TABLES_LIMIT);
+  return FALSE;
+}
+
+static gboolean
 add_basis (SeedlmTables *self, GError **error)
 {
-  const guint64 bytes = seedlm_basis_bound (self->seed_bits, self->block_size, self->rank);
-
-  if (bytes > SEEDLM_TABLES_LIMIT) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
-                 "seedlm: block-size=%u rank=%u seed-bits=%u need tables of %" G_GUINT64_FORMAT
-                 " bytes, but %" G_GUINT64_FORMAT
-                 " are the limit: take fewer seed-bits, or a block-size of rank + 2 or more",
-                 self->block_size, self->rank, self->seed_bits, bytes, SEEDLM_TABLES_LIMIT);
-    return FALSE;
-  }
   SeedlmBasis *basis = seedlm_basis_new (self->sequence, self->block_size, self->rank);
   if (!basis) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
-                 "seedlm: no memory for tables of %" G_GUINT64_FORMAT " bytes", bytes);
+                 "seedlm: no memory for tables of %" G_GUINT64_FORMAT " bytes",
+                 seedlm_basis_bound (self->seed_bits, self->block_size, self->rank));
     return FALSE;
   }
   if (basis->n_usable == 0) {
@@ -129,6 +135,8 @@ SeedlmTables *
 seedlm_tables_get (guint seed_bits, guint leap, guint block_size, guint rank, gboolean encoding,
                    GError **error)
 {
+  if (encoding && !check_limit (seed_bits, block_size, rank, error))
+    return NULL;
   g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&tables_lock);
   SeedlmTables *tables = tables_find (seed_bits, leap, block_size, rank);
 

@@ -22,10 +22,11 @@ static const AfpProperty seedlm_properties[] = {
   AFP_PROP_UINT ("rank", "P", AFP_PROPERTY_FORMAT, AfpSeedlm, rank, 1, SEEDLM_MAX_RANK, "4",
                  "coefficients", "Coefficients per block, at most block-size"),
   AFP_PROP_UINT ("seed-bits", "K", AFP_PROPERTY_FORMAT, AfpSeedlm, seed_bits, SEEDLM_MIN_SEED_BITS,
-                 20, "16", "bits", "Bits of the shift register; 2^K - 1 seeds are searched"),
+                 SEEDLM_MAX_SEED_BITS, "16", "bits",
+                 "Bits of the shift register; 2^K - 1 seeds are searched"),
   AFP_PROP_UINT (
-      "leap", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpSeedlm, leap, 1, (1 << 20) - 2,
-      "auto", "clocks",
+      "leap", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpSeedlm, leap, 1,
+      (1 << SEEDLM_MAX_SEED_BITS) - 2, "auto", "clocks",
       "Clocks of the register from one value to the next, coprime with 2^K - 1; 1 is the paper's, auto takes 16"),
   AFP_PROP_ENUM (
       "layout", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, layout, "auto", layout_values,
@@ -126,7 +127,7 @@ check_leap (const AfpSeedlm *self, GError **error)
     return TRUE;
   const double correlation =
       seedlm_leap_correlation (self->seed_bits, self->leap, SEEDLM_CORRELATION_LAGS);
-  if (correlation >= 0 && correlation <= SEEDLM_MAX_CORRELATION)
+  if (correlation <= SEEDLM_MAX_CORRELATION)
     return TRUE;
   g_set_error (
       error, AFP_ERROR, AFP_ERROR_PROPERTY,
@@ -248,7 +249,7 @@ seedlm_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
     return FALSE;
   if (!quantizer || !afp_quantizer_needs_fit (quantizer))
     return TRUE;
-  g_autoptr (SeedlmTables) tables = seedlm_take_tables (self, TRUE, error);
+  g_autoptr (SeedlmTables) tables = seedlm_take_tables (self, error);
   if (!tables)
     return FALSE;
   const float *scale =

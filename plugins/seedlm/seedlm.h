@@ -32,8 +32,8 @@ struct _AfpSeedlm {
 enum { SEEDLM_CHILD_SEEDS, SEEDLM_CHILD_COEFFS, SEEDLM_CHILD_SCALE };
 
 guint seedlm_resolved_leap (const AfpSeedlm *self);
-/* (transfer full): of these properties; they stay in memory as long as the element. NULL with error. */
-SeedlmTables *seedlm_take_tables (AfpSeedlm *self, gboolean encoding, GError **error);
+/* (transfer full): of these properties, to encode with; they stay in memory as long as the element. NULL with error. */
+SeedlmTables *seedlm_take_tables (AfpSeedlm *self, GError **error);
 
 gpointer seedlm_open (AfpCodec *codec, AfpContext *ctx, GError **error);
 void seedlm_close (AfpCodec *codec, gpointer user_state);
