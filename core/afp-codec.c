@@ -69,6 +69,12 @@ afp_codec_get_moment_use (AfpCodec *self)
   return &PRIVATE (self)->use;
 }
 
+gboolean
+afp_codec_feeds_back (AfpCodec *self)
+{
+  return PRIVATE (self)->use.feedback;
+}
+
 AfpShare *
 afp_codec_get_share (AfpCodec *self)
 {

@@ -165,5 +165,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpLayout, afp_layout_unref)
 AFP_API char *afp_layout_get_params (
     const AfpLayout *layout); /* resolved FORMAT properties: "block-size=8,rank=3" */
 AFP_API AfpCodec *afp_layout_get_codec (const AfpLayout *layout); /* (transfer none) */
+/* feedback=true: where the codec has the choice, blocks are to stay in their row. */
+AFP_API gboolean afp_codec_feeds_back (AfpCodec *self);
 
 G_END_DECLS

@@ -379,15 +379,22 @@ afp_feedback_encode (const AfpFeedback *self, AfpContext *ctx, gpointer state, A
 {
   const guint64 rows = tile->block.n_rows;
   const AfpTile quantum = { tile->block.row, rows, 0, self->quantum };
-  FeedbackJob job = { .feedback = self, .ctx = ctx, .state = state, .tile = tile, .rows = rows };
+  const AfpMetricKind kind = metric_kind (self->quantum);
+  g_autofree float *targets = g_new (float, rows *batch_width (self->quantum));
+  g_autofree float *metric = g_new (float, rows *afp_metric_stride (kind, self->quantum));
+  g_autofree float *decoded = g_new (float, rows * self->quantum);
+  FeedbackJob job = { .feedback = self,
+                      .ctx = ctx,
+                      .state = state,
+                      .tile = tile,
+                      .rows = rows,
+                      .targets = targets,
+                      .metric = metric,
+                      .decoded = decoded };
   gboolean ok = TRUE;
 
   g_return_val_if_fail (tile->block.n_cols == self->cols && ctx->layout->quantum == self->quantum,
                         FALSE);
-  g_autofree float *targets = job.targets = g_new (float, rows *batch_width (self->quantum));
-  g_autofree float *metric = job.metric =
-      g_new (float, rows *afp_metric_stride (metric_kind (self->quantum), self->quantum));
-  g_autofree float *decoded = job.decoded = g_new (float, rows * self->quantum);
   afp_block_buffer_init (&job.column, ctx, &quantum, TRUE);
   for (; ok && job.first < self->cols; job.first += job.width) {
     job.width = MIN (batch_width (self->quantum), self->cols - job.first);

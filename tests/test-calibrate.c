@@ -360,6 +360,60 @@ START_TEST (too_little_memory)
 }
 END_TEST
 
+/* --- what codecs make of them --------------------------------------------------------------------------------------- */
+
+static const char *const fed[] = {
+  "vptq v=2 k=16 feedback=true",
+  "hyper feedback=true importance=off",
+  "seedlm seed-bits=6 feedback=true", /* blocks of 12 stay in rows of 32 */
+  "seedlm C=8 P=3 seed-bits=6 feedback=true ! vptq k=16",
+  "vptq v=2 k=16 residual=true ! vptq v=4 k=16 feedback=true",
+};
+
+/* Feedback with the codecs that ship: other bytes than without, for any number of threads. */
+START_TEST (fed_back)
+{
+  g_autoptr (GBytes) first = NULL;
+
+  for (eval_threads = 1; eval_threads <= 4; eval_threads += 3) {
+    g_autofree char *text = g_strconcat (
+        TINY_LOAD " ! " CALIBRATE " ! ", fed[_i],
+        " min-weights=0 ! decode ! write overwrite=true location=@/a.safetensors", NULL);
+    eval_run (text);
+    g_autoptr (GBytes) bytes = eval_read_file ("a.safetensors");
+    if (!first)
+      first = g_bytes_ref (bytes);
+    ck_assert (g_bytes_equal (first, bytes));
+  }
+  g_auto (GStrv) parts = g_strsplit (fed[_i], " feedback=true", 2);
+  g_autofree char *text =
+      g_strconcat (TINY_LOAD " ! " CALIBRATE " ! ", parts[0], parts[1],
+                   " min-weights=0 ! decode ! write location=@/b.safetensors", NULL);
+  eval_run (text);
+  g_autoptr (GBytes) plain = eval_read_file ("b.safetensors");
+  ck_assert (!g_bytes_equal (first, plain));
+}
+END_TEST
+
+static const struct {
+  const char *chain, *word, *other;
+} not_fed[] = {
+  { CALIBRATE " diag=true ! vptq feedback=true", "diagonal=false on calibrate", "vptq0, tensor" },
+  { "hyper feedback=true", "put calibrate text=FILE", "hyper0" },
+  { CALIBRATE " ! seedlm seed-bits=6 layout=flat feedback=true", "set layout=row",
+    "32 columns, blocks of 12" },
+  { CALIBRATE " ! vptq feedback=true tensors=*norm*,tok_embeddings*", "no second moments",
+    "vptq0" },
+};
+
+START_TEST (feedback_is_refused)
+{
+  g_autofree char *text = g_strconcat (TINY_LOAD " ! ", not_fed[_i].chain, " ! null", NULL);
+
+  eval_refused (text, AFP_ERROR_PLAN, not_fed[_i].word, not_fed[_i].other, "feedback=");
+}
+END_TEST
+
 static void
 cancel_at_once (AfpMessage *message, gpointer user_data)
 {
@@ -388,6 +442,8 @@ good_case (void)
   tcase_add_test (tcase, moments_are_moments);
   tcase_add_test (tcase, tokens);
   tcase_add_test (tcase, stream_is_untouched);
+  tcase_add_loop_test (tcase, fed_back, 0, G_N_ELEMENTS (fed));
+  tcase_add_loop_test (tcase, feedback_is_refused, 0, G_N_ELEMENTS (not_fed));
   tcase_add_test (tcase, same_file_for_any_threads);
   return tcase;
 }

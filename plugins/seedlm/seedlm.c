@@ -30,7 +30,7 @@ static const AfpProperty seedlm_properties[] = {
       "Clocks of the register from one value to the next, coprime with 2^K - 1; 1 is the paper's, auto takes 16"),
   AFP_PROP_ENUM (
       "layout", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, layout, "auto", layout_values,
-      "Blocks stay in their row, or cross rows (flat, the paper's); auto: row, but flat where that would pad too much"),
+      "Blocks stay in their row, or cross rows (flat, the paper's); auto: row, but flat where that would pad too much and feedback does not need rows"),
   AFP_PROP_ENUM ("scale", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, scale, "tensor", scale_values,
                  "Divide by the root mean square of the tensor or of each row first"),
   AFP_PROP_UINT ("coeff-bits", NULL, 0, AfpSeedlm, coeff_bits, 2, 8, "4", "bits",
@@ -83,14 +83,17 @@ check_format (const AfpSeedlm *self, AfpError code, GError **error)
   return TRUE;
 }
 
-/* Rows of their own cost padding, which is coded like weights: up to 1/16 more is put up with. */
+/* Rows of their own cost padding, which is coded like weights: up to 1/16 more is put up with; feedback needs them. */
 static gboolean
-is_flat (const AfpSeedlm *self, const AfpPlaneDesc *in)
+is_flat (AfpSeedlm *self, const AfpPlaneDesc *in)
 {
   const guint64 padded = (in->cols + self->block_size - 1) / self->block_size * self->block_size;
 
   if (self->layout != SEEDLM_LAYOUT_AUTO)
     return self->layout == SEEDLM_LAYOUT_FLAT;
+  if (afp_codec_feeds_back (AFP_CODEC (self)) && in->kind != AFP_KIND_CODEBOOK &&
+      in->cols >= self->block_size)
+    return FALSE;
   return self->scale != SEEDLM_SCALE_ROW && in->rows > 1 &&
          (in->cols < self->block_size || padded - in->cols > in->cols / 16);
 }
@@ -98,7 +101,7 @@ is_flat (const AfpSeedlm *self, const AfpPlaneDesc *in)
 static gboolean
 seedlm_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
-  const AfpSeedlm *self = AFP_SEEDLM (codec);
+  AfpSeedlm *self = AFP_SEEDLM (codec);
 
   if (!check_format (self, AFP_ERROR_PLAN, error))
     return FALSE;
