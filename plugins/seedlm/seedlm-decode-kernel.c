@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-decode-kernel.h"
+#include "seedlm-simd-kernel.h"
 
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define SEEDLM_X86 1
+#if SEEDLM_HAS_SIMD
 #include <immintrin.h>
-#define AVX2 __attribute__ ((target ("avx2,fma,bmi2")))
-#define AVX2_INLINE static inline __attribute__ ((always_inline, target ("avx2,fma,bmi2")))
-#define AVX512 __attribute__ ((target ("avx512f,avx512vl,avx512dq,avx2,fma,bmi2")))
-#define AVX512_INLINE \
-  static inline __attribute__ ((always_inline, target ("avx512f,avx512vl,avx512dq,avx2,fma,bmi2")))
-#else
-#define SEEDLM_X86 0
 #endif
 
 #define INLINE static inline __attribute__ ((always_inline))
@@ -128,8 +121,8 @@ rows_portable (const SeedlmDecoder *self, const uint32_t *const *entries, const 
   }
 }
 
-#if SEEDLM_X86
-AVX2_INLINE void
+#if SEEDLM_HAS_SIMD
+SEEDLM_FOR_AVX2 INLINE void
 rows_avx2 (const SeedlmDecoder *self, const uint32_t *const *entries, const unsigned n_pieces,
            const unsigned rank, const unsigned rows, unsigned row, const float *t, float scale,
            float *out)
@@ -152,7 +145,7 @@ rows_avx2 (const SeedlmDecoder *self, const uint32_t *const *entries, const unsi
 
 #define ALL ((__mmask16) -1) /* without a mask, gcc 12 warns of its own headers */
 
-AVX512_INLINE void
+SEEDLM_FOR_AVX512 INLINE void
 rows_avx512 (const SeedlmDecoder *self, const uint32_t *const *entries, const unsigned n_pieces,
              const unsigned rank, const unsigned rows, unsigned row, const float *t, float scale,
              float *out)
@@ -240,31 +233,12 @@ rows_avx512 (const SeedlmDecoder *self, const uint32_t *const *entries, const un
 #define NOTHING
 DEFINE_RUN (run_portable, INLINE, rows_portable, LANES)
 DEFINE_DECODE (decode_portable, NOTHING, run_portable)
-#if SEEDLM_X86
-DEFINE_RUN (run_avx2, AVX2_INLINE, rows_avx2, LANES)
-DEFINE_DECODE (decode_avx2, AVX2, run_avx2)
-DEFINE_RUN (run_avx512, AVX512_INLINE, rows_avx512, 2 * LANES)
-DEFINE_DECODE (decode_avx512, AVX512, run_avx512)
+#if SEEDLM_HAS_SIMD
+DEFINE_RUN (run_avx2, SEEDLM_FOR_AVX2 INLINE, rows_avx2, LANES)
+DEFINE_DECODE (decode_avx2, SEEDLM_FOR_AVX2, run_avx2)
+DEFINE_RUN (run_avx512, SEEDLM_FOR_AVX512 INLINE, rows_avx512, 2 * LANES)
+DEFINE_DECODE (decode_avx512, SEEDLM_FOR_AVX512, run_avx512)
 #endif
-
-/* --- choice of the code -------------------------------------------------------------------------------------------------- */
-
-static int simd_limit = 2;
-
-int
-seedlm_decoder_limit_simd (int limit)
-{
-  simd_limit = limit;
-#if SEEDLM_X86
-  if (limit >= 2 && __builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512vl") &&
-      __builtin_cpu_supports ("avx512dq"))
-    return 2;
-  return limit >= 1 && __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma") &&
-         __builtin_cpu_supports ("bmi2");
-#else
-  return 0;
-#endif
-}
 
 void
 seedlm_decoder_run (const SeedlmDecoder *self, const uint32_t *seeds, const float *t, float scale,
@@ -272,11 +246,11 @@ seedlm_decoder_run (const SeedlmDecoder *self, const uint32_t *seeds, const floa
 {
   void (*decode) (const SeedlmDecoder *, const uint32_t *, const float *, float, size_t, float *) =
       decode_portable;
-#if SEEDLM_X86
-  const int simd = seedlm_decoder_limit_simd (simd_limit);
-  if (simd == 2 && self->rows > LANES)
+#if SEEDLM_HAS_SIMD
+  const SeedlmSimd simd = seedlm_get_simd ();
+  if (simd == SEEDLM_AVX512 && self->rows > LANES)
     decode = decode_avx512;
-  else if (simd)
+  else if (simd != SEEDLM_PORTABLE)
     decode = decode_avx2;
 #endif
   /* blocks behind which there is no room for the rest of a vector */

@@ -43,5 +43,3 @@ void seedlm_decoder_free (SeedlmDecoder *decoder);
  */
 void seedlm_decoder_run (const SeedlmDecoder *decoder, const uint32_t *seeds, const float *t,
                          float scale, size_t n, float *out);
-/* The instructions that are used: 2: AVX-512, 1: AVX2, 0: portable code. At most @limit (default 2). For tests. */
-int seedlm_decoder_limit_simd (int limit);

@@ -8,7 +8,7 @@ seedlm_get_simd (void)
 {
 #if SEEDLM_HAS_SIMD
   if (simd_limit < SEEDLM_AVX2 || !__builtin_cpu_supports ("avx2") ||
-      !__builtin_cpu_supports ("fma"))
+      !__builtin_cpu_supports ("fma") || !__builtin_cpu_supports ("bmi2"))
     return SEEDLM_PORTABLE;
   if (simd_limit >= SEEDLM_AVX512 && __builtin_cpu_supports ("avx512f") &&
       __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512dq") &&

@@ -8,8 +8,9 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SEEDLM_HAS_SIMD 1
-#define SEEDLM_FOR_AVX2 __attribute__ ((target ("avx2,fma")))
-#define SEEDLM_FOR_AVX512 __attribute__ ((target ("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
+#define SEEDLM_FOR_AVX2 __attribute__ ((target ("avx2,fma,bmi2")))
+#define SEEDLM_FOR_AVX512 \
+  __attribute__ ((target ("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")))
 #else
 #define SEEDLM_HAS_SIMD 0
 #endif

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "seedlm-basis-kernel.h"
+#include "seedlm-decode-kernel.h"
+
+#include <math.h>
+
+/*
+ * What one thread of a graphics processor does. nvcc compiles these functions for the device, in seedlm-cuda.cu; the C compiler compiles
+ * them too, and the tests run them over the same grid, thread by thread, against the kernels in C. Every
+ * operation is rounded by itself.
+ */
+
+#ifdef __CUDACC__
+#define SEEDLM_THREAD static __host__ __device__ __forceinline__
+#else
+#define SEEDLM_THREAD static inline
+#endif
+
+#define SEEDLM_THREADS 128 /* of a block of threads */
+
+SEEDLM_THREAD float
+seedlm_thread_product (float a, float b)
+{
+#ifdef __CUDA_ARCH__
+  return __fmul_rn (a, b);
+#else
+  return a * b;
+#endif
+}
+
+SEEDLM_THREAD float
+seedlm_thread_sum (float a, float b)
+{
+#ifdef __CUDA_ARCH__
+  return __fadd_rn (a, b);
+#else
+  return a + b;
+#endif
+}
+
+SEEDLM_THREAD float
+seedlm_thread_quotient (float a, float b)
+{
+#ifdef __CUDA_ARCH__
+  return __fdiv_rn (a, b);
+#else
+  return a / b;
+#endif
+}
+
+/* An infinity becomes the largest number of its sign; what is no number stays none. */
+SEEDLM_THREAD float
+seedlm_thread_clamp (float x)
+{
+  const float largest = 0x1.fffffep127f;
+  return x > largest ? largest : x < -largest ? -largest : x;
+}
+
+/* --- decoding: one thread per weight -------------------------------------------------------------------------------------- */
+
+/* Number @index of a chunk's states, one after another by columns, in the highest bits and with the top bit inverted. */
+SEEDLM_THREAD uint32_t
+seedlm_thread_state (const SeedlmDecoder *decoder, uint32_t seed, unsigned index)
+{
+  const unsigned entry = decoder->rank * decoder->rows, bits = decoder->piece_bits;
+  uint32_t state = 0;
+  for (unsigned j = 0; j < decoder->n_pieces; j++)
+    state ^=
+        decoder->table[((j << bits) + ((seed >> j * bits) & ((1u << bits) - 1))) * entry + index];
+  return state;
+}
+
+/* Weight @i of a block. */
+SEEDLM_THREAD float
+seedlm_thread_decode (const SeedlmDecoder *decoder, uint32_t seed, const float *t, float scale,
+                      unsigned i)
+{
+  const unsigned rank = decoder->rank, rows = decoder->rows;
+  float sum = 0;
+  for (; i >= rows; i -= rows)
+    seed = (seedlm_thread_state (decoder, seed, rank * rows - 1) ^ 0x80000000u) >>
+           (32 - decoder->seed_bits);
+  for (unsigned p = 0; p < rank; p++) {
+    const int32_t state = (int32_t) seedlm_thread_state (decoder, seed, p * rows + i);
+    const float y = seedlm_thread_product ((float) state, 0x1p-31f);
+    const float product =
+        seedlm_thread_product (seedlm_thread_quotient (y, decoder->divisor), t[p]);
+    sum = p ? seedlm_thread_sum (sum, product) : product;
+  }
+  return seedlm_thread_clamp (seedlm_thread_product (scale, sum));
+}
+
+/* The nearest binary16, ties to even; beyond the largest one, that one. */
+SEEDLM_THREAD uint16_t
+seedlm_thread_half (float x)
+{
+  union {
+    float number;
+    uint32_t bits;
+  } in;
+  in.number = x;
+  const uint32_t sign = in.bits >> 16 & 0x8000u, magnitude = in.bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u)
+    return (uint16_t) (sign | 0x7e00u);
+  if (magnitude >= 0x477ff000u)
+    return (uint16_t) (sign | 0x7bffu);
+  /* mantissa and its first bit, to be cut by so many bits */
+  const uint32_t exponent = magnitude >> 23;
+  const uint32_t cut = exponent > 112 ? 13 : exponent < 101 ? 25 : 126 - exponent;
+  const uint32_t mantissa = (magnitude & 0x7fffffu) | (exponent ? 0x800000u : 0);
+  const uint32_t kept = mantissa >> cut, rest = mantissa & ((1u << cut) - 1),
+                 half = 1u << (cut - 1);
+  const uint32_t rounded = kept + (rest > half || (rest == half && (kept & 1)));
+  return (uint16_t) (sign | (exponent > 112 ? ((exponent - 113) << 10) + rounded : rounded));
+}
+
+/* --- what is asked: a codebook, or mantissas with one exponent ------------------------------------------------------------ */
+
+/**
+ * SeedlmThreadQuantizer:
+ * @n_points, @points: n_points x rank coefficients; without any:
+ * @mantissa_bits: of two's complement numbers, with an exponent of -8 to 7 for all of a block; 0: coefficients are kept as they are
+ */
+typedef struct {
+  unsigned n_points, mantissa_bits;
+  const float *points;
+} SeedlmThreadQuantizer;
+
+SEEDLM_THREAD float
+seedlm_thread_power (int exponent) /* of two, -126 to 127 */
+{
+  union {
+    uint32_t bits;
+    float number;
+  } out;
+  out.bits = (uint32_t) (exponent + 127) << 23;
+  return out.number;
+}
+
+/* x, not too large, to the nearest integer, ties to even. */
+SEEDLM_THREAD float
+seedlm_thread_round (float x)
+{
+  const float shift = 0x1.8p23f;
+  return seedlm_thread_sum (seedlm_thread_sum (x, shift), -shift);
+}
+
+SEEDLM_THREAD void
+seedlm_thread_block_float (unsigned bits, unsigned rank, const float *t, float *t_hat)
+{
+  const float most = (float) (1u << (bits - 1));
+  float top = 0;
+  int e = -8;
+  for (unsigned p = 0; p < rank; p++)
+    top = t[p] > top ? t[p] : -t[p] > top ? -t[p] : top;
+  while (e < 7 && top > (most - 0.5f) * seedlm_thread_power (e))
+    e++;
+  for (unsigned p = 0; p < rank; p++) {
+    float mantissa = t[p] * seedlm_thread_power (-e);
+    mantissa = mantissa > most ? most : mantissa < -most ? -most : mantissa;
+    mantissa = seedlm_thread_round (mantissa);
+    t_hat[p] = (mantissa > most - 1 ? most - 1 : mantissa) * seedlm_thread_power (e);
+  }
+}
+
+/* The point that is nearest to t under the metric, of equal ones the first. */
+SEEDLM_THREAD uint32_t
+seedlm_thread_nearest (const SeedlmThreadQuantizer *quantizer, unsigned rank, const double *metric,
+                       const float *t)
+{
+  double least = INFINITY;
+  uint32_t nearest = 0;
+  for (uint32_t j = 0; j < quantizer->n_points; j++) {
+    const float *point = quantizer->points + (size_t) j * rank;
+    double sum = 0;
+    for (unsigned p = 0; p < rank; p++) {
+      double row = 0;
+      for (unsigned k = 0; k < rank; k++)
+        row += metric[p * rank + k] * ((double) t[k] - (double) point[k]);
+      sum += row * ((double) t[p] - (double) point[p]);
+    }
+    if (sum < least) {
+      least = sum;
+      nearest = j;
+    }
+  }
+  return nearest;
+}
+
+/* --- searching: a block of threads per block of weights ------------------------------------------------------------------- */
+
+/**
+ * SeedlmThreadSearch:
+ * @values: of the sequence, period + extra of them
+ * @states: of the sequence
+ * @seeds, @t_hat, @codes, @errors: n, n x rank, n, n: to be filled
+ *
+ * Pointers are to memory of the device there.
+ */
+typedef struct {
+  SeedlmBasis basis; /* its sequence is not looked at */
+  const float *values;
+  const uint32_t *states;
+  uint32_t period;
+  SeedlmThreadQuantizer quantizer;
+  const float *blocks;
+  size_t n;
+  uint32_t *seeds, *codes;
+  float *t_hat;
+  double *errors;
+} SeedlmThreadSearch;
+
+/* What the threads of a block share. */
+typedef struct {
+  double norm, bound, errors[SEEDLM_THREADS];
+  float energies[SEEDLM_THREADS], normed[SEEDLM_MAX_BLOCK];
+  uint32_t places[SEEDLM_THREADS];
+} SeedlmThreadShared;
+
+/* How many energies there are: those of the easy seeds, and then of the hard ones. */
+SEEDLM_THREAD uint32_t
+seedlm_thread_count (const SeedlmThreadSearch *search)
+{
+  return search->period + search->basis.n_hard;
+}
+
+SEEDLM_THREAD uint32_t
+seedlm_thread_place (const SeedlmThreadSearch *search, uint32_t index)
+{
+  return index < search->period ? index : search->basis.hard[index - search->period];
+}
+
+/* Energy number @index of a block of norm 1; NaN where there is none. */
+SEEDLM_THREAD float
+seedlm_thread_energy (const SeedlmThreadSearch *search, const float *w, uint32_t index)
+{
+  const unsigned rank = search->basis.rank, block_size = search->basis.block_size, lanes = 8;
+  const uint32_t hard = index - search->period;
+  float r[SEEDLM_MAX_RANK], energy = 0;
+  for (unsigned p = 0; p < rank && index < search->period; p++) {
+    const float *values = search->values + index + p;
+    r[p] = 0;
+    for (unsigned i = 0; i < block_size; i++)
+      r[p] = seedlm_thread_sum (r[p], seedlm_thread_product (values[(size_t) i * rank], w[i]));
+  }
+  const float *factor = search->basis.factors +
+                        (size_t) (index / lanes) * (rank * (rank + 1) / 2) * lanes + index % lanes;
+  for (unsigned p = 0; p < rank; p++) {
+    float y = 0;
+    if (index < search->period)
+      for (unsigned k = 0; k <= p; k++, factor += lanes)
+        y = seedlm_thread_sum (y, seedlm_thread_product (*factor, r[k]));
+    else {
+      const float *q = search->basis.hard_basis +
+                       ((size_t) (hard / lanes) * block_size * rank + p) * lanes + hard % lanes;
+      for (unsigned i = 0; i < block_size; i++)
+        y = seedlm_thread_sum (y, seedlm_thread_product (q[(size_t) i * rank * lanes], w[i]));
+    }
+    energy = seedlm_thread_sum (energy, seedlm_thread_product (y, y));
+  }
+  return energy;
+}
+
+/* U'U and U'w, in double. */
+SEEDLM_THREAD void
+seedlm_thread_moments (const float *u, unsigned block_size, unsigned rank, const float *w,
+                       double *metric, double *right)
+{
+  for (unsigned p = 0; p < rank; p++) {
+    right[p] = 0;
+    for (unsigned i = 0; i < block_size; i++)
+      right[p] += (double) u[i * rank + p] * (double) w[i];
+    for (unsigned k = 0; k < rank; k++) {
+      double sum = 0;
+      for (unsigned i = 0; i < block_size; i++)
+        sum += (double) u[i * rank + p] * (double) u[i * rank + k];
+      metric[p * rank + k] = sum;
+    }
+  }
+}
+
+/* Least squares: metric t = right, by elimination; the metric is positive definite. @right is lost. */
+SEEDLM_THREAD void
+seedlm_thread_solve (const double *metric, double *right, unsigned rank, float *t)
+{
+  double a[SEEDLM_MAX_RANK * SEEDLM_MAX_RANK];
+  for (unsigned i = 0; i < rank * rank; i++)
+    a[i] = metric[i];
+  for (unsigned p = 0; p < rank; p++)
+    for (unsigned row = p + 1; row < rank; row++) {
+      const double factor = a[row * rank + p] / a[p * rank + p];
+      for (unsigned k = p; k < rank; k++)
+        a[row * rank + k] -= factor * a[p * rank + k];
+      right[row] -= factor * right[p];
+    }
+  for (unsigned p = rank; p-- > 0;) {
+    for (unsigned k = p + 1; k < rank; k++)
+      right[p] -= a[p * rank + k] * right[k];
+    right[p] /= a[p * rank + p];
+    t[p] = (float) right[p];
+  }
+}
+
+/* The error of a seed, by its place, after quantization, as a decoder sees it. */
+SEEDLM_THREAD double
+seedlm_thread_try (const SeedlmThreadSearch *search, const float *w, uint32_t place, float *t_hat,
+                   uint32_t *code)
+{
+  const unsigned rank = search->basis.rank, block_size = search->basis.block_size;
+  const float *u = search->values + place;
+  double metric[SEEDLM_MAX_RANK * SEEDLM_MAX_RANK], right[SEEDLM_MAX_RANK], error = 0;
+  float t[SEEDLM_MAX_RANK];
+  seedlm_thread_moments (u, block_size, rank, w, metric, right);
+  seedlm_thread_solve (metric, right, rank, t);
+  *code = 0;
+  for (unsigned p = 0; p < rank; p++)
+    t_hat[p] = t[p];
+  if (search->quantizer.n_points > 0) {
+    *code = seedlm_thread_nearest (&search->quantizer, rank, metric, t);
+    for (unsigned p = 0; p < rank; p++)
+      t_hat[p] = search->quantizer.points[(size_t) *code * rank + p];
+  } else if (search->quantizer.mantissa_bits > 0)
+    seedlm_thread_block_float (search->quantizer.mantissa_bits, rank, t, t_hat);
+  for (unsigned i = 0; i < block_size; i++) {
+    float sum = seedlm_thread_product (u[i * rank], t_hat[0]);
+    for (unsigned p = 1; p < rank; p++)
+      sum = seedlm_thread_sum (sum, seedlm_thread_product (u[i * rank + p], t_hat[p]));
+    const double d = (double) w[i] - (double) seedlm_thread_clamp (sum);
+    error += d * d;
+  }
+  return error;
+}
+
+/* First, by one thread: block @b as a block of norm 1. */
+SEEDLM_THREAD void
+seedlm_thread_begin (const SeedlmThreadSearch *search, SeedlmThreadShared *shared, size_t b)
+{
+  const unsigned block_size = search->basis.block_size;
+  const float *w = search->blocks + b * block_size;
+  shared->norm = 0;
+  for (unsigned i = 0; i < block_size; i++)
+    shared->norm += (double) w[i] * (double) w[i];
+  const double inverse = shared->norm > 0 ? 1 / sqrt (shared->norm) : 0;
+  for (unsigned i = 0; i < block_size; i++)
+    shared->normed[i] = (float) (w[i] * inverse);
+}
+
+/* Then by all: the highest energy that each thread finds. */
+SEEDLM_THREAD void
+seedlm_thread_scan (const SeedlmThreadSearch *search, SeedlmThreadShared *shared, unsigned thread)
+{
+  float best = -1;
+  uint32_t best_place = UINT32_MAX;
+  for (uint32_t index = thread; index < seedlm_thread_count (search); index += SEEDLM_THREADS) {
+    const float energy = seedlm_thread_energy (search, shared->normed, index);
+    if (energy > best) { /* not for NaN */
+      best = energy;
+      best_place = seedlm_thread_place (search, index);
+    }
+  }
+  shared->energies[thread] = best;
+  shared->places[thread] = best_place;
+}
+
+/* By one: the error of the seed with the highest energy of all is one that the best seed does not exceed. */
+SEEDLM_THREAD void
+seedlm_thread_bound (const SeedlmThreadSearch *search, SeedlmThreadShared *shared, size_t b)
+{
+  unsigned best = 0;
+  uint32_t code;
+  float t_hat[SEEDLM_MAX_RANK];
+  for (unsigned thread = 1; thread < SEEDLM_THREADS; thread++)
+    best = shared->energies[thread] > shared->energies[best] ? thread : best;
+  shared->bound = seedlm_thread_try (search, search->blocks + b * search->basis.block_size,
+                                     shared->places[best], t_hat, &code);
+}
+
+/* By all: the least error, and the lowest seed that has it, of all seeds that may be as good. */
+SEEDLM_THREAD void
+seedlm_thread_choose (const SeedlmThreadSearch *search, SeedlmThreadShared *shared, size_t b,
+                      unsigned thread)
+{
+  double best = INFINITY;
+  uint32_t best_place = UINT32_MAX;
+  for (uint32_t index = thread; index < seedlm_thread_count (search); index += SEEDLM_THREADS) {
+    const float energy = seedlm_thread_energy (search, shared->normed, index);
+    const double limit = best < shared->bound ? best : shared->bound;
+    if (!((1.0 - (double) energy - (double) search->basis.margin) * shared->norm <= limit))
+      continue;
+    const uint32_t place = seedlm_thread_place (search, index);
+    float t_hat[SEEDLM_MAX_RANK];
+    uint32_t code;
+    const double error = seedlm_thread_try (search, search->blocks + b * search->basis.block_size,
+                                            place, t_hat, &code);
+    if (error < best || (error == best && search->states[place] < search->states[best_place])) {
+      best = error;
+      best_place = place;
+    }
+  }
+  shared->errors[thread] = best;
+  shared->places[thread] = best_place;
+}
+
+/* Last, by one: the best of what the threads have chosen. */
+SEEDLM_THREAD void
+seedlm_thread_end (const SeedlmThreadSearch *search, SeedlmThreadShared *shared, size_t b)
+{
+  const unsigned rank = search->basis.rank;
+  double best = INFINITY;
+  uint32_t best_seed = UINT32_MAX, best_place = 0;
+  for (unsigned thread = 0; thread < SEEDLM_THREADS; thread++) {
+    const double error = shared->errors[thread];
+    if (shared->places[thread] == UINT32_MAX || error > best)
+      continue;
+    const uint32_t seed = search->states[shared->places[thread]];
+    if (error < best || seed < best_seed) {
+      best = error;
+      best_seed = seed;
+      best_place = shared->places[thread];
+    }
+  }
+  search->seeds[b] = best_seed;
+  search->errors[b] = seedlm_thread_try (search, search->blocks + b * search->basis.block_size,
+                                         best_place, search->t_hat + b * rank, &search->codes[b]);
+}
