@@ -40,6 +40,7 @@ AFP_API void afp_layout_set_optional (AfpLayout *layout, guint child);
 AFP_API void afp_layout_set_shared (AfpLayout *layout, guint child);
 /* A property flagged FORMAT whose resolved value differs from the element's (auto): goes into the recipe. */
 AFP_API void afp_layout_set_param (AfpLayout *layout, const char *name, guint64 value);
+/* @value: (nullable): NULL: the coded form does not depend on it here, and the recipe leaves it out. */
 AFP_API void afp_layout_set_param_text (AfpLayout *layout, const char *name, const char *value);
 
 AFP_API guint afp_layout_get_quantum (const AfpLayout *layout);

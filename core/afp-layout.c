@@ -344,13 +344,15 @@ afp_layout_get_child (const AfpLayout *layout, guint child)
   return &g_array_index (layout->children, AfpPlaneDesc, child);
 }
 
-static const char *
+/* (transfer full): NULL: to be left out */
+static char *
 resolved_param (const AfpLayout *layout, const char *name)
 {
   for (guint i = 0; i + 1 < layout->params->len; i += 2)
     if (strcmp (layout->params->pdata[i], name) == 0)
-      return layout->params->pdata[i + 1];
-  return NULL;
+      return g_strdup (layout->params->pdata[i + 1]);
+  char *value = afp_element_get_property_text (AFP_ELEMENT (layout->codec), name);
+  return value ? value : g_strdup ("");
 }
 
 /**
@@ -371,11 +373,9 @@ afp_layout_get_params (const AfpLayout *layout)
     const char *name = properties[i]->name;
     if (!(properties[i]->flags & AFP_PROPERTY_FORMAT))
       continue;
-    const char *resolved = resolved_param (layout, name);
-    g_autofree char *value =
-        resolved ? g_strdup (resolved)
-                 : afp_element_get_property_text (AFP_ELEMENT (layout->codec), name);
-    g_string_append_printf (text, "%s%s=%s", text->len ? "," : "", name, value ? value : "");
+    g_autofree char *value = resolved_param (layout, name);
+    if (value)
+      g_string_append_printf (text, "%s%s=%s", text->len ? "," : "", name, value);
   }
   return g_string_free (text, FALSE);
 }

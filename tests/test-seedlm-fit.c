@@ -1,61 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core-test.h"
+#include "seedlm-test.h"
 
 #include <math.h>
 
 /* seedlm among other elements: what is fitted, asked and answered, and the errors that come of it. */
-
-typedef struct {
-  double nmse, bits;
-  char *warnings;
-} Result;
-
-static void
-on_message (AfpMessage *message, gpointer user_data)
-{
-  Result *result = user_data;
-
-  if (afp_message_get_message_type (message) != AFP_MESSAGE_WARNING)
-    return;
-  char *all = g_strconcat (result->warnings ? result->warnings : "", afp_message_get_text (message),
-                           "\n", NULL);
-  g_free (result->warnings);
-  result->warnings = all;
-}
-
-static void
-result_clear (Result *result)
-{
-  g_free (result->warnings);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Result, result_clear)
-
-static gboolean
-try_run (const char *text, guint threads, Result *result, GError **error)
-{
-  g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (text, error);
-
-  *result = (Result){ 0 };
-  if (!pipeline)
-    return FALSE;
-  afp_pipeline_set_threads (pipeline, threads);
-  afp_pipeline_set_handler (pipeline, on_message, result);
-  if (!afp_pipeline_run (pipeline, error))
-    return FALSE;
-  g_autoptr (JsonNode) report = afp_pipeline_get_report (pipeline, NULL);
-  JsonObject *total = json_object_get_object_member (json_node_get_object (report), "total");
-  result->bits = json_object_get_double_member (total, "bits_per_weight");
-  result->nmse = json_object_get_double_member (total, "nmse");
-  return TRUE;
-}
-
-static void
-run (const char *text, Result *result)
-{
-  GError *error = NULL;
-
-  ck_assert_msg (try_run (text, 1, result, &error), "%s: %s", text, error ? error->message : "");
-}
 
 /* --- what comes out --------------------------------------------------------------------------------------------------- */
 

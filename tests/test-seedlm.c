@@ -1,38 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core-test.h"
+#include "seedlm-test.h"
 
 #include <math.h>
 
 /* seedlm as a plugin: properties, layouts, planes, decoding by hand. With other elements: test-seedlm-fit. */
-
-static AfpElement *
-make_seedlm (const char *properties)
-{
-  GError *error = NULL;
-  AfpElement *element = afp_registry_make (afp_registry_get_default (), "seedlm", &error);
-
-  ck_assert_msg (element != NULL, "%s", error ? error->message : "");
-  ck_assert_msg (afp_element_set_properties_text (element, properties, &error), "%s",
-                 error ? error->message : "");
-  return element;
-}
-
-static AfpPlaneDesc
-make_desc (guint64 rows, guint64 cols)
-{
-  return (AfpPlaneDesc){
-    .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = rows, .cols = cols, .fallback = "raw32"
-  };
-}
-
-static AfpLayout *
-describe (const char *properties, guint64 rows, guint64 cols, GError **error)
-{
-  g_autoptr (AfpElement) element = make_seedlm (properties);
-  const AfpPlaneDesc desc = make_desc (rows, cols);
-
-  return afp_codec_describe (AFP_CODEC (element), &desc, error);
-}
 
 /* --- layouts ---------------------------------------------------------------------------------------------------------- */
 
@@ -266,34 +237,6 @@ layout_case (void)
 }
 
 /* --- decoding: from bytes that are written here, as SPEC.md says --------------------------------------------------------- */
-
-typedef struct {
-  const char *path;
-  const void *data;
-  gsize n;
-} Leaf;
-
-static GBytes *
-leaf_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
-           GError **error)
-{
-  for (const Leaf *l = user_data; l->path; l++)
-    if (strcmp (l->path, path) == 0)
-      return g_bytes_new (l->data, l->n);
-  ck_abort_msg ("no data for %s", path);
-  return NULL;
-}
-
-static gboolean
-decode (const char *recipe, guint64 rows, guint64 cols, Leaf *leaves, float *out, GError **error)
-{
-  const guint64 shape[] = { rows, cols };
-  g_autoptr (AfpSpec) spec = afp_spec_new ("fc", AFP_DTYPE_F32, 2, shape, NULL, NULL);
-  g_autoptr (AfpPlane) root = afp_recipe_build (recipe, spec, leaf_data, leaves, error);
-  g_autoptr (AfpMatrix) matrix = root ? afp_plane_open (root, spec, error) : NULL;
-
-  return matrix && afp_matrix_read (matrix, 0, rows, 0, cols, out, error);
-}
 
 /* Figure 4 of the paper: 3 bits, seed 4: 2 5 / 6 7 / 3 1 / 4 2, less 4, over 3. Seed 1 starts 4 2 / 5 6 / 7 3 / 1 4. */
 #define FIGURE_4 "{seeds,coeffs=raw32/1{codes},scale=raw32/1{codes}}"

@@ -60,24 +60,22 @@ seedlm_close (AfpCodec *codec, gpointer user_state)
   g_free (state);
 }
 
-static gboolean
-copy_scales (const AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError **error)
+float *
+seedlm_copy_scales (AfpContext *ctx, guint child, guint64 *n, GError **error)
 {
-  if (self->scale == SEEDLM_SCALE_NONE)
-    return TRUE;
-  const AfpPlaneDesc *desc =
-      afp_layout_get_child (afp_context_get_layout (ctx), SEEDLM_CHILD_SCALE);
-  state->n_scales = desc->rows * desc->cols;
-  state->scales = g_memdup2 (afp_context_get_values (ctx, SEEDLM_CHILD_SCALE),
-                             state->n_scales * sizeof (float));
-  for (guint64 i = 0; i < state->n_scales; i++)
-    if (!isfinite (state->scales[i])) {
+  const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), child);
+  g_autofree float *scales =
+      g_memdup2 (afp_context_get_values (ctx, child), desc->rows * desc->cols * sizeof (float));
+
+  *n = desc->rows * desc->cols;
+  for (guint64 i = 0; i < *n; i++)
+    if (!isfinite (scales[i])) {
       g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
                    "%s/scale: number %" G_GUINT64_FORMAT " is not finite: the file is damaged",
                    afp_context_get_name (ctx), i);
-      return FALSE;
+      return NULL;
     }
-  return TRUE;
+  return g_steal_pointer (&scales);
 }
 
 static gboolean
@@ -114,7 +112,10 @@ seedlm_open (AfpCodec *codec, AfpContext *ctx, GError **error)
   SeedlmState *state = g_new0 (SeedlmState, 1);
 
   g_mutex_init (&state->lock);
-  if (open_decoder (self, state, error) && copy_scales (self, state, ctx, error) &&
+  const gboolean scaled = self->scale != SEEDLM_SCALE_NONE;
+  if (scaled)
+    state->scales = seedlm_copy_scales (ctx, SEEDLM_CHILD_SCALE, &state->n_scales, error);
+  if ((state->scales || !scaled) && open_decoder (self, state, error) &&
       (afp_context_is_decoding (ctx) || open_encoder (self, state, ctx, error)))
     return state;
   seedlm_close (codec, state);

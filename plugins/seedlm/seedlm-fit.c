@@ -40,6 +40,51 @@ seedlm_weights_new (const AfpMetric *metric, gsize n)
   return weights;
 }
 
+/* --- samples --------------------------------------------------------------------------------------------------------- */
+
+/* With one scale per row the row must be known, so that blocks are picked here: one from each of n equal stretches. */
+static float *
+sample_rows (AfpContext *ctx, gsize max, guint length, const float *scales, gsize *n,
+             GError **error)
+{
+  const AfpLayout *layout = afp_context_get_layout (ctx);
+  const guint64 per_row = afp_layout_get_padded_cols (layout) / length,
+                total = afp_layout_get_rows (layout) * per_row;
+  *n = MIN (total, (guint64) max);
+  g_autofree float *blocks = g_new (float, *n *length);
+
+  for (gsize i = 0; i < *n; i++) {
+    const guint64 index = (guint64) (((double) i + 0.5) * (double) total / (double) *n);
+    const guint64 row = MIN (index, total - 1) / per_row,
+                  col = MIN (index, total - 1) % per_row * length;
+    float *block = blocks + i * length;
+    if (!afp_context_read (ctx, row, 1, col, length, block, error))
+      return NULL;
+    for (guint k = 0; k < length; k++)
+      block[k] = seedlm_divide (block[k], scales[row]);
+  }
+  return g_steal_pointer (&blocks);
+}
+
+float *
+seedlm_sample (AfpContext *ctx, gsize max, guint length, const float *scales, gboolean by_row,
+               gsize *n, float **weights, GError **error)
+{
+  g_autofree float *metric = NULL;
+
+  *weights = NULL;
+  if (by_row)
+    return sample_rows (ctx, max, length, scales, n, error);
+  float *blocks = afp_context_sample (ctx, max, length, n, &metric, error);
+  if (!blocks)
+    return NULL;
+  for (gsize i = 0; i < *n * length; i++)
+    blocks[i] = seedlm_divide (blocks[i], scales[0]);
+  const AfpMetric view = { afp_context_get_metric_kind (ctx, length), length, metric };
+  *weights = seedlm_weights_new (&view, *n);
+  return blocks;
+}
+
 /* --- one fit --------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -81,48 +126,15 @@ seedlm_fit_bytes (guint block_size, guint rank, guint64 samples)
                     sizeof (double) + (2 * block_size + rank + rank * rank) * sizeof (float));
 }
 
-/* With one scale per row the row must be known, so that blocks are picked here: one from each of n equal stretches. */
-static gboolean
-sample_rows (FitJob *job, GError **error)
-{
-  const SeedlmFit *fit = job->fit;
-  const AfpLayout *layout = afp_context_get_layout (fit->ctx);
-  const guint length = fit->basis->block_size;
-  const guint64 per_row = afp_layout_get_padded_cols (layout) / length,
-                total = afp_layout_get_rows (layout) * per_row;
-
-  job->n = MIN (total, (guint64) fit->samples);
-  job->blocks = g_new (float, job->n *length);
-  for (gsize i = 0; i < job->n; i++) {
-    const guint64 index = (guint64) (((double) i + 0.5) * (double) total / (double) job->n);
-    const guint64 row = MIN (index, total - 1) / per_row,
-                  col = MIN (index, total - 1) % per_row * length;
-    float *block = job->blocks + i * length;
-    if (!afp_context_read (fit->ctx, row, 1, col, length, block, error))
-      return FALSE;
-    for (guint k = 0; k < length; k++)
-      block[k] = seedlm_divide (block[k], fit->row_scales[row]);
-  }
-  return TRUE;
-}
-
 static gboolean
 sample_blocks (FitJob *job, GError **error)
 {
   const SeedlmFit *fit = job->fit;
-  const guint length = fit->basis->block_size;
-  g_autofree float *metric = NULL;
 
-  if (fit->row_scales)
-    return sample_rows (job, error);
-  job->blocks = afp_context_sample (fit->ctx, fit->samples, length, &job->n, &metric, error);
-  if (!job->blocks)
-    return FALSE;
-  for (gsize i = 0; i < job->n * length; i++)
-    job->blocks[i] = seedlm_divide (job->blocks[i], fit->scale);
-  const AfpMetric view = { afp_context_get_metric_kind (fit->ctx, length), length, metric };
-  job->weights = seedlm_weights_new (&view, job->n);
-  return TRUE;
+  job->blocks = seedlm_sample (fit->ctx, fit->samples, fit->basis->block_size,
+                               fit->row_scales ? fit->row_scales : &fit->scale,
+                               fit->row_scales != NULL, &job->n, &job->weights, error);
+  return job->blocks != NULL;
 }
 
 static gboolean

@@ -17,6 +17,13 @@ int seedlm_ask_quantize (void *ask, const float *t, size_t n, const float *metri
 /* Weights of the elements of n blocks from their metric; of a matrix, the diagonal. Returns NULL if there is none. */
 float *seedlm_weights_new (const AfpMetric *metric, gsize n);
 
+/*
+ * At most @max blocks of the data that is being fitted, divided by their scale, and the weights of their elements, NULL if all count alike.
+ * @scales: one, or with @by_row one for each row; then there are no weights. Free both with g_free().
+ */
+float *seedlm_sample (AfpContext *ctx, gsize max, guint length, const float *scales,
+                      gboolean by_row, gsize *n, float **weights, GError **error);
+
 /**
  * SeedlmFit:
  * @scale, @row_scales: what the data is divided by; @row_scales may be NULL

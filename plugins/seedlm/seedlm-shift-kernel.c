@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-shift-kernel.h"
+#include "seedlm-simd-kernel.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define SHIFT_X86 1
+#if SEEDLM_HAS_SIMD
 #include <immintrin.h>
-#else
-#define SHIFT_X86 0
 #endif
 
 #define INLINE static inline __attribute__ ((always_inline))
@@ -78,6 +77,14 @@ seedlm_shift_min_steps (unsigned state_bits, unsigned step_bits)
   return (state_bits + step_bits - 1) / step_bits;
 }
 
+INLINE float
+finite_product (float scale, float value)
+{
+  const float product = scale * value;
+
+  return product > FLT_MAX ? FLT_MAX : product < -FLT_MAX ? -FLT_MAX : product;
+}
+
 void
 seedlm_shift_decode (const SeedlmShift *shift, const uint32_t *steps, size_t n_steps, float scale,
                      float *out)
@@ -91,13 +98,13 @@ seedlm_shift_decode (const SeedlmShift *shift, const uint32_t *steps, size_t n_s
   if (length == 1)
     for (size_t t = 0; t < n_steps; t++) {
       window = window >> b | (steps[t] & mask) << top;
-      out[t] = scale * shift->values[window];
+      out[t] = finite_product (scale, shift->values[window]);
     }
   else
     for (size_t t = 0; t < n_steps; t++) {
       window = window >> b | (steps[t] & mask) << top;
-      out[2 * t] = scale * shift->values[2 * window];
-      out[2 * t + 1] = scale * shift->values[2 * window + 1];
+      out[2 * t] = finite_product (scale, shift->values[2 * window]);
+      out[2 * t + 1] = finite_product (scale, shift->values[2 * window + 1]);
     }
 }
 
@@ -175,9 +182,9 @@ step_4 (const Step *step)
   step_portable (step, 4);
 }
 
-#if SHIFT_X86
+#if SEEDLM_HAS_SIMD
 #define NAME(name) name##_avx2
-#define TARGET __attribute__ ((target ("avx2")))
+#define TARGET SEEDLM_FOR_AVX2
 #define LANES 8
 #define VEC __m256
 #define MASK __m256
@@ -214,7 +221,7 @@ step_4 (const Step *step)
 #undef EXPAND
 
 #define NAME(name) name##_avx512
-#define TARGET __attribute__ ((target ("avx512f")))
+#define TARGET SEEDLM_FOR_AVX512
 #define LANES 16
 #define VEC __m512
 #define MASK __mmask16
@@ -238,42 +245,21 @@ step_4 (const Step *step)
 #include "seedlm-shift-step.h"
 #endif
 
-static int simd_level = -1;
-
-static int
-best_level (void)
-{
-#if SHIFT_X86
-  return __builtin_cpu_supports ("avx512f") ? 2 : __builtin_cpu_supports ("avx2") ? 1 : 0;
-#else
-  return 0;
-#endif
-}
-
-int
-seedlm_shift_use_simd (int level)
-{
-  const int best = best_level ();
-
-  simd_level = level < 0 || level > best ? best : level;
-  return simd_level;
-}
-
 static StepFunc
 choose_step (unsigned step_bits, size_t groups)
 {
   static const StepFunc portable[] = { step_1, step_2, step_3, step_4 };
-  const int level = simd_level < 0 ? best_level () : simd_level;
+  const SeedlmSimd simd = seedlm_get_simd ();
 
-#if SHIFT_X86
+#if SEEDLM_HAS_SIMD
   static const StepFunc avx2[] = { step_1_avx2, step_2_avx2, step_3_avx2, step_4_avx2 };
   static const StepFunc avx512[] = { step_1_avx512, step_2_avx512, step_3_avx512, step_4_avx512 };
-  if (level >= 2 && groups >= 16)
+  if (simd >= SEEDLM_AVX512 && groups >= 16)
     return avx512[step_bits - 1];
-  if (level >= 1 && groups >= 8)
+  if (simd >= SEEDLM_AVX2 && groups >= 8)
     return avx2[step_bits - 1];
 #endif
-  (void) level;
+  (void) simd;
   (void) groups;
   return portable[step_bits - 1];
 }

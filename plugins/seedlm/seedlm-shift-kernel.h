@@ -57,6 +57,3 @@ uint64_t seedlm_shift_search_bytes (unsigned state_bits, unsigned step_bits, uns
  */
 float seedlm_shift_encode (SeedlmShiftSearch *search, const float *x, const float *weights,
                            size_t n_steps, uint32_t *steps);
-
-/* Instructions: 0 portable, 1 AVX2, 2 AVX-512. Uses at most @level, by default what the processor has. For tests; returns what is in use. */
-int seedlm_shift_use_simd (int level);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm.h"
 #include "seedlm-fit.h"
+#include "seedlm-shift-kernel.h"
 #include "seedlm-weigh-kernel.h"
 
 #include <math.h>
@@ -42,6 +43,20 @@ static const AfpProperty seedlm_properties[] = {
   AFP_PROP_UINT ("candidates", NULL, AFP_PROPERTY_AUTO, AfpSeedlm, candidates, 1, 1 << 20, "auto",
                  "seeds",
                  "Seeds tried per block, at most; auto: as many as the true minimum takes"),
+  AFP_PROP_BOOL (
+      "overlap", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, overlap, "false",
+      "Instead of blocks: the seed is a window that moves over the stream of bits, and its hash gives the weights"),
+  AFP_PROP_UINT ("state-bits", "L", AFP_PROPERTY_FORMAT, AfpSeedlm, state_bits,
+                 SEEDLM_SHIFT_MIN_STATE_BITS, SEEDLM_SHIFT_MAX_STATE_BITS, "12", "bits",
+                 "With overlap: bits of the window; one more halves the speed"),
+  AFP_PROP_UINT ("step-bits", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, step_bits, 1,
+                 SEEDLM_SHIFT_MAX_STEP_BITS, "2", "bits", "With overlap: new bits per step"),
+  AFP_PROP_UINT ("step-length", NULL, AFP_PROPERTY_FORMAT, AfpSeedlm, step_length, 1,
+                 SEEDLM_SHIFT_MAX_STEP_LENGTH, "1", "weights", "With overlap: weights per step"),
+  AFP_PROP_UINT (
+      "segment", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpSeedlm, segment, 1, 4096, "auto",
+      "weights",
+      "With overlap: weights whose stream is closed to a ring, coded by themselves; auto: equal parts of a row, up to 512"),
 };
 
 static const AfpPreset seedlm_presets[] = {
@@ -51,6 +66,14 @@ static const AfpPreset seedlm_presets[] = {
     "The paper's 3 bits per weight, with one scale per tensor" },
   { "fast", "block-size=8 rank=3 seed-bits=12",
     "3.5 bits per weight, six times as fast to encode as 16 seed-bits" },
+  { "shift-2.0", "overlap=true state-bits=12 step-bits=2 step-length=1",
+    "2 bits per weight, with overlapping seeds" },
+  { "shift-1.5", "overlap=true state-bits=12 step-bits=3 step-length=2",
+    "1.5 bits per weight, with overlapping seeds" },
+  { "shift-1.0", "overlap=true state-bits=12 step-bits=1 step-length=1",
+    "1 bit per weight, with overlapping seeds" },
+  { "shift-0.5", "overlap=true state-bits=12 step-bits=1 step-length=2",
+    "Half a bit per weight, with overlapping seeds" },
 };
 
 /* --- layout ---------------------------------------------------------------------------------------------------------- */
@@ -61,6 +84,14 @@ check_format (const AfpSeedlm *self, AfpError code, GError **error)
 {
   const guint leap = seedlm_resolved_leap (self), period = (1u << self->seed_bits) - 1;
 
+  if (self->scale == SEEDLM_SCALE_ROW && self->layout == SEEDLM_LAYOUT_FLAT) {
+    g_set_error (
+        error, AFP_ERROR, code,
+        "scale=row cannot go with layout=flat, whose blocks cross rows: take layout=row or scale=tensor");
+    return FALSE;
+  }
+  if (self->overlap)
+    return seedlm_shift_check_format (self, code, error);
   if (self->rank > self->block_size) {
     g_set_error (error, AFP_ERROR, code,
                  "rank=%u is more than block-size=%u: take a rank of at most %u", self->rank,
@@ -74,28 +105,30 @@ check_format (const AfpSeedlm *self, AfpError code, GError **error)
                  period, seedlm_leap_default (self->seed_bits));
     return FALSE;
   }
-  if (self->scale == SEEDLM_SCALE_ROW && self->layout == SEEDLM_LAYOUT_FLAT) {
-    g_set_error (
-        error, AFP_ERROR, code,
-        "scale=row cannot go with layout=flat, whose blocks cross rows: take layout=row or scale=tensor");
-    return FALSE;
-  }
   return TRUE;
 }
 
-/* Rows of their own cost padding, which is coded like weights: up to 1/16 more is put up with; feedback needs them. */
-static gboolean
-is_flat (AfpSeedlm *self, const AfpPlaneDesc *in)
+gboolean
+seedlm_is_flat (AfpSeedlm *self, const AfpPlaneDesc *in, guint length)
 {
-  const guint64 padded = (in->cols + self->block_size - 1) / self->block_size * self->block_size;
+  const guint64 padded = (in->cols + length - 1) / length * length;
 
   if (self->layout != SEEDLM_LAYOUT_AUTO)
     return self->layout == SEEDLM_LAYOUT_FLAT;
   if (afp_codec_feeds_back (AFP_CODEC (self)) && in->kind != AFP_KIND_CODEBOOK &&
-      in->cols >= self->block_size)
+      in->cols >= length)
     return FALSE;
   return self->scale != SEEDLM_SCALE_ROW && in->rows > 1 &&
-         (in->cols < self->block_size || padded - in->cols > in->cols / 16);
+         (in->cols < length || padded - in->cols > in->cols / 16);
+}
+
+void
+seedlm_add_scale (const AfpSeedlm *self, AfpLayout *layout)
+{
+  if (self->scale == SEEDLM_SCALE_TENSOR)
+    afp_layout_add_tensor_float (layout, "scale", AFP_KIND_SCALE, 1, 1, 0);
+  else if (self->scale == SEEDLM_SCALE_ROW)
+    afp_layout_add_row_float (layout, "scale", AFP_KIND_SCALE);
 }
 
 static gboolean
@@ -105,21 +138,23 @@ seedlm_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 
   if (!check_format (self, AFP_ERROR_PLAN, error))
     return FALSE;
-  const gboolean flat = is_flat (self, afp_layout_get_input (layout));
+  if (self->overlap) {
+    seedlm_shift_describe (self, layout);
+    return TRUE;
+  }
+  const gboolean flat = seedlm_is_flat (self, afp_layout_get_input (layout), self->block_size);
   g_autofree char *fallback = g_strdup_printf ("block-float mantissa-bits=%u", self->coeff_bits);
   afp_layout_set_quantum (layout, self->block_size);
   afp_layout_set_flat (layout, flat);
   afp_layout_set_param (layout, "leap", seedlm_resolved_leap (self));
   afp_layout_set_param_text (layout, "layout", flat ? "flat" : "row");
+  seedlm_shift_leave_out (layout);
 
   afp_layout_add_code (layout, "seeds", 1, self->seed_bits);
   afp_layout_add_float (layout, "coeffs", AFP_KIND_COEFFS, self->rank, self->rank);
   afp_layout_set_fallback (layout, SEEDLM_CHILD_COEFFS, fallback);
   afp_layout_set_metric (layout, SEEDLM_CHILD_COEFFS, AFP_METRIC_MATRIX);
-  if (self->scale == SEEDLM_SCALE_TENSOR)
-    afp_layout_add_tensor_float (layout, "scale", AFP_KIND_SCALE, 1, 1, 0);
-  else if (self->scale == SEEDLM_SCALE_ROW)
-    afp_layout_add_row_float (layout, "scale", AFP_KIND_SCALE);
+  seedlm_add_scale (self, layout);
   return TRUE;
 }
 
@@ -147,7 +182,11 @@ seedlm_check (AfpElement *element, GError **error)
   AfpSeedlm *self = AFP_SEEDLM (element);
 
   if (!AFP_ELEMENT_CLASS (afp_seedlm_parent_class)->check (element, error) ||
-      !check_format (self, AFP_ERROR_PROPERTY, error) || !check_leap (self, error))
+      !seedlm_shift_check_set (self, error) || !check_format (self, AFP_ERROR_PROPERTY, error))
+    return FALSE;
+  if (self->overlap)
+    return TRUE;
+  if (!check_leap (self, error))
     return FALSE;
   const guint64 bytes = seedlm_basis_bound (self->seed_bits, self->block_size, self->rank);
   if (bytes > SEEDLM_TABLES_LIMIT || self->seed_bits <= 8) {
@@ -162,6 +201,9 @@ static guint64
 seedlm_scratch (AfpCodec *codec, const AfpLayout *layout)
 {
   const AfpSeedlm *self = AFP_SEEDLM (codec);
+
+  if (self->overlap)
+    return seedlm_shift_scratch (self, layout);
   const guint64 blocks =
       afp_layout_get_rows (layout) * (afp_layout_get_padded_cols (layout) / self->block_size);
 
@@ -173,6 +215,9 @@ static guint64
 seedlm_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
 {
   const AfpSeedlm *self = AFP_SEEDLM (codec);
+
+  if (self->overlap)
+    return seedlm_shift_thread_scratch (self, layout);
   const AfpMetricKind kind = afp_layout_get_input (layout)->metric;
   guint64 bytes = seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, self->rank);
 
@@ -213,10 +258,14 @@ warn_of_saturation (AfpSeedlm *self, AfpContext *ctx, double rms, double top)
   warn (self, text);
 }
 
+/* Coefficients can be 0, but not the values of overlapping seeds: zeros need a scale of 0 there. */
 static float
-scale_of (double mean_square)
+scale_of (const AfpSeedlm *self, double mean_square)
 {
   const float scale = (float) sqrt (mean_square);
+
+  if (self->overlap && mean_square == 0)
+    return 0;
   return scale > 0 && isfinite (scale) ? scale : 1;
 }
 
@@ -234,11 +283,12 @@ fit_scale (AfpSeedlm *self, AfpContext *ctx, GError **error)
     warn_of_saturation (self, ctx, sqrt (square), top);
     return TRUE;
   }
-  float *scale = afp_context_get_values (ctx, SEEDLM_CHILD_SCALE);
+  float *scale = afp_context_get_values (ctx, self->overlap ? (guint) SEEDLM_SHIFT_CHILD_SCALE
+                                                            : (guint) SEEDLM_CHILD_SCALE);
   if (self->scale == SEEDLM_SCALE_TENSOR)
-    scale[0] = scale_of (square);
+    scale[0] = scale_of (self, square);
   for (guint64 r = 0; row_squares && r < rows; r++)
-    scale[r] = scale_of (row_squares[r]);
+    scale[r] = scale_of (self, row_squares[r]);
   return TRUE;
 }
 
@@ -246,10 +296,12 @@ static gboolean
 seedlm_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
   AfpSeedlm *self = AFP_SEEDLM (codec);
-  AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, SEEDLM_CHILD_COEFFS);
 
   if (!fit_scale (self, ctx, error))
     return FALSE;
+  if (self->overlap)
+    return seedlm_shift_fit (self, ctx, error);
+  AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, SEEDLM_CHILD_COEFFS);
   if (!quantizer || !afp_quantizer_needs_fit (quantizer))
     return TRUE;
   g_autoptr (SeedlmTables) tables = seedlm_take_tables (self, error);
@@ -265,6 +317,39 @@ seedlm_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
                           .samples = self->samples,
                           .rounds = self->rounds };
   return seedlm_fit_quantizer (&fit, error);
+}
+
+/* --- the two kinds of seeds ------------------------------------------------------------------------------------------ */
+
+static gpointer
+any_open (AfpCodec *codec, AfpContext *ctx, GError **error)
+{
+  const AfpSeedlm *self = AFP_SEEDLM (codec);
+
+  return self->overlap ? seedlm_shift_open (self, ctx, error) : seedlm_open (codec, ctx, error);
+}
+
+static void
+any_close (AfpCodec *codec, gpointer state)
+{
+  if (AFP_SEEDLM (codec)->overlap)
+    seedlm_shift_close (state);
+  else
+    seedlm_close (codec, state);
+}
+
+static gboolean
+any_encode_block (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
+{
+  return AFP_SEEDLM (codec)->overlap ? seedlm_shift_encode_block (state, block, error)
+                                     : seedlm_encode_block (codec, state, block, error);
+}
+
+static gboolean
+any_decode_block (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
+{
+  return AFP_SEEDLM (codec)->overlap ? seedlm_shift_decode_block (state, block, error)
+                                     : seedlm_decode_block (codec, state, block, error);
 }
 
 /* --- class ----------------------------------------------------------------------------------------------------------- */
@@ -302,10 +387,10 @@ afp_seedlm_class_init (AfpSeedlmClass *klass)
   codec_class->scratch = seedlm_scratch;
   codec_class->thread_scratch = seedlm_thread_scratch;
   codec_class->fit = seedlm_fit;
-  codec_class->open = seedlm_open;
-  codec_class->close = seedlm_close;
-  codec_class->encode_block = seedlm_encode_block;
-  codec_class->decode_block = seedlm_decode_block;
+  codec_class->open = any_open;
+  codec_class->close = any_close;
+  codec_class->encode_block = any_encode_block;
+  codec_class->decode_block = any_decode_block;
 }
 
 static void

@@ -91,11 +91,50 @@ run_config (Battery *battery, const char *config, gboolean may_refuse)
   conform_case (battery->report, battery->target, memory, conform_check_memory, &trial);
 }
 
-/* All properties at their lowest, or at their highest, at once. */
-static void
-run_corner (Battery *battery, const AfpProperty **properties, gsize n, gboolean high)
+/* In the child: the settings that the element takes along with the ones before them. */
+static char *
+keep_what_goes_together (const ConformTarget *target, const char *config)
 {
-  g_autoptr (GString) config = g_string_new (NULL);
+  g_auto (GStrv) settings = g_strsplit (config, " ", -1);
+  g_autoptr (GString) kept = g_string_new (NULL);
+
+  for (guint i = 0; settings[i]; i++) {
+    g_autofree char *more = g_strconcat (kept->str, kept->len ? " " : "", settings[i], NULL);
+    g_autoptr (AfpElement) element =
+        afp_registry_make (afp_registry_get_default (), target->element, NULL);
+    if (afp_element_set_properties_text (element, more, NULL) &&
+        AFP_ELEMENT_GET_CLASS (element)->check (element, NULL))
+      g_string_assign (kept, more);
+  }
+  return g_strdup (kept->str);
+}
+
+static void
+check_corner (ConformCase *c, gconstpointer data)
+{
+  const ConformTrial *all = data;
+  g_autofree char *config = keep_what_goes_together (c->target, all->config);
+  const ConformTrial trial = { all->input, config, all->may_refuse };
+
+  conform_check_round_trip (c, &trial);
+}
+
+static void
+check_corner_memory (ConformCase *c, gconstpointer data)
+{
+  const ConformTrial *all = data;
+  g_autofree char *config = keep_what_goes_together (c->target, all->config);
+  const ConformTrial trial = { all->input, config, all->may_refuse };
+
+  conform_check_memory (c, &trial);
+}
+
+/* All properties that go together at their lowest, or at their highest, at once. @base: settings that come first. */
+static void
+run_corner (Battery *battery, const AfpProperty **properties, gsize n, const char *base,
+            gboolean high)
+{
+  g_autoptr (GString) config = g_string_new (base);
 
   for (gsize i = 0; i < n; i++) {
     if (!is_own (battery->klass, properties[i]) || properties[i]->type == AFP_PROPERTY_BOOL ||
@@ -106,8 +145,22 @@ run_corner (Battery *battery, const AfpProperty **properties, gsize n, gboolean 
       g_string_append_printf (config, "%s%s=%s", config->len ? " " : "", properties[i]->name,
                               values[high]);
   }
-  if (config->len)
-    run_config (battery, config->str, TRUE);
+  if (config->len == 0)
+    return;
+  const ConformTrial trial = { conform_input_find ("small primes"), config->str, TRUE };
+  g_autofree char *name = g_strdup_printf ("property %s", config->str);
+  g_autofree char *memory = g_strdup_printf ("memory with %s", config->str);
+  conform_case (battery->report, battery->target, name, check_corner, &trial);
+  if (!battery->target->quick)
+    conform_case (battery->report, battery->target, memory, check_corner_memory, &trial);
+}
+
+static void
+run_corners (Battery *battery, const AfpProperty **properties, gsize n, const char *base)
+{
+  run_corner (battery, properties, n, base, FALSE);
+  if (!battery->target->quick)
+    run_corner (battery, properties, n, base, TRUE);
 }
 
 static void
@@ -144,9 +197,12 @@ run_properties (Battery *battery)
     if (!battery->target->quick)
       run_hard_data (battery, config, FALSE);
   }
-  run_corner (battery, properties, n, FALSE);
-  if (!battery->target->quick)
-    run_corner (battery, properties, n, TRUE);
+  run_corners (battery, properties, n, "");
+  for (gsize i = 0; i < n; i++)
+    if (is_own (battery->klass, properties[i]) && properties[i]->type == AFP_PROPERTY_BOOL) {
+      g_autofree char *on = g_strdup_printf ("%s=true", properties[i]->name);
+      run_corners (battery, properties, n, on);
+    }
 }
 
 /* --- the rest ---------------------------------------------------------------------------------------------------------- */
