@@ -65,8 +65,10 @@ plan_feedback (AfpClaim *claim, AfpTensor *tensor, GError **error)
   if (claim->layout->flat) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
                  "feedback=true needs blocks that stay in their row, and here they cross rows "
-                 "(%" G_GUINT64_FORMAT " columns, blocks of %u): set layout=row, or feedback=false "
-                 "or exclude=%s",
+                 "(%" G_GUINT64_FORMAT
+                 " columns, blocks of %u): take blocks whose length divides the "
+                 "columns or, where there is such a property, layout=row; or set feedback=false or "
+                 "exclude=%s",
                  claim->layout->input.cols, claim->layout->quantum, name);
     return FALSE;
   }

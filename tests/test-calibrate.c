@@ -400,7 +400,7 @@ static const struct {
 } not_fed[] = {
   { CALIBRATE " diag=true ! vptq feedback=true", "diagonal=false on calibrate", "vptq0, tensor" },
   { "hyper feedback=true", "put calibrate text=FILE", "hyper0" },
-  { CALIBRATE " ! seedlm seed-bits=6 layout=flat feedback=true", "set layout=row",
+  { CALIBRATE " ! seedlm seed-bits=6 layout=flat feedback=true", "layout=row",
     "32 columns, blocks of 12" },
   { CALIBRATE " ! vptq feedback=true tensors=*norm*,tok_embeddings*", "no second moments",
     "vptq0" },

@@ -217,6 +217,17 @@ run_trial (Battery *battery, const char *what, ConformFunc func, const char *inp
   conform_case (battery->report, battery->target, name, func, &trial);
 }
 
+/* One block of columns at a time, each to what the blocks before it missed; with threads as without. */
+static void
+run_feedback (Battery *battery)
+{
+  const ConformTrial trial = { conform_input_find ("known inputs"), "feedback=true", TRUE };
+
+  conform_case (battery->report, battery->target, "feedback", conform_check_round_trip, &trial);
+  conform_case (battery->report, battery->target, "feedback, threads", conform_check_threads,
+                &trial);
+}
+
 void
 conform_battery (ConformReport *report, const ConformTarget *target)
 {
@@ -242,6 +253,7 @@ conform_battery (ConformReport *report, const ConformTarget *target)
     conform_case (report, target, "bytes", conform_check_packer, NULL);
     return;
   }
+  run_feedback (&battery);
   run_trial (&battery, "NaN and infinities", conform_check_not_finite, "normal");
   conform_case (report, target, "planes of every kind", conform_check_planes, NULL);
   static const guint lengths[] = { 1, 2, 3, 4, 8, 12, 16 };

@@ -59,9 +59,16 @@ static AfpTensor *
 conform_source_plan_tensor (AfpSource *self, gsize index, GError **error)
 {
   AfpSpec *spec = afp_tensor_get_spec (memory.input);
+  const AfpMoments *moments = afp_tensor_get_moments (memory.input);
   g_autoptr (AfpPlane) planned = afp_plane_new_raw (spec, NULL);
+  g_autoptr (AfpTensor) tensor = afp_tensor_new (spec, planned);
 
-  return afp_tensor_new (spec, planned);
+  if (!moments)
+    return g_steal_pointer (&tensor);
+  g_autoptr (AfpMoments) own =
+      afp_moments_new (afp_moments_get_size (moments), afp_moments_is_diagonal (moments),
+                       afp_moments_get_n_samples (moments), NULL);
+  return afp_tensor_new_with_moments (tensor, own);
 }
 
 static AfpTensor *

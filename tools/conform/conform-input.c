@@ -30,6 +30,7 @@ static const ConformInput inputs[] = {
   { "bfloat16", "24x40", NULL, NULL, AFP_DTYPE_BF16, "normal" },
   { "float64, inputs first", "40x24", NULL, "in:1", AFP_DTYPE_F64, "normal" },
   { "convolution", "3x3x8x10", NULL, "in:3", AFP_DTYPE_F32, "normal" },
+  { "known inputs", "31x67", NULL, NULL, AFP_DTYPE_F32, "normal", TRUE },
   { "several tiles", "25x8209", "9x8209", NULL, AFP_DTYPE_F32, "normal" },
 };
 
@@ -156,6 +157,25 @@ conform_tensor_new (const char *name, AfpDType dtype, const char *shape, const c
   return afp_tensor_new (spec, plane);
 }
 
+/* With second moments of what goes into the layer: neighbours have to do with each other, one never fires. */
+static AfpTensor *
+add_moments (AfpTensor *tensor)
+{
+  const guint64 size = afp_spec_get_cols (afp_tensor_get_spec (tensor));
+  const guint64 n = afp_moments_n_stored (size, FALSE);
+  float *stored = g_new (float, MAX (n, 1)), *out = stored;
+
+  for (guint64 i = 0; i < size; i++)
+    for (guint64 j = 0; j <= i; j++)
+      *out++ =
+          i == 5 || j == 5 ? 0 : (float) (pow (0.8, (double) (i - j)) * (1 + i % 7) * (1 + j % 7));
+  g_autoptr (GBytes) bytes = g_bytes_new_take (stored, n * sizeof *stored);
+  g_autoptr (AfpMoments) moments = afp_moments_new (size, FALSE, 1000, bytes);
+  AfpTensor *with = afp_tensor_new_with_moments (tensor, moments);
+  afp_tensor_unref (tensor);
+  return with;
+}
+
 AfpTensor *
 conform_input_make (const ConformInput *input, gboolean quick)
 {
@@ -166,5 +186,6 @@ conform_input_make (const ConformInput *input, gboolean quick)
   for (guint i = 0; words[i]; i++)
     n *= g_ascii_strtoull (words[i], NULL, 10);
   g_autofree float *values = conform_numbers (input->values, n, 1);
-  return conform_tensor_new ("layer.weight", input->dtype, shape, input->view, values);
+  AfpTensor *tensor = conform_tensor_new ("layer.weight", input->dtype, shape, input->view, values);
+  return input->moments ? add_moments (tensor) : tensor;
 }

@@ -75,6 +75,7 @@ typedef struct {
   const char *view; /* or NULL */
   AfpDType dtype;
   const char *values; /* kind of numbers: a word that conform-input.c knows */
+  gboolean moments;   /* second moments of its inputs are known */
 } ConformInput;
 
 /* Those that every codec is tried on; conform_input_find() knows "several tiles", too. */
