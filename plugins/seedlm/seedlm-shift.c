@@ -9,7 +9,7 @@
 /* overlap=true: layout, scale, encoding and decoding of segments whose seeds overlap. SPEC.md, "Overlapping seeds". */
 
 #define LONGEST \
-  512 /* weights of a segment of segment=auto, at most: the first pass costs a tenth then, or a third */
+  512 /* steps of a segment of segment=auto, at most: the first pass adds a tenth or a fifth then */
 #define SHORT_RING 8      /* windows: shorter segments cost more than a tenth of a decibel */
 #define FIT_WEIGHTS 16384 /* that the scale is fitted to */
 #define FIT_ROUNDS 3      /* of coding them and fitting again */
@@ -104,7 +104,8 @@ segment_of (const AfpSeedlm *self, guint64 cols, guint least)
 {
   if (self->segment)
     return self->segment;
-  const guint64 parts = MAX ((cols + LONGEST - 1) / LONGEST, 1), part = (cols + parts - 1) / parts;
+  const guint longest = LONGEST * self->step_length;
+  const guint64 parts = MAX ((cols + longest - 1) / longest, 1), part = (cols + parts - 1) / parts;
   const guint even = (guint) (part + self->step_length - 1) / self->step_length * self->step_length;
   return MAX (even, least);
 }
@@ -114,12 +115,12 @@ seedlm_shift_describe (AfpSeedlm *self, AfpLayout *layout)
 {
   static const char *const others[] = { "block-size", "rank", "seed-bits", "leap" };
   const AfpPlaneDesc *in = afp_layout_get_input (layout);
-  const guint shortest = shortest_segment (self);
-  const gboolean flat =
-      seedlm_is_flat (self, in, segment_of (self, in->cols, shortest * SHORT_RING));
+  const guint shortest = shortest_segment (self), longest = LONGEST * self->step_length;
+  const guint least = afp_codec_feeds_back (AFP_CODEC (self)) ? shortest : shortest * SHORT_RING;
+  const gboolean flat = seedlm_is_flat (self, in, segment_of (self, in->cols, least));
   const guint64 cols = flat ? in->rows * in->cols : in->cols;
   const guint segment =
-      flat && !self->segment && cols > LONGEST ? LONGEST : segment_of (self, cols, shortest);
+      flat && !self->segment && cols > longest ? longest : segment_of (self, cols, shortest);
 
   afp_layout_set_quantum (layout, segment);
   afp_layout_set_flat (layout, flat);

@@ -56,7 +56,7 @@ static const AfpProperty seedlm_properties[] = {
   AFP_PROP_UINT (
       "segment", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpSeedlm, segment, 1, 4096, "auto",
       "weights",
-      "With overlap: weights whose stream is closed to a ring, coded by themselves; auto: equal parts of a row, up to 512"),
+      "With overlap: weights whose stream is closed to a ring, coded by themselves; auto: equal parts of a row, up to 512 steps"),
 };
 
 static const AfpPreset seedlm_presets[] = {

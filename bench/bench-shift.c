@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Speeds of seedlm's overlapping seeds on unit normal weights, in million weights per second of processor time, one thread. Plain: the textbook's
+ * Viterbi, every state looks at all states before it, one pass over one long stream that begins at 0; then the kernel with
+ * portable code, AVX2 and AVX-512, on segments of 512.
+ */
+#include "afpipe.h"
+#include "seedlm/seedlm-shift-kernel.h"
+#include "seedlm/seedlm-simd-kernel.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SEGMENT 512
+
+typedef struct {
+  guint state_bits, step_bits, step_length;
+  float gain; /* best scale of the values */
+} Config;
+
+static double
+seconds (void)
+{
+  return (double) clock () / CLOCKS_PER_SEC;
+}
+
+static float *
+normal_numbers (gsize n, float gain)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  float *x = g_new (float, n);
+
+  for (gsize i = 0; i < n; i++)
+    x[i] = (float) (sqrt (-2 * log (1 - g_rand_double (rand))) *
+                    cos (2 * G_PI * g_rand_double (rand))) /
+           gain;
+  return x;
+}
+
+/* The error of the best path, without the path: only its cost is kept. The window's new bits are on top. */
+static double
+plain_viterbi (const SeedlmShift *shift, const float *x, gsize n, guint8 *choices)
+{
+  const guint b = shift->step_bits, length = shift->step_length;
+  const guint32 n_states = 1u << shift->state_bits, mask = n_states - 1;
+  g_autofree float *costs = g_new (float, n_states), *next = g_new (float, n_states);
+  float best = INFINITY;
+
+  for (guint32 s = 0; s < n_states; s++)
+    costs[s] = s == 0 ? 0 : INFINITY;
+  for (gsize t = 0; t < n / length; t++, choices += n_states) {
+    for (guint32 s = 0; s < n_states; s++) {
+      float least = INFINITY, cost = 0;
+      for (guint h = 0; h < 1u << b; h++) {
+        const float from = costs[(s << b & mask) | h];
+        if (from < least) {
+          least = from;
+          choices[s] = (guint8) h;
+        }
+      }
+      for (guint j = 0; j < length; j++) {
+        const float d = x[t * length + j] - shift->values[s * length + j];
+        cost += d * d;
+      }
+      next[s] = least + cost;
+    }
+    float *swap = costs;
+    costs = next;
+    next = swap;
+  }
+  for (guint32 s = 0; s < n_states; s++)
+    best = fminf (best, costs[s]);
+  return best;
+}
+
+static double
+time_plain (const SeedlmShift *shift, const float *x, gsize n, double *error)
+{
+  g_autofree guint8 *choices = g_malloc0 ((n / shift->step_length) << shift->state_bits);
+  const double start = seconds ();
+
+  *error = plain_viterbi (shift, x, n, choices);
+  return (double) n / (seconds () - start) * 1e-6;
+}
+
+static double
+time_kernel (const SeedlmShift *shift, const float *x, gsize n, guint32 *steps, double *error)
+{
+  const gsize n_steps = SEGMENT / shift->step_length;
+  SeedlmShiftSearch *search = seedlm_shift_search_new (shift, n_steps);
+  const double start = seconds ();
+
+  *error = 0;
+  for (gsize i = 0; i < n; i += SEGMENT)
+    *error += seedlm_shift_encode (search, x + i, NULL, n_steps, steps + i / shift->step_length);
+  const double speed = (double) n / (seconds () - start) * 1e-6;
+  seedlm_shift_search_free (search);
+  return speed;
+}
+
+static double
+time_decode (const SeedlmShift *shift, const guint32 *steps, gsize n)
+{
+  const gsize n_steps = SEGMENT / shift->step_length;
+  float out[SEGMENT];
+  guint passes = 0;
+  const double start = seconds ();
+
+  do {
+    for (gsize i = 0; i < n; i += SEGMENT)
+      seedlm_shift_decode (shift, steps + i / shift->step_length, n_steps, 1, out);
+    passes++;
+  } while (seconds () - start < 0.2);
+  return (double) n * passes / (seconds () - start) * 1e-6;
+}
+
+static void
+bench (const Config *config)
+{
+  static const char *const names[] = { "portable", "AVX2", "AVX-512" };
+  const gsize n = (gsize) SEGMENT * (config->state_bits > 12 ? 32 : 256), n_plain = 4 * SEGMENT;
+  SeedlmShift *shift =
+      seedlm_shift_new (config->state_bits, config->step_bits, config->step_length);
+  g_autofree float *x = normal_numbers (n, config->gain);
+  g_autofree guint32 *steps = g_new0 (guint32, n);
+  double power = 0, error, plain_error;
+
+  for (gsize i = 0; i < n; i++)
+    power += (double) x[i] * x[i];
+  const double plain = time_plain (shift, x, n_plain, &plain_error);
+  printf ("L=%-2u %.1f b/w  plain %.4f", config->state_bits,
+          (double) config->step_bits / config->step_length, plain);
+  const SeedlmSimd best = seedlm_limit_simd (SEEDLM_N_SIMD);
+  for (SeedlmSimd simd = SEEDLM_PORTABLE; simd <= best; simd++) {
+    seedlm_limit_simd (simd);
+    const double speed = time_kernel (shift, x, n, steps, &error);
+    printf ("  %s %.3f (%.0fx)", names[simd], speed, speed / plain);
+  }
+  printf ("  NMSE %.4f  decode %.0f\n", error / power, time_decode (shift, steps, n));
+  fflush (stdout);
+  seedlm_shift_free (shift);
+}
+
+int
+main (void)
+{
+  static const Config configs[] = {
+    { 12, 2, 1, 0.99f }, { 12, 3, 2, 0.94f }, { 12, 1, 1, 0.88f }, { 12, 1, 2, 0.695f },
+    { 14, 2, 1, 0.99f }, { 14, 1, 1, 0.88f }, { 16, 2, 1, 0.99f }, { 16, 1, 1, 0.88f },
+  };
+
+  printf ("million weights per second of processor time\n");
+  for (gsize i = 0; i < G_N_ELEMENTS (configs); i++)
+    bench (&configs[i]);
+  return EXIT_SUCCESS;
+}
