@@ -2,7 +2,7 @@
 /*
  * Speeds of seedlm's overlapping seeds on unit normal weights, in million weights per second of processor time, one thread. Plain: the textbook's
  * Viterbi, every state looks at all states before it, one pass over one long stream that begins at 0; then the kernel with
- * portable code, AVX2 and AVX-512, on segments of 512.
+ * portable code, AVX2 and AVX-512, on segments of 512 steps.
  */
 #include "afpipe.h"
 #include "seedlm/seedlm-shift-kernel.h"
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SEGMENT 512
+#define STEPS 512 /* of a segment */
 
 typedef struct {
   guint state_bits, step_bits, step_length;
@@ -89,13 +89,13 @@ time_plain (const SeedlmShift *shift, const float *x, gsize n, double *error)
 static double
 time_kernel (const SeedlmShift *shift, const float *x, gsize n, guint32 *steps, double *error)
 {
-  const gsize n_steps = SEGMENT / shift->step_length;
-  SeedlmShiftSearch *search = seedlm_shift_search_new (shift, n_steps);
+  const gsize segment = (gsize) STEPS * shift->step_length;
+  SeedlmShiftSearch *search = seedlm_shift_search_new (shift, STEPS);
   const double start = seconds ();
 
   *error = 0;
-  for (gsize i = 0; i < n; i += SEGMENT)
-    *error += seedlm_shift_encode (search, x + i, NULL, n_steps, steps + i / shift->step_length);
+  for (gsize i = 0; i < n; i += segment)
+    *error += seedlm_shift_encode (search, x + i, NULL, STEPS, steps + i / shift->step_length);
   const double speed = (double) n / (seconds () - start) * 1e-6;
   seedlm_shift_search_free (search);
   return speed;
@@ -104,14 +104,14 @@ time_kernel (const SeedlmShift *shift, const float *x, gsize n, guint32 *steps, 
 static double
 time_decode (const SeedlmShift *shift, const guint32 *steps, gsize n)
 {
-  const gsize n_steps = SEGMENT / shift->step_length;
-  float out[SEGMENT];
+  const gsize segment = (gsize) STEPS * shift->step_length;
+  float out[STEPS * SEEDLM_SHIFT_MAX_STEP_LENGTH];
   guint passes = 0;
   const double start = seconds ();
 
   do {
-    for (gsize i = 0; i < n; i += SEGMENT)
-      seedlm_shift_decode (shift, steps + i / shift->step_length, n_steps, 1, out);
+    for (gsize i = 0; i < n; i += segment)
+      seedlm_shift_decode (shift, steps + i / shift->step_length, STEPS, 1, out);
     passes++;
   } while (seconds () - start < 0.2);
   return (double) n * passes / (seconds () - start) * 1e-6;
@@ -121,7 +121,7 @@ static void
 bench (const Config *config)
 {
   static const char *const names[] = { "portable", "AVX2", "AVX-512" };
-  const gsize n = (gsize) SEGMENT * (config->state_bits > 12 ? 32 : 256), n_plain = 4 * SEGMENT;
+  const gsize n = (gsize) STEPS * (config->state_bits > 12 ? 32 : 256), n_plain = 4 * STEPS;
   SeedlmShift *shift =
       seedlm_shift_new (config->state_bits, config->step_bits, config->step_length);
   g_autofree float *x = normal_numbers (n, config->gain);
