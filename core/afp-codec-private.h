@@ -25,6 +25,7 @@ struct _AfpLayout {
   AfpPlaneDesc input;
   guint quantum;
   gboolean flat;
+  gboolean by_moments;   /* the metric of its plane comes from the tensor's moments */
   const char *open_loop; /* why it is no quantizer, as the codec says */
   GArray *children;      /* AfpPlaneDesc */
   GPtrArray *params;     /* name, value, name, value: resolved by describe */

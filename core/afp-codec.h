@@ -47,6 +47,8 @@ AFP_API guint afp_layout_get_quantum (const AfpLayout *layout);
 AFP_API guint64 afp_layout_get_rows (const AfpLayout *layout); /* as the codec sees it: 1 if flat */
 AFP_API guint64 afp_layout_get_cols (const AfpLayout *layout); /* unpadded */
 AFP_API guint64 afp_layout_get_padded_cols (const AfpLayout *layout); /* multiple of the quantum */
+/* Does its plane come with a metric, its own or from the moments of the tensor? Known to scratch and thread_scratch. */
+AFP_API gboolean afp_layout_has_metric (const AfpLayout *layout);
 AFP_API guint afp_layout_get_n_children (const AfpLayout *layout);
 AFP_API const AfpPlaneDesc *afp_layout_get_child (const AfpLayout *layout, guint child);
 

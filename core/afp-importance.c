@@ -85,7 +85,10 @@ afp_claim_plan_moments (AfpClaim *claim, AfpTensor *tensor, const char *path, GE
   if (!moments || !afp_plane_follows_columns (tensor, path))
     return TRUE;
   claim->importance = use->importance == AFP_IMPORTANCE_AUTO;
-  return !use->feedback || plan_feedback (claim, tensor, error);
+  if (use->feedback && !plan_feedback (claim, tensor, error))
+    return FALSE;
+  claim->layout->by_moments = claim->importance || claim->feedback;
+  return TRUE;
 }
 
 /* (transfer full) (nullable): for the plan; @tensor: has it moments? */

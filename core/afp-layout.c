@@ -63,6 +63,18 @@ afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols)
   return copy;
 }
 
+/**
+ * afp_layout_has_metric:
+ * @layout: a layout that a codec has claimed a plane with
+ *
+ * Returns: %TRUE if errors of the plane count by a metric: its own, or one from the moments of the tensor (importance, feedback)
+ */
+gboolean
+afp_layout_has_metric (const AfpLayout *layout)
+{
+  return layout->by_moments || layout->input.metric != AFP_METRIC_NONE;
+}
+
 AfpCodec *
 afp_layout_get_codec (const AfpLayout *layout)
 {

@@ -218,10 +218,9 @@ seedlm_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
 
   if (self->overlap)
     return seedlm_shift_thread_scratch (self, layout);
-  const AfpMetricKind kind = afp_layout_get_input (layout)->metric;
   guint64 bytes = seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, self->rank);
 
-  if (kind == AFP_METRIC_DIAGONAL || kind == AFP_METRIC_MATRIX)
+  if (afp_layout_has_metric (layout))
     bytes += seedlm_weighed_bytes (self->seed_bits, self->block_size, self->rank);
   return bytes;
 }
