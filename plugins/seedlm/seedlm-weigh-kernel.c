@@ -120,13 +120,10 @@ INLINE void
 invert (Triangle g, const unsigned rank, Triangle x, Lanes *square)
 {
   Lanes total = { 0 };
-#pragma GCC unroll 8
   for (unsigned p = 0; p < rank; p++) {
     Lanes *row = g + TRIANGLE (p);
-#pragma GCC unroll 8
     for (unsigned k = 0; k < p; k++) {
       const Lanes *other = g + TRIANGLE (k);
-#pragma GCC unroll 8
       for (unsigned j = 0; j < k; j++)
         row[k] -= row[j] * other[j];
       row[k] *= x[TRIANGLE (k) + k];
@@ -137,15 +134,12 @@ invert (Triangle g, const unsigned rank, Triangle x, Lanes *square)
     for (unsigned l = 0; l < LANES; l++)
       pivot[l] = 1 / sqrt (pivot[l] > 0 ? pivot[l] : 0);
     memcpy (&x[TRIANGLE (p) + p], pivot, sizeof pivot);
-#pragma GCC unroll 8
     for (unsigned k = 0; k < p; k++) {
       Lanes sum = { 0 };
-#pragma GCC unroll 8
       for (unsigned j = k; j < p; j++)
         sum -= row[j] * x[TRIANGLE (j) + k];
       x[TRIANGLE (p) + k] = sum * x[TRIANGLE (p) + p];
     }
-#pragma GCC unroll 8
     for (unsigned k = 0; k <= p; k++)
       total += x[TRIANGLE (p) + k] * x[TRIANGLE (p) + k];
   }
