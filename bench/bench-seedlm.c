@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Speeds of seedlm in million weights per second: the kernels in one thread, then whole pipelines with one thread and with two.
- * Build: time for the tables. Least squares: the best seed, exact coefficients. Search: the paper's coefficients inside the search.
+ * Native: the paper's coefficients inside the search; joint: a frozen codebook of 256, as vptq has. Seconds of kernels are the
+ * processor's. The baseline does least squares for all seeds and quantizes where the bound allows a better one.
  */
 #include "afpipe.h"
 #include "seedlm/seedlm-decode-kernel.h"
 #include "seedlm/seedlm-search-kernel.h"
 #include "seedlm/seedlm-simd-kernel.h"
+#include "vptq/vptq-train-kernel.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static double
@@ -31,79 +34,207 @@ normal_numbers (gsize n)
   return x;
 }
 
+/* Of the processor, so that what else runs on it does not count. */
+static double
+own_seconds (void)
+{
+  return (double) clock () / CLOCKS_PER_SEC;
+}
+
+/* --- quantizers of coefficients ---------------------------------------------------------------------------------------- */
+
+/* 2^e, the step of 4-bit mantissas for numbers up to @top. */
+static float
+step_for (float top)
+{
+  int e;
+  const float mantissa = frexpf (top / 7.5f, &e); /* in [1/2, 1) */
+
+  return ldexpf (1, CLAMP (top > 0 ? e - (mantissa == 0.5f) : -8, -8, 7));
+}
+
 static int
 block_float (void *user_data, const float *t, size_t n, const float *metric, uint32_t *codes,
              float *t_hat)
 {
-  const guint rank = *(const guint *) user_data;
+  const guint rank = ((const SeedlmBasis *) user_data)->rank;
 
   for (size_t v = 0; v < n; v++, t += rank, t_hat += rank) {
     float top = 0;
     for (guint p = 0; p < rank; p++)
-      top = fmaxf (top, fabsf (t[p]));
-    const int e = top > 0 ? CLAMP ((int) ceilf (log2f (top / 7.5f)), -8, 7) : -8;
+      top = MAX (top, fabsf (t[p]));
+    const float step = step_for (top), inverse = 1 / step;
     for (guint p = 0; p < rank; p++)
-      t_hat[p] = ldexpf (CLAMP (rintf (ldexpf (t[p], -e)), -8, 7), e);
+      t_hat[p] = step * CLAMP (rintf (t[p] * inverse), -8, 7);
   }
   return 1;
 }
 
+/* A frozen codebook, searched as vptq does. */
+typedef struct {
+  VptqTable table;
+  float *codebook, *storage;
+} Codebook;
+
+static int
+codebook_quantize (void *user_data, const float *t, size_t n, const float *metric, uint32_t *codes,
+                   float *t_hat)
+{
+  const Codebook *self = user_data;
+  const guint rank = self->table.length;
+
+  vptq_search (&self->table, VPTQ_METRIC_MATRIX, metric, t, n, codes, NULL);
+  for (size_t v = 0; v < n; v++)
+    memcpy (t_hat + v * rank, self->codebook + codes[v] * rank, rank * sizeof (float));
+  return 1;
+}
+
+/* --- one shape --------------------------------------------------------------------------------------------------------- */
+
 typedef struct {
   SeedlmSequence *sequence;
   SeedlmBasis *basis;
+  SeedlmLists *lists;
   SeedlmSearch *search;
+  Codebook codebook;
   gsize n;
   float *blocks, *t;
-  guint32 *seeds;
+  guint32 *seeds, *codes;
+  double *errors;
 } Bench;
 
-/* Million weights per second of one search, and its error. */
+/* Million weights per second of one search of the first n blocks, and their error. */
 static double
-time_search (Bench *b, SeedlmQuantize quantize, double *nmse)
+time_search (Bench *b, SeedlmQuantize quantize, gpointer user_data, gsize n, double *nmse)
 {
-  guint rank = b->basis->rank;
-  const SeedlmSearchParams params = { .quantize = quantize, .user_data = &rank };
-  g_autofree double *errors = g_new (double, b->n);
-  const gsize n_weights = b->n * b->basis->block_size;
+  const SeedlmSearchParams params = { .quantize = quantize, .user_data = user_data, .n_codes = 1 };
+  const gsize n_weights = n * b->basis->block_size;
   double error = 0, power = 0;
 
-  const double start = seconds ();
-  if (!seedlm_search_run (b->search, &params, b->blocks, NULL, b->n, b->seeds, b->t, NULL, errors))
+  const double start = own_seconds ();
+  if (!seedlm_search_run (b->search, &params, b->blocks, NULL, n, b->seeds, b->t, b->codes,
+                          b->errors))
     return 0;
-  const double time = seconds () - start;
-  for (gsize i = 0; i < b->n; i++)
-    error += errors[i];
+  const double time = own_seconds () - start;
+  for (gsize i = 0; i < n; i++)
+    error += b->errors[i];
   for (gsize i = 0; i < n_weights; i++)
     power += (double) b->blocks[i] * b->blocks[i];
   *nmse = error / power;
   return (double) n_weights / time * 1e-6;
 }
 
+/* Rounds of least squares and k-means under the metric, on the first blocks. */
 static void
-bench_kernel (guint block_size, guint rank, guint seed_bits, guint leap, gsize n)
+fit_codebook (Bench *b, guint n_centroids, gsize n)
+{
+  const guint rank = b->basis->rank, block_size = b->basis->block_size;
+  Codebook *codebook = &b->codebook;
+  g_autofree float *t = g_new (float, n *rank), *metric = g_new (float, n *rank *rank);
+  g_autofree char *workspace = g_malloc (vptq_train_bytes (n, n_centroids, rank));
+  double nmse;
+
+  codebook->codebook = g_new (float, n_centroids *rank);
+  codebook->storage = g_aligned_alloc0 (vptq_table_floats (n_centroids, rank), sizeof (float), 64);
+  time_search (b, NULL, NULL, n, &nmse);
+  for (guint round = 0; round < 4; round++) {
+    for (gsize i = 0; i < n; i++)
+      seedlm_project (seedlm_block_values (b->sequence, b->seeds[i]), block_size, rank,
+                      b->blocks + i * block_size, NULL, t + i * rank, metric + i * rank * rank);
+    const VptqTrainJob job = { .length = rank,
+                               .n_centroids = n_centroids,
+                               .iterations = 10,
+                               .seed = 1,
+                               .metric = VPTQ_METRIC_MATRIX,
+                               .vectors = t,
+                               .weights = metric,
+                               .n = n,
+                               .warm = round > 0 };
+    vptq_train (&job, workspace, codebook->codebook, NULL, NULL);
+    vptq_table_init (&codebook->table, codebook->storage, codebook->codebook, n_centroids, rank);
+    if (round < 3)
+      time_search (b, codebook_quantize, codebook, n, &nmse);
+  }
+}
+
+static double
+build_lists (Bench *b, const SeedlmListsShape *shape)
+{
+  const double start = own_seconds ();
+
+  b->lists = seedlm_lists_new (b->basis, shape);
+  seedlm_lists_train (b->lists);
+  for (guint i = 0; i < shape->n_coarse; i++)
+    seedlm_lists_build (b->lists, i);
+  seedlm_lists_take (b->lists);
+  return own_seconds () - start;
+}
+
+/* All seeds, least squares first: the baseline. Then lists of directions: the true minimum, and the best of so many seeds. */
+static void
+bench_ways (Bench *b, const char *name, SeedlmQuantize quantize, gpointer user_data, gsize n_slow,
+            const gsize *n_fast)
+{
+  double all, exact, fast, nmse, exact_nmse, fast_nmse;
+
+  seedlm_search_set_lists (b->search, NULL, 0);
+  all = time_search (b, quantize, user_data, n_slow, &nmse);
+  printf ("  %-6s  all seeds (B2) %7.4f (NMSE %.5f)\n", name, all, nmse);
+  g_autofree double *errors = g_memdup2 (b->errors, n_slow * sizeof *errors);
+  if (!b->lists)
+    return;
+  seedlm_search_set_lists (b->search, b->lists, 0);
+  exact = time_search (b, quantize, user_data, b->n, &exact_nmse);
+  for (gsize i = 0; i < n_slow; i++)
+    if (fabs (errors[i] - b->errors[i]) > 1e-6 * errors[i])
+      printf ("  block %zu differs: %g %g\n", i, errors[i], b->errors[i]);
+  printf ("          exact lists    %7.4f (NMSE %.5f) %5.1fx\n", exact, exact_nmse, exact / all);
+  for (; *n_fast; n_fast++) {
+    seedlm_search_set_lists (b->search, b->lists, *n_fast);
+    fast = time_search (b, quantize, user_data, b->n, &fast_nmse);
+    printf ("          fast %6zu    %7.4f (NMSE %.5f) %5.1fx  loss %.3f dB\n", *n_fast, fast,
+            fast_nmse, fast / all, 10 * log10 (fast_nmse / exact_nmse));
+  }
+}
+
+static void
+bench_kernel (guint block_size, guint rank, guint seed_bits, guint leap, gsize n, gsize n_slow,
+              const gsize *n_fast)
 {
   Bench b = { .n = n };
-  double least_squares_nmse = 0, nmse = 0;
+  SeedlmListsShape shape;
 
-  double start = seconds ();
+  double start = own_seconds ();
   b.sequence = seedlm_sequence_new (seed_bits, leap, SEEDLM_EXTRA);
   b.basis = seedlm_basis_new (b.sequence, block_size, rank);
-  const double build = seconds () - start;
-  b.search = seedlm_search_new (b.basis, 0);
+  const double build = own_seconds () - start;
+  b.search = seedlm_search_new (b.basis, 1);
   b.blocks = normal_numbers (n * block_size);
   b.t = g_new (float, n *rank);
   b.seeds = g_new (guint32, n);
-  const double least_squares = time_search (&b, NULL, &least_squares_nmse);
-  const double search = time_search (&b, block_float, &nmse);
-  printf (
-      "C=%-3u P=%u K=%-2u leap=%-2u  build %6.3f s  least squares %7.4f (NMSE %.5f)  search %7.4f (NMSE %.5f)\n",
-      block_size, rank, seed_bits, leap, build, least_squares, least_squares_nmse, search, nmse);
+  b.codes = g_new0 (guint32, n);
+  b.errors = g_new (double, n);
+  printf ("C=%u P=%u K=%u leap=%u: tables %.3f s\n", block_size, rank, seed_bits, leap, build);
+  if (seedlm_lists_shape (seed_bits, block_size, rank, &shape)) {
+    const double time = build_lists (&b, &shape);
+    printf ("  lists   %u x %zu seeds, %.0f MB: %.3f s\n", shape.n_coarse * shape.n_fine,
+            shape.length, (double) seedlm_lists_bytes (seed_bits, block_size, &shape) * 1e-6, time);
+  }
+  seedlm_search_set_lists (b.search, b.lists, 0);
+  fit_codebook (&b, 256, MIN (n, 8192));
+  bench_ways (&b, "native", block_float, b.basis, n_slow, n_fast);
+  bench_ways (&b, "joint", codebook_quantize, &b.codebook, n_slow, n_fast);
   seedlm_search_free (b.search);
+  seedlm_lists_free (b.lists);
   seedlm_basis_free (b.basis);
   seedlm_sequence_free (b.sequence);
   g_free (b.blocks);
   g_free (b.t);
   g_free (b.seeds);
+  g_free (b.codes);
+  g_free (b.errors);
+  g_free (b.codebook.codebook);
+  g_aligned_free (b.codebook.storage);
 }
 
 /* Decoding from a table of the register's cycle, and without one by the instructions of each kind; seconds are the processor's. */
@@ -189,14 +320,12 @@ main (void)
   bench_decode (40, 3, 16);
   bench_decode (8, 3, 20);
   bench_decode (8, 3, 24);
-  bench_kernel (8, 3, 16, 1, 8000);
-  bench_kernel (8, 3, 16, 16, 8000);
-  bench_kernel (12, 4, 16, 16, 8000);
-  bench_kernel (20, 3, 16, 16, 4000);
-  bench_kernel (24, 5, 16, 16, 4000);
-  bench_kernel (8, 3, 12, 16, 50000);
-  bench_kernel (12, 4, 12, 16, 50000);
-  bench_kernel (8, 3, 8, 16, 100000);
+  const gsize few[] = { 512, 768, 1024, 1536, 0 }, many[] = { 3072, 4096, 5120, 6144, 0 },
+              none[] = { 0 };
+  bench_kernel (8, 3, 16, 16, 40000, 3000, few);
+  bench_kernel (12, 4, 16, 16, 20000, 2000, many);
+  bench_kernel (8, 3, 12, 16, 40000, 40000, none);
+  bench_kernel (20, 3, 16, 16, 2000, 2000, none);
   for (guint i = 0; i < G_N_ELEMENTS (pipelines); i++)
     for (guint n_threads = 1; n_threads <= 2; n_threads++)
       if (!bench_pipeline (pipelines[i].stages, n_threads, pipelines[i].rows))

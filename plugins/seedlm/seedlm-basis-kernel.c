@@ -69,6 +69,19 @@ factorize (Qr *f, const float *u, unsigned block_size, unsigned rank)
   return sqrt (norm_r * norm_inverse);
 }
 
+double
+seedlm_orthonormal (const float *u, unsigned block_size, unsigned rank, double *q)
+{
+  Qr f;
+  const double condition = factorize (&f, u, block_size, rank);
+  if (!(condition < MAX_CONDITION))
+    return INFINITY;
+  for (unsigned i = 0; i < block_size; i++)
+    for (unsigned p = 0; p < rank; p++)
+      q[i * rank + p] = f.q[p][i];
+  return condition;
+}
+
 /* --- tables ---------------------------------------------------------------------------------------------------------- */
 
 static uint32_t
@@ -168,9 +181,8 @@ fill_tables (SeedlmBasis *self)
   return 1;
 }
 
-/* A block of norm 1, nearly normal. */
-static void
-random_block (float *block, unsigned block_size, uint32_t *random)
+void
+seedlm_random_block (float *block, unsigned block_size, uint32_t *random)
 {
   double norm = 0;
   for (unsigned i = 0; i < block_size; i++) {
@@ -198,7 +210,7 @@ calibrate (SeedlmBasis *self)
     uint32_t random = 1;
     SeedlmList lists[N_BLOCKS];
     for (unsigned b = 0; b < N_BLOCKS; b++) {
-      random_block (blocks + (size_t) b * self->block_size, self->block_size, &random);
+      seedlm_random_block (blocks + (size_t) b * self->block_size, self->block_size, &random);
       lists[b] =
           (SeedlmList){ .low = -1, .high = 2, .keep = keep, .entries = entries + b * 2 * keep };
     }

@@ -52,11 +52,29 @@ float *seedlm_basis_add_hard (SeedlmBasis *basis, uint32_t place);
 /* Bound on the error of an energy where no seed's condition number is above @condition. */
 float seedlm_basis_margin (unsigned block_size, unsigned rank, double condition);
 
+#define SEEDLM_BASIS_LANES 8 /* seeds whose factors are interleaved */
+/* The first of a seed's factors; the others follow at distances of SEEDLM_BASIS_LANES. */
+static inline const float *
+seedlm_basis_factors (const SeedlmBasis *basis, uint32_t place)
+{
+  const unsigned triangle = basis->rank * (basis->rank + 1) / 2;
+  return basis->factors + (size_t) (place / SEEDLM_BASIS_LANES) * triangle * SEEDLM_BASIS_LANES +
+         place % SEEDLM_BASIS_LANES;
+}
+
+/* Fills @q (block_size x rank) with an orthonormal basis of U. Returns its condition number; infinity: not to be searched. */
+double seedlm_orthonormal (const float *u, unsigned block_size, unsigned rank, double *q);
+/* A block of norm 1, nearly normal; @random is the state of the generator. */
+void seedlm_random_block (float *block, unsigned block_size, uint32_t *random);
+
 /* A seed (by its place in the sequence) and the energy of a block in its span, between 0 and 1 for a block of norm 1. */
 typedef struct {
   float energy;
   uint32_t place;
 } SeedlmCandidate;
+
+/* By descending energy, then place. */
+void seedlm_sort_candidates (SeedlmCandidate *candidates, size_t n);
 
 /**
  * SeedlmList:

@@ -30,6 +30,37 @@ seedlm_take_tables (AfpSeedlm *self, GError **error)
   return tables;
 }
 
+guint64
+seedlm_list_bytes (const AfpSeedlm *self, const AfpLayout *layout)
+{
+  const guint64 weights = afp_layout_get_rows (layout) * afp_layout_get_padded_cols (layout);
+  SeedlmListsShape shape;
+
+  if (self->candidates > 0 || weights < SEEDLM_LISTS_MIN_WEIGHTS ||
+      !seedlm_lists_shape (self->seed_bits, self->block_size, self->rank, &shape) ||
+      !(shape.is_exact || self->search == SEEDLM_SEARCH_FAST))
+    return 0;
+  return seedlm_lists_bytes (self->seed_bits, self->block_size, &shape);
+}
+
+SeedlmWorkers *
+seedlm_take_workers (AfpSeedlm *self, SeedlmTables *tables, AfpContext *ctx, guint n_codes,
+                     GError **error)
+{
+  const SeedlmLists *lists = NULL;
+  const char *warning = NULL;
+
+  if (seedlm_list_bytes (self, afp_context_get_layout (ctx)) > 0 &&
+      afp_context_get_metric_kind (ctx, self->block_size) == AFP_METRIC_NONE &&
+      !(lists = seedlm_tables_get_lists (tables, afp_context_get_pool (ctx), &warning, error)))
+    return NULL;
+  if (warning)
+    seedlm_warn (self, warning);
+  return seedlm_workers_new (seedlm_tables_get_basis (tables), n_codes, lists,
+                             self->search == SEEDLM_SEARCH_EXACT || !lists ? 0
+                                                                           : lists->shape.enough);
+}
+
 /* --- open ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
@@ -88,9 +119,9 @@ open_encoder (AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError **err
     return FALSE;
   state->sequence = seedlm_tables_get_sequence (state->tables);
   state->n_codes = quantizer ? afp_quantizer_get_n_codes (quantizer) : 0;
-  state->workers = seedlm_workers_new (seedlm_tables_get_basis (state->tables), state->n_codes);
   state->zero_codes = g_new0 (guint32, state->n_codes + 1);
-  return TRUE;
+  state->workers = seedlm_take_workers (self, state->tables, ctx, state->n_codes, error);
+  return state->workers != NULL;
 }
 
 static gboolean

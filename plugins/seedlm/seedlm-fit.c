@@ -89,7 +89,6 @@ seedlm_sample (AfpContext *ctx, gsize max, guint length, const float *scales, gb
 
 typedef struct {
   const SeedlmFit *fit;
-  SeedlmWorkers *workers;
   gsize n, keep;
   gboolean choosing;
   float *blocks, *weights;     /* n x block_size */
@@ -102,7 +101,6 @@ typedef struct {
 static void
 fit_job_clear (FitJob *job)
 {
-  g_clear_pointer (&job->workers, seedlm_workers_free);
   g_free (job->blocks);
   g_free (job->weights);
   g_free (job->candidates);
@@ -143,7 +141,7 @@ collect_chunk (gsize index, gpointer user_data, GError **error)
   FitJob *job = user_data;
   const gsize from = index * CHUNK, n = MIN (CHUNK, job->n - from),
               length = job->fit->basis->block_size;
-  SeedlmSearch *search = seedlm_workers_take (job->workers, error);
+  SeedlmSearch *search = seedlm_workers_take (job->fit->workers, error);
 
   if (!search)
     return FALSE;
@@ -151,7 +149,7 @@ collect_chunk (gsize index, gpointer user_data, GError **error)
                          job->candidates + from * job->keep);
   for (gsize i = from; i < from + n; i++)
     job->places[i] = job->candidates[i * job->keep].place;
-  seedlm_workers_give (job->workers, search);
+  seedlm_workers_give (job->fit->workers, search);
   return TRUE;
 }
 
@@ -166,7 +164,7 @@ choose_chunk (gsize index, gpointer user_data, GError **error)
   const SeedlmSearchParams params = { .quantize = seedlm_ask_quantize,
                                       .user_data = &ask,
                                       .n_codes = afp_quantizer_get_n_codes (job->fit->quantizer) };
-  SeedlmSearch *search = seedlm_workers_take (job->workers, error);
+  SeedlmSearch *search = seedlm_workers_take (job->fit->workers, error);
 
   if (!search)
     return FALSE;
@@ -174,7 +172,7 @@ choose_chunk (gsize index, gpointer user_data, GError **error)
                                             job->weights ? job->weights + from * length : NULL, n,
                                             job->keep, job->candidates + from * job->keep,
                                             job->places + from, job->errors + from);
-  seedlm_workers_give (job->workers, search);
+  seedlm_workers_give (job->fit->workers, search);
   return ok;
 }
 
@@ -205,7 +203,6 @@ seedlm_fit_quantizer (const SeedlmFit *fit, GError **error)
     return FALSE;
   const gsize n_chunks = (job.n + CHUNK - 1) / CHUNK;
   job.keep = MIN (job.keep, fit->basis->n_usable);
-  job.workers = seedlm_workers_new (fit->basis, afp_quantizer_get_n_codes (fit->quantizer));
   job.candidates = g_new (SeedlmCandidate, job.n * job.keep);
   job.places = g_new (guint32, job.n);
   job.errors = g_new (double, job.n);

@@ -33,6 +33,7 @@ float *seedlm_sample (AfpContext *ctx, gsize max, guint length, const float *sca
 typedef struct {
   AfpContext *ctx;
   AfpQuantizer *quantizer;
+  SeedlmWorkers *workers;
   const SeedlmBasis *basis;
   float scale;
   const float *row_scales;

@@ -14,6 +14,7 @@
 #define HALO 8 /* r of the next tile's first seeds; >= rank - 1 */
 #define STRIDE (SEEDLM_TILE + HALO)
 #define STEP 48 /* seeds per round of the sliding correlation, at most; the tile is a multiple */
+#define FEW 24  /* entries that are sorted by insertion */
 #define QUAD 4  /* blocks per round */
 
 /* --- lists ------------------------------------------------------------------------------------------------------------ */
@@ -66,29 +67,22 @@ select_first (SeedlmCandidate *e, size_t n, size_t keep)
   }
 }
 
-static void
-sort_entries (SeedlmCandidate *e, size_t n)
+void
+seedlm_sort_candidates (SeedlmCandidate *e, size_t n)
 {
-  for (size_t size = n, root = n / 2; size > 1;) {
-    size_t at;
-    if (root > 0)
-      at = --root;
-    else {
-      swap (&e[0], &e[--size]);
-      at = 0;
+  if (n <= FEW) {
+    for (size_t i = 1; i < n; i++) {
+      const SeedlmCandidate own = e[i];
+      size_t at = i;
+      for (; at > 0 && before (own, e[at - 1]); at--)
+        e[at] = e[at - 1];
+      e[at] = own;
     }
-    for (;;) {
-      size_t child = 2 * at + 1;
-      if (child >= size)
-        break;
-      if (child + 1 < size && before (e[child], e[child + 1]))
-        child++;
-      if (!before (e[at], e[child]))
-        break;
-      swap (&e[at], &e[child]);
-      at = child;
-    }
+    return;
   }
+  select_first (e, n, n / 2);
+  seedlm_sort_candidates (e, n / 2);
+  seedlm_sort_candidates (e + n / 2, n - n / 2);
 }
 
 static void
@@ -459,6 +453,6 @@ seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmLi
 
   for (unsigned b = 0; b < n; b++) {
     lists[b] = used[b];
-    sort_entries (lists[b].entries, lists[b].n);
+    seedlm_sort_candidates (lists[b].entries, lists[b].n);
   }
 }

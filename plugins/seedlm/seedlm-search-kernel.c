@@ -1,45 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "seedlm-search-kernel.h"
+#include "seedlm-search-private.h"
 #include "seedlm-weigh-kernel.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 512   /* coefficient vectors per call of the quantizer */
-#define CHUNK 32    /* blocks searched together */
 #define WEIGHED 256 /* seeds tried per block where errors are weighted */
-
-typedef struct {
-  const float *block, *weights;
-  double norm, best;
-  uint32_t best_seed, best_place;
-  size_t next, visited;
-  int done;
-} Job;
-
-struct SeedlmSearch {
-  const SeedlmBasis *plain;
-  SeedlmBasis *weighed;     /* under the last metric; NULL before the first */
-  const SeedlmBasis *basis; /* of the two, the one in use */
-  float *matrix;            /* the metric */
-  unsigned n_codes;
-  unsigned level; /* that most blocks need */
-  size_t pool_size;
-  SeedlmCandidate *pool;
-  SeedlmList lists[CHUNK];
-  Job jobs[CHUNK];
-  float *scratch, *normed;
-  float *t, *metric, *t_hat, *best_t;
-  uint32_t *codes, *best_codes;
-  uint32_t place[BATCH];
-  unsigned owner[BATCH];
-};
 
 static size_t
 pool_entries (unsigned seed_bits)
 {
-  size_t all = 2 * ((size_t) 1 << seed_bits);
+  size_t all = (size_t) (seed_bits <= 16 ? 3 : 2) << seed_bits; /* 3: all that a fast search sees */
   size_t least = 4 * SEEDLM_LEVEL (SEEDLM_N_LEVELS - 1);
   return all > least ? all : least;
 }
@@ -47,9 +19,10 @@ pool_entries (unsigned seed_bits)
 uint64_t
 seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, unsigned n_codes)
 {
-  uint64_t floats = seedlm_scan_scratch (block_size) + (uint64_t) CHUNK * (block_size + rank) +
-                    (uint64_t) BATCH * (2 * rank + rank * rank) +
-                    (uint64_t) (BATCH + CHUNK) * n_codes + (uint64_t) block_size * block_size;
+  uint64_t floats =
+      seedlm_scan_scratch (block_size) + (uint64_t) SEEDLM_CHUNK * (block_size + rank) +
+      (uint64_t) SEEDLM_BATCH * (2 * rank + rank * rank) +
+      (uint64_t) (SEEDLM_BATCH + SEEDLM_CHUNK) * n_codes + (uint64_t) block_size * block_size;
   return sizeof (SeedlmSearch) + floats * sizeof (float) +
          (uint64_t) pool_entries (seed_bits) * sizeof (SeedlmCandidate);
 }
@@ -72,13 +45,13 @@ seedlm_search_new (const SeedlmBasis *basis, unsigned n_codes)
   self->pool_size = pool_entries (basis->sequence->seed_bits);
   self->pool = malloc (self->pool_size * sizeof *self->pool);
   self->scratch = new_array (seedlm_scan_scratch (basis->block_size));
-  self->normed = new_array ((size_t) CHUNK * basis->block_size);
-  self->t = new_array ((size_t) BATCH * rank);
-  self->metric = new_array ((size_t) BATCH * rank * rank);
-  self->t_hat = new_array ((size_t) BATCH * rank);
-  self->best_t = new_array ((size_t) CHUNK * rank);
-  self->codes = new_array ((size_t) BATCH * n_codes);
-  self->best_codes = new_array ((size_t) CHUNK * n_codes);
+  self->normed = new_array ((size_t) SEEDLM_CHUNK * basis->block_size);
+  self->t = new_array ((size_t) SEEDLM_BATCH * rank);
+  self->metric = new_array ((size_t) SEEDLM_BATCH * rank * rank);
+  self->t_hat = new_array ((size_t) SEEDLM_BATCH * rank);
+  self->best_t = new_array ((size_t) SEEDLM_CHUNK * rank);
+  self->codes = new_array ((size_t) SEEDLM_BATCH * n_codes);
+  self->best_codes = new_array ((size_t) SEEDLM_CHUNK * n_codes);
   if (!self->pool || !self->scratch || !self->normed || !self->t || !self->metric || !self->t_hat ||
       !self->best_t || !self->codes || !self->best_codes) {
     seedlm_search_free (self);
@@ -104,6 +77,7 @@ seedlm_search_free (SeedlmSearch *self)
   free (self->best_t);
   free (self->codes);
   free (self->best_codes);
+  free (self->queries);
   free (self);
 }
 
@@ -172,7 +146,7 @@ try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
   const SeedlmSequence *sequence = basis->sequence;
   unsigned block_size = basis->block_size, rank = basis->rank;
   for (unsigned i = 0; i < n; i++) {
-    const Job *job = &self->jobs[self->owner[i]];
+    const SeedlmJob *job = &self->jobs[self->owner[i]];
     const float *u = sequence->values + self->place[i];
     float *t = self->t + (size_t) i * rank, *metric = self->metric + (size_t) i * rank * rank;
     if (metric_of (self))
@@ -189,7 +163,7 @@ try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
   }
   for (unsigned i = 0; i < n; i++) {
     unsigned owner = self->owner[i];
-    Job *job = &self->jobs[owner];
+    SeedlmJob *job = &self->jobs[owner];
     uint32_t seed = sequence->states[self->place[i]];
     double error = error_of (self, sequence->values + self->place[i], job->block, job->weights,
                              t_hat + (size_t) i * rank);
@@ -205,35 +179,25 @@ try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
   return 1;
 }
 
-/* Can a seed of so much energy, or less, still win? */
-static int
-may_win (const SeedlmSearch *self, const Job *job, float energy)
+int
+seedlm_try_lists (SeedlmSearch *self, const SeedlmSearchParams *params, const unsigned *jobs,
+                  unsigned n_jobs)
 {
-  if (job->weights)
-    return 1;
-  return (1.0 - (double) energy - self->basis->margin) * job->norm <= job->best;
-}
-
-/* Tries the entries of the lists in order until none of them can win. Jobs first..first+n use lists[0..n). */
-static int
-try_lists (SeedlmSearch *self, const SeedlmSearchParams *params, const unsigned *jobs,
-           unsigned n_jobs)
-{
-  for (size_t each = 4;; each = each < 64 ? 2 * each : each) {
+  for (size_t each = 2;; each = each < 64 ? 2 * each : each) {
     unsigned n = 0, active = 0;
     for (unsigned j = 0; j < n_jobs; j++) {
-      const Job *job = &self->jobs[jobs[j]];
+      const SeedlmJob *job = &self->jobs[jobs[j]];
       const SeedlmList *list = &self->lists[j];
-      active += job->next < list->n && may_win (self, job, list->entries[job->next].energy);
+      active += job->next < list->n && seedlm_may_win (self, job, list->entries[job->next].energy);
     }
     if (active == 0)
       return 1;
-    size_t share = BATCH / active < each ? BATCH / active : each;
+    size_t share = SEEDLM_BATCH / active < each ? SEEDLM_BATCH / active : each;
     for (unsigned j = 0; j < n_jobs; j++) {
-      Job *job = &self->jobs[jobs[j]];
+      SeedlmJob *job = &self->jobs[jobs[j]];
       const SeedlmList *list = &self->lists[j];
       for (size_t i = 0; i < share && job->next < list->n; i++, job->next++) {
-        if (!may_win (self, job, list->entries[job->next].energy))
+        if (!seedlm_may_win (self, job, list->entries[job->next].energy))
           break;
         if (params->max_candidates && job->visited >= params->max_candidates) {
           job->next = list->n;
@@ -256,10 +220,10 @@ start_jobs (SeedlmSearch *self, const float *blocks, const float *weights, unsig
 {
   unsigned block_size = self->basis->block_size;
   for (unsigned b = 0; b < n; b++) {
-    Job *job = &self->jobs[b];
-    *job = (Job){ .block = blocks + (size_t) b * block_size,
-                  .best = INFINITY,
-                  .best_seed = UINT32_MAX };
+    SeedlmJob *job = &self->jobs[b];
+    *job = (SeedlmJob){ .block = blocks + (size_t) b * block_size,
+                        .best = INFINITY,
+                        .best_seed = UINT32_MAX };
     float low = INFINITY, high = 0;
     for (unsigned i = 0; i < block_size; i++) {
       job->norm += (double) job->block[i] * job->block[i];
@@ -307,10 +271,15 @@ scan_jobs (SeedlmSearch *self, const unsigned *jobs, unsigned n, size_t keep, fl
   unsigned block_size = self->basis->block_size;
   float normed[SEEDLM_GROUP * SEEDLM_MAX_BLOCK];
   for (unsigned j = 0; j < n; j++) {
-    self->lists[j] = (SeedlmList){ .low = low,
+    const SeedlmJob *job = &self->jobs[jobs[j]];
+    /* Only those that can win are of interest, where an error is known. */
+    const double useful = job->best < INFINITY && !job->weights
+                              ? 1 - job->best / job->norm - self->basis->margin - 1e-6
+                              : -1;
+    self->lists[j] = (SeedlmList){ .low = useful > low ? (float) useful : low,
                                    .high = high[jobs[j]],
                                    .keep = keep,
-                                   .dropped = low >= 0,
+                                   .dropped = low >= 0 || useful >= 0,
                                    .entries = self->pool + (size_t) j * 2 * keep };
     memcpy (normed + (size_t) j * block_size, self->normed + (size_t) jobs[j] * block_size,
             block_size * sizeof (float));
@@ -325,11 +294,11 @@ scan_jobs (SeedlmSearch *self, const unsigned *jobs, unsigned n, size_t keep, fl
 static int
 try_zero (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned job_index)
 {
-  Job *job = &self->jobs[job_index];
+  SeedlmJob *job = &self->jobs[job_index];
   const SeedlmBasis *basis = self->basis;
   for (uint32_t seed = 1; seed <= basis->sequence->period && job->best > 0;) {
     unsigned n = 0;
-    for (; n < BATCH && seed <= basis->sequence->period; seed++, n++) {
+    for (; n < SEEDLM_BATCH && seed <= basis->sequence->period; seed++, n++) {
       self->place[n] = basis->sequence->index[seed];
       self->owner[n] = job_index;
     }
@@ -366,13 +335,13 @@ search_jobs (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned *job
     unsigned now[SEEDLM_GROUP];
     memcpy (now, jobs + from, n * sizeof *now);
     scan_jobs (self, now, n, keep, low, high);
-    if (!try_lists (self, params, now, n))
+    if (!seedlm_try_lists (self, params, now, n))
       return 0;
     for (unsigned j = 0; j < n; j++) {
-      const Job *job = &self->jobs[now[j]];
+      const SeedlmJob *job = &self->jobs[now[j]];
       const SeedlmList *list = &self->lists[j];
       int full = params->max_candidates && job->visited >= params->max_candidates;
-      if (!list->dropped || job->weights || full || !may_win (self, job, list->low))
+      if (!list->dropped || job->weights || full || !seedlm_may_win (self, job, list->low))
         continue;
       high[now[j]] = list->low;
       jobs[left++] = now[j];
@@ -402,8 +371,8 @@ adapt_level (SeedlmSearch *self, unsigned n_jobs, unsigned n_scanned, unsigned n
 static int
 search_chunk (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
 {
-  unsigned jobs[CHUNK], n_jobs = 0, level = self->level;
-  float high[CHUNK];
+  unsigned jobs[SEEDLM_CHUNK], n_jobs = 0, level = self->level;
+  float high[SEEDLM_CHUNK];
   int weighed = 0;
   for (unsigned b = 0; b < n; b++) {
     high[b] = 2;
@@ -417,6 +386,12 @@ search_chunk (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
   }
   if (weighed)
     level = SEEDLM_N_LEVELS;
+  if (self->directions && self->basis == self->plain && !weighed && !params->max_candidates) {
+    if (!seedlm_search_listed (self, params, jobs, &n_jobs))
+      return 0;
+    /* Few are left, and much is known of them: a list as long as it takes. */
+    level = n_jobs > 0 ? SEEDLM_N_LEVELS - 1 : level;
+  }
   unsigned n_scanned = n_jobs, n_short = 0;
   for (unsigned first = level; n_jobs > 0; level++) {
     size_t keep = level < SEEDLM_N_LEVELS ? 2 * SEEDLM_LEVEL (level)
@@ -438,8 +413,8 @@ seedlm_search_run (SeedlmSearch *self, const SeedlmSearchParams *params, const f
                    double *errors)
 {
   unsigned block_size = self->basis->block_size, rank = self->basis->rank;
-  for (size_t from = 0; from < n; from += CHUNK) {
-    unsigned now = n - from < CHUNK ? (unsigned) (n - from) : CHUNK;
+  for (size_t from = 0; from < n; from += SEEDLM_CHUNK) {
+    unsigned now = n - from < SEEDLM_CHUNK ? (unsigned) (n - from) : SEEDLM_CHUNK;
     start_jobs (self, blocks + from * block_size, weights ? weights + from * block_size : NULL,
                 now);
     if (!search_chunk (self, params, now))
@@ -473,7 +448,8 @@ seedlm_search_collect (SeedlmSearch *self, const float *blocks, size_t n, size_t
     start_jobs (self, blocks + from * block_size, NULL, now);
     for (unsigned j = 0; j < now; j++)
       jobs[j] = j;
-    scan_jobs (self, jobs, now, keep, -1, high);
+    if (!self->directions || self->basis != self->plain || !seedlm_collect_listed (self, now, keep))
+      scan_jobs (self, jobs, now, keep, -1, high);
     for (unsigned j = 0; j < now; j++)
       for (size_t i = 0; i < keep; i++)
         candidates[(from + j) * keep + i] =
@@ -486,9 +462,9 @@ seedlm_search_choose (SeedlmSearch *self, const SeedlmSearchParams *params, cons
                       const float *weights, size_t n, size_t keep,
                       const SeedlmCandidate *candidates, uint32_t *places, double *errors)
 {
-  unsigned block_size = self->basis->block_size, jobs[CHUNK];
-  for (size_t from = 0; from < n; from += CHUNK) {
-    unsigned now = n - from < CHUNK ? (unsigned) (n - from) : CHUNK;
+  unsigned block_size = self->basis->block_size, jobs[SEEDLM_CHUNK];
+  for (size_t from = 0; from < n; from += SEEDLM_CHUNK) {
+    unsigned now = n - from < SEEDLM_CHUNK ? (unsigned) (n - from) : SEEDLM_CHUNK;
     start_jobs (self, blocks + from * block_size, weights ? weights + from * block_size : NULL,
                 now);
     for (unsigned j = 0; j < now; j++) {
@@ -499,7 +475,7 @@ seedlm_search_choose (SeedlmSearch *self, const SeedlmSearchParams *params, cons
       self->lists[j] = (SeedlmList){ .n = length, .keep = keep, .entries = list };
       jobs[j] = j;
     }
-    if (!try_lists (self, params, jobs, now))
+    if (!seedlm_try_lists (self, params, jobs, now))
       return 0;
     for (unsigned j = 0; j < now; j++) {
       places[from + j] = self->jobs[j].best_place;

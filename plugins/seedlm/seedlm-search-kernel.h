@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "seedlm-basis-kernel.h"
+#include "seedlm-lists-kernel.h"
 
 /*
  * The best seed of a block: the one whose error after quantization of its coefficients is least. Pure C11.
@@ -54,6 +54,11 @@ void seedlm_search_free (SeedlmSearch *search);
  */
 int seedlm_search_weigh (SeedlmSearch *search, const float *matrix);
 uint64_t seedlm_search_weigh_bytes (const SeedlmSearch *search);
+/*
+ * @lists: looked through before anything else where they help; NULL: all seeds are looked at. @most_seeds: of a list; 0: as many as
+ * the true minimum takes. 0 if memory runs out.
+ */
+int seedlm_search_set_lists (SeedlmSearch *search, const SeedlmLists *lists, size_t most_seeds);
 uint64_t
 seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, unsigned n_codes);
 

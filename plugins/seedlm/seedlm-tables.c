@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "seedlm-tables.h"
+#include "seedlm-lists.h"
 
 #include "afpipe.h"
 
@@ -9,6 +9,8 @@ struct _SeedlmTables {
   guint64 bytes;
   SeedlmSequence *sequence;
   SeedlmBasis *basis;
+  GMutex lists_lock;
+  SeedlmLists *lists; /* under lists_lock until set */
 };
 
 static GMutex tables_lock;
@@ -27,6 +29,8 @@ seedlm_tables_unref (SeedlmTables *tables)
 {
   if (!g_atomic_ref_count_dec (&tables->ref_count))
     return;
+  seedlm_lists_free (tables->lists);
+  g_mutex_clear (&tables->lists_lock);
   seedlm_basis_free (tables->basis);
   seedlm_sequence_free (tables->sequence);
   g_free (tables);
@@ -42,6 +46,19 @@ const SeedlmBasis *
 seedlm_tables_get_basis (const SeedlmTables *tables)
 {
   return tables->basis;
+}
+
+const SeedlmLists *
+seedlm_tables_get_lists (SeedlmTables *tables, AfpPool *pool, const char **warning, GError **error)
+{
+  g_autoptr (GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new (&tables->lists_lock);
+
+  SeedlmListsShape shape;
+
+  if (!tables->lists &&
+      seedlm_lists_shape (tables->seed_bits, tables->block_size, tables->rank, &shape))
+    tables->lists = seedlm_lists_load (tables->basis, &shape, pool, warning, error);
+  return tables->lists;
 }
 
 static gboolean
@@ -103,6 +120,7 @@ tables_new (guint seed_bits, guint leap, guint block_size, guint rank, GError **
   SeedlmTables *tables = g_new0 (SeedlmTables, 1);
 
   g_atomic_ref_count_init (&tables->ref_count);
+  g_mutex_init (&tables->lists_lock);
   tables->seed_bits = seed_bits;
   tables->leap = leap;
   tables->block_size = block_size;
@@ -160,10 +178,13 @@ struct _SeedlmWorkers {
   GPtrArray *idle; /* of SeedlmSearch */
   const SeedlmBasis *basis;
   guint n_codes;
+  const SeedlmLists *lists;
+  gsize most_seeds;
 };
 
 SeedlmWorkers *
-seedlm_workers_new (const SeedlmBasis *basis, guint n_codes)
+seedlm_workers_new (const SeedlmBasis *basis, guint n_codes, const SeedlmLists *lists,
+                    gsize most_seeds)
 {
   SeedlmWorkers *workers = g_new0 (SeedlmWorkers, 1);
 
@@ -171,6 +192,8 @@ seedlm_workers_new (const SeedlmBasis *basis, guint n_codes)
   workers->idle = g_ptr_array_new_with_free_func ((GDestroyNotify) seedlm_search_free);
   workers->basis = basis;
   workers->n_codes = n_codes;
+  workers->lists = lists;
+  workers->most_seeds = most_seeds;
   return workers;
 }
 
@@ -191,7 +214,12 @@ seedlm_workers_take (SeedlmWorkers *workers, GError **error)
   if (workers->idle->len > 0)
     search = g_ptr_array_steal_index_fast (workers->idle, workers->idle->len - 1);
   g_mutex_unlock (&workers->lock);
-  if (!search && !(search = seedlm_search_new (workers->basis, workers->n_codes)))
+  if (search)
+    return search;
+  search = seedlm_search_new (workers->basis, workers->n_codes);
+  if (search && !seedlm_search_set_lists (search, workers->lists, workers->most_seeds))
+    g_clear_pointer (&search, seedlm_search_free);
+  if (!search)
     g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
                  "seedlm: no memory to search in: %" G_GUINT64_FORMAT " bytes",
                  seedlm_search_bytes (workers->basis->sequence->seed_bits,

@@ -3,7 +3,7 @@
 
 #include "seedlm-search-kernel.h"
 
-#include <glib.h>
+#include "afpipe.h"
 
 /*
  * Tables depend on four numbers only. They are built once in a process and shared by all elements, tensors and threads;
@@ -21,9 +21,18 @@ const SeedlmSequence *seedlm_tables_get_sequence (const SeedlmTables *tables);
 const SeedlmBasis *
 seedlm_tables_get_basis (const SeedlmTables *tables); /* of tables made for encoding */
 
+/*
+ * Lists of directions for tables made for encoding whose numbers have some; they are read from the user's cache, or built with @pool
+ * and written there. @warning: set where something was amiss with the cache; a literal text.
+ */
+const SeedlmLists *
+seedlm_tables_get_lists (SeedlmTables *tables, AfpPool *pool, const char **warning, GError **error);
+
 /* Working memory for searches in several threads at once. */
 typedef struct _SeedlmWorkers SeedlmWorkers;
-SeedlmWorkers *seedlm_workers_new (const SeedlmBasis *basis, guint n_codes);
+/* @lists, @most_seeds: as in seedlm_search_set_lists() */
+SeedlmWorkers *seedlm_workers_new (const SeedlmBasis *basis, guint n_codes,
+                                   const SeedlmLists *lists, gsize most_seeds);
 void seedlm_workers_free (SeedlmWorkers *workers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SeedlmWorkers, seedlm_workers_free)
 SeedlmSearch *seedlm_workers_take (SeedlmWorkers *workers, GError **error);

@@ -13,6 +13,8 @@ G_DECLARE_FINAL_TYPE (AfpSeedlm, afp_seedlm, AFP, SEEDLM, AfpCodec)
 typedef enum { SEEDLM_LAYOUT_AUTO, SEEDLM_LAYOUT_ROW, SEEDLM_LAYOUT_FLAT } SeedlmLayout;
 typedef enum { SEEDLM_SCALE_NONE, SEEDLM_SCALE_TENSOR, SEEDLM_SCALE_ROW } SeedlmScale;
 
+typedef enum { SEEDLM_SEARCH_EXACT, SEEDLM_SEARCH_FAST } SeedlmSearchMode;
+
 struct _AfpSeedlm {
   AfpCodec parent_instance;
   guint block_size;
@@ -30,6 +32,7 @@ struct _AfpSeedlm {
   guint step_bits;
   guint step_length;
   guint segment;
+  gint search;
   SeedlmTables *tables; /* keeps those of this element from being dropped; under lock */
   GMutex lock;
 };
@@ -38,9 +41,18 @@ struct _AfpSeedlm {
 enum { SEEDLM_CHILD_SEEDS, SEEDLM_CHILD_COEFFS, SEEDLM_CHILD_SCALE };
 enum { SEEDLM_SHIFT_CHILD_STEPS, SEEDLM_SHIFT_CHILD_SCALE }; /* with overlap=true */
 
+#define SEEDLM_LISTS_MIN_WEIGHTS (1 << 18) /* of a plane that is searched by lists of directions */
+
+void seedlm_warn (AfpSeedlm *self, const char *text);
 guint seedlm_resolved_leap (const AfpSeedlm *self);
 /* (transfer full): of these properties, to encode with; they stay in memory as long as the element. NULL with error. */
 SeedlmTables *seedlm_take_tables (AfpSeedlm *self, GError **error);
+
+/* Bytes of the lists of directions that a plane is searched by; 0: by none, for lists take seconds to build where they are not cached. */
+guint64 seedlm_list_bytes (const AfpSeedlm *self, const AfpLayout *layout);
+/* Working memory to search a plane's blocks with: by lists of directions where the plane is large enough for them. */
+SeedlmWorkers *seedlm_take_workers (AfpSeedlm *self, SeedlmTables *tables, AfpContext *ctx,
+                                    guint n_codes, GError **error);
 
 gpointer seedlm_open (AfpCodec *codec, AfpContext *ctx, GError **error);
 void seedlm_close (AfpCodec *codec, gpointer user_state);
