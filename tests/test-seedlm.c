@@ -111,6 +111,29 @@ START_TEST (presets_are_the_papers)
 }
 END_TEST
 
+/* The presets that go together: bits of the seed and of vptq's index make the bits per weight in the name. */
+START_TEST (joint_presets_keep_their_word)
+{
+  static const char *const names[] = { "joint-3.0", "joint-2.5", "joint-2.0",
+                                       "joint-1.5", "joint-1.0", "joint-0.5" };
+  g_autoptr (AfpElement) element = make_seedlm ("");
+  g_autoptr (AfpElement) next = afp_registry_make (afp_registry_get_default (), "vptq", NULL);
+  const AfpPlaneDesc desc = make_desc (480, 960);
+  GError *error = NULL;
+
+  ck_assert_msg (afp_element_apply_preset (element, names[_i], &error) &&
+                     afp_element_apply_preset (next, names[_i], &error),
+                 "%s", error ? error->message : "");
+  g_autoptr (AfpLayout) layout = afp_codec_describe (AFP_CODEC (element), &desc, NULL);
+  g_autoptr (AfpLayout) coeffs =
+      afp_codec_describe (AFP_CODEC (next), afp_layout_get_child (layout, 1), NULL);
+  const guint bits =
+      afp_layout_get_child (layout, 0)->bits + afp_layout_get_child (coeffs, 0)->bits;
+  ck_assert_double_eq_tol (bits / (double) afp_layout_get_quantum (layout),
+                           g_ascii_strtod (names[_i] + strlen ("joint-"), NULL), 1e-9);
+}
+END_TEST
+
 /* --- wrong words -------------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -229,6 +252,7 @@ layout_case (void)
   tcase_add_loop_test (tcase, layout_is_resolved, 0, G_N_ELEMENTS (layouts));
   tcase_add_test (tcase, layout_has_what_is_asked_for);
   tcase_add_loop_test (tcase, presets_are_the_papers, 0, G_N_ELEMENTS (presets));
+  tcase_add_loop_test (tcase, joint_presets_keep_their_word, 0, 6);
   tcase_add_loop_test (tcase, properties_are_checked, 0, G_N_ELEMENTS (bad_properties));
   tcase_add_loop_test (tcase, properties_are_checked_together, 0, G_N_ELEMENTS (bad_together));
   tcase_add_loop_test (tcase, poor_choices_are_refused, 0, G_N_ELEMENTS (bad_choices));

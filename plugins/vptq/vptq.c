@@ -51,6 +51,12 @@ static const AfpProperty vptq_properties[] = {
 static const AfpPreset vptq_presets[] = {
   { "paper-2bit", "vector-length=6 centroids=4096",
     "2 bits per weight as in VPTQ (arXiv 2409.17066), without its outliers and tuning" },
+  { "joint-3.0", "centroids=256", "3 bits per weight behind seedlm preset=joint-3.0" },
+  { "joint-2.5", "centroids=512", "2.5 bits per weight behind seedlm preset=joint-2.5" },
+  { "joint-2.0", "centroids=256", "2 bits per weight behind seedlm preset=joint-2.0" },
+  { "joint-1.5", "centroids=256", "1.5 bits per weight behind seedlm preset=joint-1.5" },
+  { "joint-1.0", "centroids=16", "1 bit per weight behind seedlm preset=joint-1.0" },
+  { "joint-0.5", "centroids=16", "Half a bit per weight behind seedlm preset=joint-0.5" },
 };
 
 /* --- layout --- */
