@@ -205,6 +205,37 @@ seedlm_workers_free (SeedlmWorkers *workers)
   g_free (workers);
 }
 
+const SeedlmBasis *
+seedlm_workers_get_basis (const SeedlmWorkers *workers)
+{
+  return workers->basis;
+}
+
+gboolean
+seedlm_workers_are_fast (const SeedlmWorkers *workers)
+{
+  return workers->lists && workers->most_seeds > 0;
+}
+
+static void
+set_no_memory (const SeedlmWorkers *workers, GError **error)
+{
+  g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
+               "seedlm: no memory to search in: %" G_GUINT64_FORMAT " bytes",
+               seedlm_search_bytes (workers->basis->sequence->seed_bits, workers->basis->block_size,
+                                    workers->basis->rank, workers->n_codes));
+}
+
+gboolean
+seedlm_workers_set_exact (const SeedlmWorkers *workers, SeedlmSearch *search, gboolean exact,
+                          GError **error)
+{
+  if (seedlm_search_set_lists (search, workers->lists, exact ? 0 : workers->most_seeds))
+    return TRUE;
+  set_no_memory (workers, error);
+  return FALSE;
+}
+
 SeedlmSearch *
 seedlm_workers_take (SeedlmWorkers *workers, GError **error)
 {
@@ -220,11 +251,7 @@ seedlm_workers_take (SeedlmWorkers *workers, GError **error)
   if (search && !seedlm_search_set_lists (search, workers->lists, workers->most_seeds))
     g_clear_pointer (&search, seedlm_search_free);
   if (!search)
-    g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
-                 "seedlm: no memory to search in: %" G_GUINT64_FORMAT " bytes",
-                 seedlm_search_bytes (workers->basis->sequence->seed_bits,
-                                      workers->basis->block_size, workers->basis->rank,
-                                      workers->n_codes));
+    set_no_memory (workers, error);
   return search;
 }
 

@@ -35,5 +35,11 @@ SeedlmWorkers *seedlm_workers_new (const SeedlmBasis *basis, guint n_codes,
                                    const SeedlmLists *lists, gsize most_seeds);
 void seedlm_workers_free (SeedlmWorkers *workers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SeedlmWorkers, seedlm_workers_free)
+const SeedlmBasis *seedlm_workers_get_basis (const SeedlmWorkers *workers);
+/* Is less than the true minimum enough for them? */
+gboolean seedlm_workers_are_fast (const SeedlmWorkers *workers);
+/* A search that was taken finds the true minimum; @exact must be FALSE again before it is given back. */
+gboolean seedlm_workers_set_exact (const SeedlmWorkers *workers, SeedlmSearch *search,
+                                   gboolean exact, GError **error);
 SeedlmSearch *seedlm_workers_take (SeedlmWorkers *workers, GError **error);
 void seedlm_workers_give (SeedlmWorkers *workers, SeedlmSearch *search);

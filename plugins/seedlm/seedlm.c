@@ -308,6 +308,29 @@ fit_scale (AfpSeedlm *self, AfpContext *ctx, GError **error)
   return TRUE;
 }
 
+/* By the quantizer that the plane will be coded with. */
+static gboolean
+measure_loss (const AfpSeedlm *self, const SeedlmFit *fit, GError **error)
+{
+  AfpQuantizer *quantizer = fit->quantizer;
+  g_autofree float *blocks = NULL;
+  g_autofree float *weights = NULL;
+  SeedlmLossSums sums;
+  gsize n;
+
+  if (quantizer && !afp_quantizer_is_frozen (quantizer) &&
+      !afp_quantizer_fit (quantizer, NULL, 0, NULL, error))
+    return FALSE;
+  blocks = seedlm_sample (fit->ctx, SEEDLM_LOSS_BLOCKS, fit->basis->block_size,
+                          fit->row_scales ? fit->row_scales : &fit->scale, fit->row_scales != NULL,
+                          &n, &weights, error);
+  if (!blocks || !seedlm_loss_measure (fit->workers, quantizer, afp_context_get_pool (fit->ctx),
+                                       blocks, n, &sums, error))
+    return FALSE;
+  seedlm_loss_set (self->loss, afp_context_get_name (fit->ctx), &sums);
+  return TRUE;
+}
+
 static gboolean
 seedlm_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
@@ -318,13 +341,14 @@ seedlm_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
   if (self->overlap)
     return seedlm_shift_fit (self, ctx, error);
   AfpQuantizer *quantizer = afp_context_get_quantizer (ctx, SEEDLM_CHILD_COEFFS);
-  if (!quantizer || !afp_quantizer_needs_fit (quantizer))
+  const gboolean learns = quantizer && afp_quantizer_needs_fit (quantizer);
+  if (!learns && self->search == SEEDLM_SEARCH_EXACT)
     return TRUE;
   g_autoptr (SeedlmTables) tables = seedlm_take_tables (self, error);
   if (!tables)
     return FALSE;
-  g_autoptr (SeedlmWorkers) workers =
-      seedlm_take_workers (self, tables, ctx, afp_quantizer_get_n_codes (quantizer), error);
+  g_autoptr (SeedlmWorkers) workers = seedlm_take_workers (
+      self, tables, ctx, quantizer ? afp_quantizer_get_n_codes (quantizer) : 0, error);
   if (!workers)
     return FALSE;
   const float *scale =
@@ -337,7 +361,8 @@ seedlm_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
                           .row_scales = self->scale == SEEDLM_SCALE_ROW ? scale : NULL,
                           .samples = self->samples,
                           .rounds = self->rounds };
-  return seedlm_fit_quantizer (&fit, error);
+  return (!learns || seedlm_fit_quantizer (&fit, error)) &&
+         (!seedlm_workers_are_fast (workers) || measure_loss (self, &fit, error));
 }
 
 /* --- the two kinds of seeds ------------------------------------------------------------------------------------------ */
@@ -373,6 +398,37 @@ any_decode_block (AfpCodec *codec, gpointer state, AfpBlock *block, GError **err
                                      : seedlm_decode_block (codec, state, block, error);
 }
 
+/* --- what search=fast loses ------------------------------------------------------------------------------------------ */
+
+static gboolean
+seedlm_start (AfpElement *element, AfpRun *run, GError **error)
+{
+  AfpSeedlm *self = AFP_SEEDLM (element);
+  AfpElementClass *parent = AFP_ELEMENT_CLASS (afp_seedlm_parent_class);
+
+  seedlm_loss_free (self->loss);
+  self->loss = seedlm_loss_new ();
+  return !parent->start || parent->start (element, run, error);
+}
+
+static JsonNode *
+seedlm_get_metrics (AfpElement *element)
+{
+  return seedlm_loss_to_json (AFP_SEEDLM (element)->loss);
+}
+
+static JsonNode *
+seedlm_save_found (AfpElement *element, const char *tensor)
+{
+  return seedlm_loss_save (AFP_SEEDLM (element)->loss, tensor);
+}
+
+static gboolean
+seedlm_restore_found (AfpElement *element, AfpSpec *spec, JsonNode *found, GError **error)
+{
+  return seedlm_loss_restore (AFP_SEEDLM (element)->loss, found, error);
+}
+
 /* --- class ----------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -382,6 +438,7 @@ afp_seedlm_finalize (GObject *object)
 
   g_clear_pointer (&self->tables, seedlm_tables_unref);
   g_mutex_clear (&self->lock);
+  seedlm_loss_free (self->loss);
   G_OBJECT_CLASS (afp_seedlm_parent_class)->finalize (object);
 }
 
@@ -400,6 +457,10 @@ afp_seedlm_class_init (AfpSeedlmClass *klass)
       "Blocks of weights become seeds of a shift register and a few coefficients (SeedLM)",
       "load location=model.safetensors ! seedlm ! vptq ! eval ! write location=model.h5");
   element_class->check = seedlm_check;
+  element_class->start = seedlm_start;
+  element_class->get_metrics = seedlm_get_metrics;
+  element_class->save_found = seedlm_save_found;
+  element_class->restore_found = seedlm_restore_found;
   codec_class->version = 1;
   codec_class->default_planes =
       AFP_KINDS (AFP_KIND_WEIGHT) | AFP_KINDS (AFP_KIND_RESIDUAL) | AFP_KINDS (AFP_KIND_CODEBOOK);
@@ -418,6 +479,7 @@ static void
 afp_seedlm_init (AfpSeedlm *self)
 {
   g_mutex_init (&self->lock);
+  self->loss = seedlm_loss_new ();
 }
 
 static gboolean

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "afpipe.h"
-#include "seedlm-tables.h"
+#include "seedlm-loss.h"
 
 /* What the files of the element share: seedlm.c has properties, layout and fit, seedlm-blocks.c encodes and decodes,
  * seedlm-shift.c does all of that for overlap=true. */
@@ -35,6 +35,7 @@ struct _AfpSeedlm {
   gint search;
   SeedlmTables *tables; /* keeps those of this element from being dropped; under lock */
   GMutex lock;
+  SeedlmLoss *loss;
 };
 
 /* The children of the layout. */
