@@ -144,9 +144,13 @@ afp_run_count_held (AfpRun *run, AfpStage *stage)
   if (!stage->counted)
     return;
   run->done += n;
-  for (guint i = 0; i < n; i++)
-    run->bytes_held += afp_spec_get_n_bytes (afp_sink_get_record (sink, i)->spec);
+  for (guint i = 0; i < n; i++) {
+    AfpSpec *spec = afp_sink_get_record (sink, i)->spec;
+    run->bytes_held += afp_spec_get_n_bytes (spec);
+    run->weights_held += afp_spec_get_n_elements (spec);
+  }
   run->bytes_done = run->bytes_held;
+  run->weights_done = run->weights_held;
 }
 
 static void

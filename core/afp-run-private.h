@@ -34,7 +34,8 @@ struct _AfpRun {
   gboolean winding_down; /* no tensor begins any more; those that did go on to the sinks */
   AfpQueue *load_queue;  /* of the source at work */
   guint64 done, tensors, bytes_done, bytes_total;
-  guint64 bytes_held; /* of bytes_done: from an earlier run */
+  guint64 bytes_held;                                /* of bytes_done: from an earlier run */
+  guint64 weights_done, weights_total, weights_held; /* likewise: time follows weights, not bytes */
 };
 
 void afp_run_fail (AfpRun *run, GError *error); /* (transfer full) */

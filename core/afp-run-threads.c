@@ -229,11 +229,15 @@ afp_run_post_progress (AfpRun *run, AfpStage *stage, AfpTensor *tensor)
   g_mutex_lock (&run->lock);
   run->done++;
   run->bytes_done += raw;
+  run->weights_done += weights;
   json_object_set_int_member (object, "done", (gint64) run->done);
   json_object_set_int_member (object, "tensors", (gint64) run->tensors);
   json_object_set_int_member (object, "bytes_done", (gint64) run->bytes_done);
   json_object_set_int_member (object, "bytes_total", (gint64) run->bytes_total);
   json_object_set_int_member (object, "bytes_held", (gint64) run->bytes_held);
+  json_object_set_int_member (object, "weights_done", (gint64) run->weights_done);
+  json_object_set_int_member (object, "weights_total", (gint64) run->weights_total);
+  json_object_set_int_member (object, "weights_held", (gint64) run->weights_held);
   g_mutex_unlock (&run->lock);
   json_node_take_object (node, object);
   afp_run_post (run, afp_message_new (AFP_MESSAGE_PROGRESS, afp_element_get_name (stage->element),

@@ -371,9 +371,11 @@ afp_run_count_sinks (AfpRun *run)
     if (!stage || !stage->counted)
       continue;
     run->tensors += output->tensors->len;
-    for (guint t = 0; t < output->tensors->len; t++)
-      run->bytes_total +=
-          afp_spec_get_n_bytes (g_array_index (output->tensors, AfpPlanTensor, t).spec);
+    for (guint t = 0; t < output->tensors->len; t++) {
+      AfpSpec *spec = g_array_index (output->tensors, AfpPlanTensor, t).spec;
+      run->bytes_total += afp_spec_get_n_bytes (spec);
+      run->weights_total += afp_spec_get_n_elements (spec);
+    }
   }
 }
 

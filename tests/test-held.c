@@ -143,7 +143,7 @@ END_TEST
 
 typedef struct {
   GString *log;
-  gint64 first, held;
+  gint64 first, held, weights;
 } Messages;
 
 static void
@@ -158,6 +158,7 @@ take (AfpMessage *message, gpointer user_data)
   if (afp_message_get_message_type (message) == AFP_MESSAGE_PROGRESS && !self->first) {
     self->first = json_object_get_int_member (json_node_get_object (json), "done");
     self->held = json_object_get_int_member (json_node_get_object (json), "bytes_held");
+    self->weights = json_object_get_int_member (json_node_get_object (json), "weights_held");
   }
 }
 
@@ -173,6 +174,7 @@ START_TEST (test_messages)
                     "tsink0: goes on with an earlier run: 2 of 4 tensors are done already;");
   ck_assert_int_eq (messages.first, 3);
   ck_assert_int_eq (messages.held, 128);
+  ck_assert_int_eq (messages.weights, 32);
 }
 END_TEST
 

@@ -8,7 +8,7 @@ typedef struct {
   AfpPipeline *pipeline;
   GString *log; /* one letter for each message */
   guint n_progress;
-  gint64 bytes, total; /* of the last progress */
+  gint64 bytes, total, weights, all_weights; /* of the last progress */
   _Atomic int inside;
   gboolean overlap;
   gboolean cancel; /* at the first progress */
@@ -28,6 +28,8 @@ take (AfpMessage *message, gpointer user_data)
     ck_assert_int_eq (json_object_get_int_member (json, "done"), ++self->n_progress);
     self->bytes = json_object_get_int_member (json, "bytes_done");
     self->total = json_object_get_int_member (json, "bytes_total");
+    self->weights = json_object_get_int_member (json, "weights_done");
+    self->all_weights = json_object_get_int_member (json, "weights_total");
     ck_assert_ptr_nonnull (
         strstr (afp_message_get_text (message), json_object_get_string_member (json, "tensor")));
     if (self->cancel)
@@ -140,6 +142,8 @@ START_TEST (test_messages)
   afp_pipeline_set_handler (pipeline, take, &messages);
   pipe_run_ok (pipeline);
   ck_assert_str_eq (log->str, "IPpppe");
+  ck_assert_int_eq (messages.weights, 3 * 16);
+  ck_assert_int_eq (messages.all_weights, 3 * 16);
   ck_assert_int_eq (messages.bytes, 3 * 64);
   ck_assert_int_eq (messages.total, 3 * 64);
   ck_assert (!messages.overlap);

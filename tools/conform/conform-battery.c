@@ -102,8 +102,9 @@ keep_what_goes_together (const ConformTarget *target, const char *config)
     g_autofree char *more = g_strconcat (kept->str, kept->len ? " " : "", settings[i], NULL);
     g_autoptr (AfpElement) element =
         afp_registry_make (afp_registry_get_default (), target->element, NULL);
+    AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (element);
     if (afp_element_set_properties_text (element, more, NULL) &&
-        AFP_ELEMENT_GET_CLASS (element)->check (element, NULL))
+        (!klass->check || klass->check (element, NULL)))
       g_string_assign (kept, more);
   }
   return g_strdup (kept->str);
