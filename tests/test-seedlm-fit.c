@@ -11,8 +11,8 @@ static const struct {
   const char *text;
   double nmse, bits;
 } runs[] = {
-  { "shapes=128x256 ! seedlm preset=paper-4bit", 0.0155, 4.06 },
-  { "shapes=128x252 ! seedlm preset=paper-3bit", 0.0512, 3.06 },
+  { "shapes=256x256 ! seedlm preset=paper-4bit", 0.0155, 4.03 },
+  { "shapes=256x252 ! seedlm preset=paper-3bit", 0.0512, 3.03 },
   { "shapes=256x256 ! seedlm preset=fast", 0.034, 3.53 },
   { "shapes=256x256 sigma=0.01 ! seedlm preset=fast", 0.034, 3.53 },
   { "shapes=256x256 sigma=1000 ! seedlm preset=fast scale=row", 0.034, 3.6 },
@@ -54,8 +54,8 @@ START_TEST (joint_is_better_than_open_loop)
   g_auto (Result) joint;
   g_auto (Result) open;
 
-  run ("synth shapes=96x768 ! seedlm C=12 P=4 K=16 ! vptq k=256 ! eval ! null", &joint);
-  run ("synth shapes=96x768 ! seedlm C=12 P=4 K=16 open-loop=true ! vptq k=256 ! eval ! null",
+  run ("synth shapes=128x768 ! seedlm C=12 P=4 K=16 ! vptq k=256 ! eval ! null", &joint);
+  run ("synth shapes=128x768 ! seedlm C=12 P=4 K=16 open-loop=true ! vptq k=256 ! eval ! null",
        &open);
   ck_assert_double_le (joint.nmse, 0.0897);
   ck_assert_double_gt (open.nmse, 1.4 * joint.nmse);

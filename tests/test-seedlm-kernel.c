@@ -255,7 +255,7 @@ START_TEST (default_leap_is_good)
   ck_assert_uint_lt (leap, (1u << bits) - 1);
   ck_assert_double_eq_tol (correlation, default_correlations[bits - 2], 1e-9);
   if (leap != 1)
-    ck_assert_double_le (correlation, SEEDLM_MAX_CORRELATION);
+    ck_assert_double_le (correlation, 0.11);
 }
 END_TEST
 
