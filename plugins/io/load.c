@@ -31,19 +31,21 @@ struct _AfpLoad {
 
 G_DEFINE_FINAL_TYPE (AfpLoad, afp_load, AFP_TYPE_SOURCE)
 
-static const char *const formats[] = { "auto",    "safetensors", "keras", "afpipe",
-                                       "llama2c", "numpy",       "gguf",  NULL };
-/* In the order of formats[]. Our own files are HDF5 too: they are looked for before Keras. */
+static const char *const formats[] = { "auto",  "safetensors", "keras", "afpipe", "llama2c",
+                                       "numpy", "gguf",        "vptq",  NULL };
+/* In the order of formats[]. Our own files are HDF5 too: they are looked for before Keras; as VPTQ before safetensors. */
 static const AfpReader *const readers[] = { NULL,
                                             &afp_reader_safetensors,
                                             &afp_reader_keras,
                                             &afp_reader_afp,
                                             &afp_reader_llama2c,
                                             &afp_reader_numpy,
-                                            &afp_reader_gguf };
-static const AfpReader *const sniff_order[] = { &afp_reader_afp,   &afp_reader_keras,
-                                                &afp_reader_gguf,  &afp_reader_safetensors,
-                                                &afp_reader_numpy, &afp_reader_llama2c };
+                                            &afp_reader_gguf,
+                                            &afp_reader_vptq };
+static const AfpReader *const sniff_order[] = { &afp_reader_afp,         &afp_reader_keras,
+                                                &afp_reader_gguf,        &afp_reader_vptq,
+                                                &afp_reader_safetensors, &afp_reader_numpy,
+                                                &afp_reader_llama2c };
 
 static const AfpProperty properties[] = {
   AFP_PROP_STRING ("location", NULL, AFP_PROPERTY_REQUIRED | AFP_PROPERTY_FILE, AfpLoad, location,

@@ -31,8 +31,9 @@ typedef struct {
 } AfpReader;
 
 extern const AfpReader afp_reader_safetensors; /* one file, or an index.json with its shards */
-extern const AfpReader afp_reader_keras;       /* Keras .h5 and other HDF5 */
-extern const AfpReader afp_reader_afp;         /* our own files */
-extern const AfpReader afp_reader_gguf;        /* GGUF */
-extern const AfpReader afp_reader_llama2c;     /* llama2.c .bin */
-extern const AfpReader afp_reader_numpy;       /* NumPy .npy and .npz */
+extern const AfpReader afp_reader_vptq;    /* the same, quantized by VPTQ, with its config.json */
+extern const AfpReader afp_reader_keras;   /* Keras .h5 and other HDF5 */
+extern const AfpReader afp_reader_afp;     /* our own files */
+extern const AfpReader afp_reader_gguf;    /* GGUF */
+extern const AfpReader afp_reader_llama2c; /* llama2.c .bin */
+extern const AfpReader afp_reader_numpy;   /* NumPy .npy and .npz */

@@ -284,6 +284,40 @@ const FuzzRecord fuzz_safetensors = { "safetensors",   "a safetensors file",
                                       run_safetensors, mend_safetensors,
                                       MEGABYTE,        64 };
 
+/* config.json in one line, then the safetensors file beside it. */
+static void
+run_vptq (const guint8 *bytes, gsize n)
+{
+  const guint8 *at = bytes, *end = bytes + n;
+  g_autofree char *config = fuzz_line (&at, end), *path = fuzz_path ("config.json");
+
+  if (!config)
+    return;
+  fuzz_put (path, (const guint8 *) config, strlen (config));
+  read_bytes (&afp_reader_vptq, "m.safetensors", at, (gsize) (end - at));
+}
+
+static void
+mend_vptq (GByteArray *bytes)
+{
+  const guint8 *newline = bytes->len > 0 ? memchr (bytes->data, '\n', bytes->len) : NULL;
+
+  if (!newline)
+    return;
+  const guint first = (guint) (newline - bytes->data) + 1;
+  g_autoptr (GByteArray) model = g_byte_array_new ();
+  g_byte_array_append (model, bytes->data + first, bytes->len - first);
+  mend_safetensors (model);
+  g_byte_array_set_size (bytes, first);
+  g_byte_array_append (bytes, model->data, model->len);
+}
+
+const FuzzRecord fuzz_vptq = {
+  "vptq",   "a config.json of VPTQ, and the safetensors file beside it",
+  run_vptq, mend_vptq,
+  MEGABYTE, 2300
+};
+
 static void
 put_shard (const char *name, const char *tensor)
 {

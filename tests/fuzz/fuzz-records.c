@@ -7,6 +7,7 @@
 const FuzzRecord *const fuzz_records[] = {
   &fuzz_safetensors,
   &fuzz_safetensors_index,
+  &fuzz_vptq,
   &fuzz_llama2c,
   &fuzz_gguf,
   &fuzz_numpy,

@@ -39,7 +39,7 @@ extern const FuzzRecord *const fuzz_records[]; /* ends with NULL */
 const FuzzRecord *fuzz_find (const char *name);
 
 extern const FuzzRecord fuzz_safetensors, fuzz_safetensors_index, fuzz_llama2c, fuzz_gguf,
-    fuzz_numpy, fuzz_keras, fuzz_keras_listing, fuzz_afp;                /* fuzz-files.c */
+    fuzz_numpy, fuzz_keras, fuzz_keras_listing, fuzz_afp, fuzz_vptq;     /* fuzz-files.c */
 extern const FuzzRecord fuzz_tables;                                     /* fuzz-tables.c */
 extern const FuzzRecord fuzz_pipeline, fuzz_json, fuzz_rules, fuzz_caps; /* fuzz-texts.c */
 extern const FuzzRecord fuzz_recipe, fuzz_decode, fuzz_params;           /* fuzz-codecs.c */
