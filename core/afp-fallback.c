@@ -279,7 +279,9 @@ block_float_encode_vector (guint bits, const AfpMetric *metric, gsize vector, co
   for (guint i = 0; i < n; i++)
     peak = MAX (peak, fabsf (x[i]));
   const float top = ldexpf (1, (int) bits - 1) - 0.5f;
-  const int fit = (int) CLAMP (ceilf (log2f (peak / top)), -9.0f, 9.0f);
+  int fit = -9;
+  for (float limit = ldexpf (top, fit); fit < 8 && peak > limit; limit *= 2)
+    fit++;
   for (int e = CLAMP (fit, -8, 7); e >= CLAMP (fit - 1, -8, 7); e--) {
     const guint32 code = (guint32) (e + BLOCK_FLOAT_EXPONENT_BIAS);
     block_float_round (bits, e, x, n, trial);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "afp-property.h"
-
+#include "afp-device.h"
 #include "afp-error-private.h"
 
 #include <errno.h>
@@ -10,6 +9,7 @@
 /* What is shown of a typed value in a message. */
 #define MAX_SHOWN 60
 
+const char *const afp_device_values[] = { "cpu", "cuda", "auto", NULL };
 static const char *const bool_values[] = { "true", "false", NULL };
 
 /* --- texts of numbers --- */

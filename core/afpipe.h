@@ -3,6 +3,7 @@
 
 #include "afp-caps.h"
 #include "afp-codec.h"
+#include "afp-device.h"
 #include "afp-dtype.h"
 #include "afp-element.h"
 #include "afp-error.h"

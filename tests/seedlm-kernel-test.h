@@ -29,7 +29,36 @@ normal_blocks (size_t n)
   return x;
 }
 
-/* The paper's coefficients: mantissas of two's complement and one exponent, ceil (log2 (max |t| / (2^(bits-1) - 1/2))). */
+/* As a decoder sees them: mantissas of 4 bits, two's complement, with one exponent. */
+static inline void
+mantissas_at (unsigned rank, int e, const float *t, float *t_hat)
+{
+  for (unsigned p = 0; p < rank; p++)
+    t_hat[p] = ldexpf (fminf (fmaxf (rintf (ldexpf (t[p], -e)), -8), 7), e);
+}
+
+static inline double
+distance (const float *metric, unsigned rank, const float *a, const float *b)
+{
+  double sum = 0;
+  for (unsigned p = 0; p < rank; p++)
+    for (unsigned q = 0; q < rank; q++)
+      sum += (metric ? (double) metric[p * rank + q] : p == q) * ((double) a[p] - b[p]) *
+             ((double) a[q] - b[q]);
+  return sum;
+}
+
+/* The paper's exponent: ceil (log2 (max |t| / (2^(bits-1) - 1/2))). */
+static inline int
+exponent_of (unsigned rank, const float *t)
+{
+  float top = 0;
+  for (unsigned p = 0; p < rank; p++)
+    top = fmaxf (top, fabsf (t[p]));
+  return top > 0 ? (int) fminf (fmaxf (ceilf (log2f (top / 7.5f)), -9), 8) : -9;
+}
+
+/* The paper's coefficients. */
 static inline int
 block_float (void *user_data, const float *t, size_t n, const float *metric, uint32_t *codes,
              float *t_hat)
@@ -37,13 +66,29 @@ block_float (void *user_data, const float *t, size_t n, const float *metric, uin
   const unsigned rank = *(const unsigned *) user_data;
 
   for (size_t v = 0; v < n; v++, t += rank, t_hat += rank) {
-    float top = 0;
-    for (unsigned p = 0; p < rank; p++)
-      top = fmaxf (top, fabsf (t[p]));
-    int e = top > 0 ? (int) ceilf (log2f (top / 7.5f)) : -8;
-    e = e < -8 ? -8 : e > 7 ? 7 : e;
-    for (unsigned p = 0; p < rank; p++)
-      t_hat[p] = ldexpf (fminf (fmaxf (rintf (ldexpf (t[p], -e)), -8), 7), e);
+    const int e = exponent_of (rank, t);
+    mantissas_at (rank, e < -8 ? -8 : e > 7 ? 7 : e, t, t_hat);
+  }
+  return 1;
+}
+
+/* The codec block-float: or those with the exponent below, where that is better. */
+static inline int
+best_block_float (void *user_data, const float *t, size_t n, const float *metric, uint32_t *codes,
+                  float *t_hat)
+{
+  const unsigned rank = *(const unsigned *) user_data;
+
+  block_float (user_data, t, n, metric, codes, t_hat);
+  for (size_t v = 0; v < n; v++, t += rank, t_hat += rank) {
+    const int e = exponent_of (rank, t);
+    const float *m = metric ? metric + v * rank * rank : NULL;
+    float below[SEEDLM_MAX_RANK];
+    if (e <= -8 || e > 7)
+      continue;
+    mantissas_at (rank, e - 1, t, below);
+    if (distance (m, rank, t, below) < distance (m, rank, t, t_hat))
+      memcpy (t_hat, below, rank * sizeof *t_hat);
   }
   return 1;
 }
@@ -63,16 +108,6 @@ codebook_init (Codebook *self, unsigned rank)
   for (unsigned j = 0; j < self->n; j++)
     for (unsigned p = 0; p < rank; p++)
       self->points[j][p] = (float) (2.4 * uniform () - 1.2);
-}
-
-static inline double
-distance (const float *metric, unsigned rank, const float *a, const float *b)
-{
-  double sum = 0;
-  for (unsigned p = 0; p < rank; p++)
-    for (unsigned q = 0; q < rank; q++)
-      sum += (double) metric[p * rank + q] * ((double) a[p] - b[p]) * ((double) a[q] - b[q]);
-  return sum;
 }
 
 static inline int

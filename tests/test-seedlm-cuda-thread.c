@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "seedlm/seedlm-cuda-thread.h"
-
-#include "seedlm-kernel-test.h"
+#include "seedlm-twin-test.h"
 
 #include "afp-dtype.h"
 
@@ -108,62 +106,6 @@ decode_case (void)
 
 /* --- searching ---------------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-  SeedlmThreadSearch search;
-  SeedlmThreadShared shared;
-  uint32_t *seeds, *codes;
-  float *t_hat;
-  double *errors;
-} Twin;
-
-static void
-twin_init (Twin *twin, const Tables *tables, const float *blocks, size_t n,
-           SeedlmThreadQuantizer quantizer)
-{
-  twin->seeds = calloc (n, sizeof *twin->seeds);
-  twin->codes = calloc (n, sizeof *twin->codes);
-  twin->t_hat = calloc (n * tables->basis->rank, sizeof *twin->t_hat);
-  twin->errors = calloc (n, sizeof *twin->errors);
-  twin->search = (SeedlmThreadSearch){ .basis = *tables->basis,
-                                       .values = tables->sequence->values,
-                                       .states = tables->sequence->states,
-                                       .period = tables->sequence->period,
-                                       .quantizer = quantizer,
-                                       .blocks = blocks,
-                                       .n = n,
-                                       .seeds = twin->seeds,
-                                       .codes = twin->codes,
-                                       .t_hat = twin->t_hat,
-                                       .errors = twin->errors };
-}
-
-static void
-twin_clear (Twin *twin)
-{
-  free (twin->seeds);
-  free (twin->codes);
-  free (twin->t_hat);
-  free (twin->errors);
-}
-
-/* Where the device has a barrier, all threads have done their part here. */
-static void
-twin_run (Twin *twin)
-{
-  const SeedlmThreadSearch *search = &twin->search;
-  SeedlmThreadShared *shared = &twin->shared;
-
-  for (size_t b = 0; b < search->n; b++) {
-    seedlm_thread_begin (search, shared, b);
-    for (unsigned thread = 0; thread < SEEDLM_THREADS; thread++)
-      seedlm_thread_scan (search, shared, thread);
-    seedlm_thread_bound (search, shared, b);
-    for (unsigned thread = 0; thread < SEEDLM_THREADS; thread++)
-      seedlm_thread_choose (search, shared, b, thread);
-    seedlm_thread_end (search, shared, b);
-  }
-}
-
 enum { EXACT, MANTISSAS, POINTS, N_KINDS };
 
 /* The shapes of the tests of the search, with and without hard seeds; the errors are those of the search in C. */
@@ -186,11 +128,11 @@ START_TEST (finds_the_least_error)
     memcpy (points + j * p, codebook.points[j], p * sizeof *points);
   tables_init (&tables, c, p, shapes[shape].k, shapes[shape].leap, kind == POINTS);
   const SeedlmSearchParams params = { .quantize = kind == POINTS      ? codebook_quantize
-                                                  : kind == MANTISSAS ? block_float
+                                                  : kind == MANTISSAS ? best_block_float
                                                                       : NULL,
                                       .user_data = kind == POINTS ? (void *) &codebook : &rank,
                                       .n_codes = kind == POINTS };
-  twin_init (&twin, &tables, blocks, n,
+  twin_init (&twin, tables.basis, blocks, n,
              (SeedlmThreadQuantizer){ .n_points = kind == POINTS ? 16 : 0,
                                       .points = points,
                                       .mantissa_bits = kind == MANTISSAS ? 4 : 0 });
@@ -224,7 +166,7 @@ START_TEST (energies_are_those_of_the_scan)
   Twin twin;
 
   tables_init (&tables, c, p, shapes[_i].k, shapes[_i].leap, 0);
-  twin_init (&twin, &tables, block, 1, (SeedlmThreadQuantizer){ 0 });
+  twin_init (&twin, tables.basis, block, 1, (SeedlmThreadQuantizer){ 0 });
   seedlm_search_collect (tables.search, block, 1, period, candidates);
   for (uint32_t i = 0; i < period; i++)
     energies[i] = NAN;
@@ -256,7 +198,7 @@ START_TEST (a_block_of_zeros)
   Twin twin;
 
   tables_init (&tables, 8, 3, 8, 16, 0);
-  twin_init (&twin, &tables, block, 1, (SeedlmThreadQuantizer){ .mantissa_bits = 4 });
+  twin_init (&twin, tables.basis, block, 1, (SeedlmThreadQuantizer){ .mantissa_bits = 4 });
   twin_run (&twin);
   ck_assert_uint_eq (twin.seeds[0], 1);
   ck_assert_double_eq (twin.errors[0], 0);
@@ -283,10 +225,11 @@ static const float mantissas[][3] = {
 START_TEST (mantissas_are_the_papers)
 {
   unsigned rank = 3;
+  const float metric[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 };
   float expected[3], t_hat[3];
 
-  block_float (&rank, mantissas[_i], 1, NULL, NULL, expected);
-  seedlm_thread_block_float (4, 3, mantissas[_i], t_hat);
+  best_block_float (&rank, mantissas[_i], 1, NULL, NULL, expected);
+  seedlm_thread_block_float (4, 3, metric, mantissas[_i], t_hat);
   for (unsigned p = 0; p < 3; p++)
     ck_assert_float_eq (t_hat[p], expected[p]);
 }

@@ -52,7 +52,7 @@ START_TEST (device_finds_the_least_error)
   unsigned rank = shapes_there[_i].p;
   const char *why = NULL;
   const SeedlmThreadQuantizer quantizer = { .mantissa_bits = 4 };
-  const SeedlmSearchParams params = { .quantize = block_float, .user_data = &rank };
+  const SeedlmSearchParams params = { .quantize = best_block_float, .user_data = &rank };
   float *blocks = normal_blocks (N_BLOCKS * c), *t_hat = malloc (sizeof *t_hat * N_BLOCKS * rank);
   uint32_t seeds[N_BLOCKS], codes[N_BLOCKS];
   double errors[N_BLOCKS], errors_there[N_BLOCKS];

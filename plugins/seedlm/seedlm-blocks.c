@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#define PIECE 512 /* blocks scaled and searched in one go */
+#define PIECE 512          /* blocks scaled and searched in one go */
+#define DEVICE_PIECE 32768 /* by a graphics processor */
 
 guint
 seedlm_resolved_leap (const AfpSeedlm *self)
@@ -55,7 +56,7 @@ seedlm_take_workers (AfpSeedlm *self, SeedlmTables *tables, AfpContext *ctx, gui
       !(lists = seedlm_tables_get_lists (tables, afp_context_get_pool (ctx), &warning, error)))
     return NULL;
   if (warning)
-    seedlm_warn (self, warning);
+    seedlm_tell (self, AFP_MESSAGE_WARNING, warning);
   return seedlm_workers_new (seedlm_tables_get_basis (tables), n_codes, lists,
                              self->search == SEEDLM_SEARCH_EXACT || !lists ? 0
                                                                            : lists->shape.enough);
@@ -68,8 +69,10 @@ typedef struct {
   SeedlmTables *tables; /* NULL while decoding, as what belongs to it */
   const SeedlmSequence *sequence;
   SeedlmWorkers *workers;
-  float *scales;    /* NULL: none */
-  guint64 n_scales; /* 1, or one per row */
+  SeedlmDevice *device; /* (unowned): NULL: the processor searches */
+  guint mantissa_bits;  /* there, of coefficients */
+  float *scales;        /* NULL: none */
+  guint64 n_scales;     /* 1, or one per row */
   guint n_codes;
   GMutex lock;
   gboolean has_zero; /* under lock until set */
@@ -109,6 +112,46 @@ seedlm_copy_scales (AfpContext *ctx, guint child, guint64 *n, GError **error)
   return g_steal_pointer (&scales);
 }
 
+/* Why a plane is searched on the processor, whatever device= says; NULL: it need not be. */
+static const char *
+why_on_cpu (const AfpSeedlm *self, AfpContext *ctx, AfpQuantizer *quantizer)
+{
+  if (self->search == SEEDLM_SEARCH_FAST)
+    return "search=fast is for the CPU";
+  if (self->candidates > 0)
+    return "candidates= is for the CPU";
+  if (afp_context_get_metric_kind (ctx, self->block_size) != AFP_METRIC_NONE)
+    return "it has a metric";
+  if (quantizer && !afp_claim_is_fallback (afp_quantizer_get_claim (quantizer)))
+    return "a codec that takes the coefficients is asked about each seed";
+  return NULL;
+}
+
+/* One for the element, as the tables. device=auto: none is no error. */
+static gboolean
+take_device (AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, AfpQuantizer *quantizer,
+             GError **error)
+{
+  const char *why = why_on_cpu (self, ctx, quantizer);
+
+  if (self->device == AFP_DEVICE_CPU ||
+      (self->device == AFP_DEVICE_AUTO && seedlm_device_missing ()))
+    return TRUE;
+  if (why) {
+    g_autofree char *text =
+        g_strdup_printf ("%s: searched on the CPU: %s", afp_context_get_name (ctx), why);
+    seedlm_tell (self, AFP_MESSAGE_INFO, text);
+    return TRUE;
+  }
+  g_mutex_lock (&self->lock);
+  if (!self->gpu)
+    self->gpu = seedlm_device_new (seedlm_tables_get_basis (state->tables), error);
+  state->device = self->gpu;
+  g_mutex_unlock (&self->lock);
+  state->mantissa_bits = quantizer ? self->coeff_bits : 0;
+  return state->device != NULL;
+}
+
 static gboolean
 open_encoder (AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError **error)
 {
@@ -121,7 +164,7 @@ open_encoder (AfpSeedlm *self, SeedlmState *state, AfpContext *ctx, GError **err
   state->n_codes = quantizer ? afp_quantizer_get_n_codes (quantizer) : 0;
   state->zero_codes = g_new0 (guint32, state->n_codes + 1);
   state->workers = seedlm_take_workers (self, state->tables, ctx, state->n_codes, error);
-  return state->workers != NULL;
+  return state->workers != NULL && take_device (self, state, ctx, quantizer, error);
 }
 
 static gboolean
@@ -237,21 +280,24 @@ encode_run (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const Ru
                                 .user_data = &ask,
                                 .n_codes = state->n_codes,
                                 .max_candidates = self->candidates };
-  const gsize piece = MIN (run->n, (gsize) PIECE);
+  SeedlmDevice *device = block->metric.kind == AFP_METRIC_NONE ? state->device : NULL;
+  const gsize piece = MIN (run->n, (gsize) (device ? DEVICE_PIECE : PIECE));
   g_autofree float *scaled = g_new (float, piece *block_size);
   g_autofree float *t = g_new (float, piece *rank);
   g_autofree guint32 *seeds = g_new (guint32, piece);
   g_autofree guint32 *codes = g_new (guint32, piece * state->n_codes + 1);
 
-  for (gsize from = 0; from < run->n; from += PIECE) {
-    const gsize n = MIN (PIECE, run->n - from);
+  for (gsize from = 0; from < run->n; from += piece) {
+    const gsize n = MIN (piece, run->n - from);
     scale_piece (state, block, block_size, run, from, n, scaled);
     if (!params.zero && has_zero_block (scaled, n, block_size) &&
         !(params.zero = get_zero (self, state, &params, search)))
       return FALSE;
-    if (!seedlm_search_run (search, &params, scaled,
-                            run->weights ? run->weights + from * block_size : NULL, n, seeds, t,
-                            codes, NULL))
+    if (device ? !seedlm_device_search (device, &params, state->mantissa_bits, scaled, n, seeds, t,
+                                        codes, error)
+               : !seedlm_search_run (search, &params, scaled,
+                                     run->weights ? run->weights + from * block_size : NULL, n,
+                                     seeds, t, codes, NULL))
       return FALSE;
     store_piece (state, block, rank, run, from, n, seeds, t, codes);
   }

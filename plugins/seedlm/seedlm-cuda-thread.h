@@ -3,20 +3,13 @@
 
 #include "seedlm-basis-kernel.h"
 #include "seedlm-decode-kernel.h"
-
-#include <math.h>
+#include "seedlm-least-squares.h"
 
 /*
  * What one thread of a graphics processor does. nvcc compiles these functions for the device, in seedlm-cuda.cu; the C compiler compiles
  * them too, and the tests run them over the same grid, thread by thread, against the kernels in C. Every
  * operation is rounded by itself.
  */
-
-#ifdef __CUDACC__
-#define SEEDLM_THREAD static __host__ __device__ __forceinline__
-#else
-#define SEEDLM_THREAD static inline
-#endif
 
 #define SEEDLM_THREADS 128 /* of a block of threads */
 
@@ -147,27 +140,57 @@ seedlm_thread_round (float x)
   return seedlm_thread_sum (seedlm_thread_sum (x, shift), -shift);
 }
 
+/* (t - t_hat)' metric (t - t_hat), as afp_metric_error() has it. */
+SEEDLM_THREAD float
+seedlm_thread_distance (unsigned rank, const float *metric, const float *t, const float *t_hat)
+{
+  float sum = 0;
+  for (unsigned p = 0; p < rank; p++) {
+    float row = 0;
+    for (unsigned k = 0; k < rank; k++)
+      row = seedlm_thread_sum (row, seedlm_thread_product (metric[p * rank + k], t[k] - t_hat[k]));
+    sum = seedlm_thread_sum (sum, seedlm_thread_product (row, t[p] - t_hat[p]));
+  }
+  return sum;
+}
+
 SEEDLM_THREAD void
-seedlm_thread_block_float (unsigned bits, unsigned rank, const float *t, float *t_hat)
+seedlm_thread_mantissas (unsigned bits, unsigned rank, int e, const float *t, float *t_hat)
 {
   const float most = (float) (1u << (bits - 1));
-  float top = 0;
-  int e = -8;
-  for (unsigned p = 0; p < rank; p++)
-    top = t[p] > top ? t[p] : -t[p] > top ? -t[p] : top;
-  while (e < 7 && top > (most - 0.5f) * seedlm_thread_power (e))
-    e++;
   for (unsigned p = 0; p < rank; p++) {
-    float mantissa = t[p] * seedlm_thread_power (-e);
+    float mantissa = seedlm_thread_product (t[p], seedlm_thread_power (-e));
     mantissa = mantissa > most ? most : mantissa < -most ? -most : mantissa;
     mantissa = seedlm_thread_round (mantissa);
     t_hat[p] = (mantissa > most - 1 ? most - 1 : mantissa) * seedlm_thread_power (e);
   }
 }
 
+/* What the codec block-float makes of coefficients: the smallest exponent that does not clip, or the one below if it is better under the metric. */
+SEEDLM_THREAD void
+seedlm_thread_block_float (unsigned bits, unsigned rank, const float *metric, const float *t,
+                           float *t_hat)
+{
+  const float most = (float) (1u << (bits - 1));
+  float top = 0, below[SEEDLM_MAX_RANK];
+  int e = -9;
+  for (unsigned p = 0; p < rank; p++)
+    top = t[p] > top ? t[p] : -t[p] > top ? -t[p] : top;
+  while (e < 8 && top > (most - 0.5f) * seedlm_thread_power (e))
+    e++;
+  seedlm_thread_mantissas (bits, rank, e < -8 ? -8 : e > 7 ? 7 : e, t, t_hat);
+  if (e <= -8 || e > 7)
+    return;
+  seedlm_thread_mantissas (bits, rank, e - 1, t, below);
+  if (seedlm_thread_distance (rank, metric, t, below) <
+      seedlm_thread_distance (rank, metric, t, t_hat))
+    for (unsigned p = 0; p < rank; p++)
+      t_hat[p] = below[p];
+}
+
 /* The point that is nearest to t under the metric, of equal ones the first. */
 SEEDLM_THREAD uint32_t
-seedlm_thread_nearest (const SeedlmThreadQuantizer *quantizer, unsigned rank, const double *metric,
+seedlm_thread_nearest (const SeedlmThreadQuantizer *quantizer, unsigned rank, const float *metric,
                        const float *t)
 {
   double least = INFINITY;
@@ -178,7 +201,7 @@ seedlm_thread_nearest (const SeedlmThreadQuantizer *quantizer, unsigned rank, co
     for (unsigned p = 0; p < rank; p++) {
       double row = 0;
       for (unsigned k = 0; k < rank; k++)
-        row += metric[p * rank + k] * ((double) t[k] - (double) point[k]);
+        row += (double) metric[p * rank + k] * ((double) t[k] - (double) point[k]);
       sum += row * ((double) t[p] - (double) point[p]);
     }
     if (sum < least) {
@@ -263,46 +286,6 @@ seedlm_thread_energy (const SeedlmThreadSearch *search, const float *w, uint32_t
   return energy;
 }
 
-/* U'U and U'w, in double. */
-SEEDLM_THREAD void
-seedlm_thread_moments (const float *u, unsigned block_size, unsigned rank, const float *w,
-                       double *metric, double *right)
-{
-  for (unsigned p = 0; p < rank; p++) {
-    right[p] = 0;
-    for (unsigned i = 0; i < block_size; i++)
-      right[p] += (double) u[i * rank + p] * (double) w[i];
-    for (unsigned k = 0; k < rank; k++) {
-      double sum = 0;
-      for (unsigned i = 0; i < block_size; i++)
-        sum += (double) u[i * rank + p] * (double) u[i * rank + k];
-      metric[p * rank + k] = sum;
-    }
-  }
-}
-
-/* Least squares: metric t = right, by elimination; the metric is positive definite. @right is lost. */
-SEEDLM_THREAD void
-seedlm_thread_solve (const double *metric, double *right, unsigned rank, float *t)
-{
-  double a[SEEDLM_MAX_RANK * SEEDLM_MAX_RANK];
-  for (unsigned i = 0; i < rank * rank; i++)
-    a[i] = metric[i];
-  for (unsigned p = 0; p < rank; p++)
-    for (unsigned row = p + 1; row < rank; row++) {
-      const double factor = a[row * rank + p] / a[p * rank + p];
-      for (unsigned k = p; k < rank; k++)
-        a[row * rank + k] -= factor * a[p * rank + k];
-      right[row] -= factor * right[p];
-    }
-  for (unsigned p = rank; p-- > 0;) {
-    for (unsigned k = p + 1; k < rank; k++)
-      right[p] -= a[p * rank + k] * right[k];
-    right[p] /= a[p * rank + p];
-    t[p] = (float) right[p];
-  }
-}
-
 /* The error of a seed, by its place, after quantization, as a decoder sees it. */
 SEEDLM_THREAD double
 seedlm_thread_try (const SeedlmThreadSearch *search, const float *w, uint32_t place, float *t_hat,
@@ -310,10 +293,10 @@ seedlm_thread_try (const SeedlmThreadSearch *search, const float *w, uint32_t pl
 {
   const unsigned rank = search->basis.rank, block_size = search->basis.block_size;
   const float *u = search->values + place;
-  double metric[SEEDLM_MAX_RANK * SEEDLM_MAX_RANK], right[SEEDLM_MAX_RANK], error = 0;
-  float t[SEEDLM_MAX_RANK];
-  seedlm_thread_moments (u, block_size, rank, w, metric, right);
-  seedlm_thread_solve (metric, right, rank, t);
+  double g[SEEDLM_MAX_RANK][SEEDLM_MAX_RANK], y[SEEDLM_MAX_RANK], error = 0;
+  float t[SEEDLM_MAX_RANK], metric[SEEDLM_MAX_RANK * SEEDLM_MAX_RANK];
+  seedlm_moments (u, block_size, rank, w, NULL, g, y);
+  seedlm_solve (g, y, rank, t, metric);
   *code = 0;
   for (unsigned p = 0; p < rank; p++)
     t_hat[p] = t[p];
@@ -322,7 +305,7 @@ seedlm_thread_try (const SeedlmThreadSearch *search, const float *w, uint32_t pl
     for (unsigned p = 0; p < rank; p++)
       t_hat[p] = search->quantizer.points[(size_t) *code * rank + p];
   } else if (search->quantizer.mantissa_bits > 0)
-    seedlm_thread_block_float (search->quantizer.mantissa_bits, rank, t, t_hat);
+    seedlm_thread_block_float (search->quantizer.mantissa_bits, rank, metric, t, t_hat);
   for (unsigned i = 0; i < block_size; i++) {
     float sum = seedlm_thread_product (u[i * rank], t_hat[0]);
     for (unsigned p = 1; p < rank; p++)
@@ -373,8 +356,10 @@ seedlm_thread_bound (const SeedlmThreadSearch *search, SeedlmThreadShared *share
   float t_hat[SEEDLM_MAX_RANK];
   for (unsigned thread = 1; thread < SEEDLM_THREADS; thread++)
     best = shared->energies[thread] > shared->energies[best] ? thread : best;
-  shared->bound = seedlm_thread_try (search, search->blocks + b * search->basis.block_size,
-                                     shared->places[best], t_hat, &code);
+  shared->bound = shared->places[best] == UINT32_MAX /* a block with NaN */
+                      ? INFINITY
+                      : seedlm_thread_try (search, search->blocks + b * search->basis.block_size,
+                                           shared->places[best], t_hat, &code);
 }
 
 /* By all: the least error, and the lowest seed that has it, of all seeds that may be as good. */

@@ -69,9 +69,9 @@ seedlm_shift_check_format (const AfpSeedlm *self, AfpError code, GError **error)
   return FALSE;
 }
 
-static const char *const block_properties[] = { "block-size", "rank",       "seed-bits",
-                                                "leap",       "coeff-bits", "samples",
-                                                "rounds",     "candidates", "search" };
+static const char *const block_properties[] = { "block-size", "rank",    "seed-bits", "leap",
+                                                "coeff-bits", "samples", "rounds",    "candidates",
+                                                "search",     "device" };
 static const char *const shift_properties[] = { "state-bits", "step-bits", "step-length",
                                                 "segment" };
 

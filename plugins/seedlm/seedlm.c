@@ -61,6 +61,10 @@ static const AfpProperty seedlm_properties[] = {
   AFP_PROP_ENUM (
       "search", NULL, 0, AfpSeedlm, search, "exact", search_values,
       "The best of all seeds, or the best of some thousand near ones (fast), which costs about 0.04 dB; for K=16, C of 12 or less and large tensors"),
+  AFP_PROP_DEVICE (
+      AfpSeedlm, device,
+      "Where seeds are searched; cuda, auto: the exact search where mantissas store the coefficients and there is no metric, the rest on the "
+      "CPU; cpu is the default while no device has run that"),
 };
 
 static const AfpPreset seedlm_presets[] = {
@@ -245,13 +249,13 @@ seedlm_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
 /* --- fit ------------------------------------------------------------------------------------------------------------- */
 
 void
-seedlm_warn (AfpSeedlm *self, const char *text)
+seedlm_tell (AfpSeedlm *self, AfpMessageType type, const char *text)
 {
   AfpRun *run = afp_element_get_run (AFP_ELEMENT (self));
 
   if (run)
-    afp_run_post (run, afp_message_new (AFP_MESSAGE_WARNING,
-                                        afp_element_get_name (AFP_ELEMENT (self)), text, NULL));
+    afp_run_post (run,
+                  afp_message_new (type, afp_element_get_name (AFP_ELEMENT (self)), text, NULL));
   else
     g_info ("%s", text);
 }
@@ -271,7 +275,7 @@ warn_of_saturation (AfpSeedlm *self, AfpContext *ctx, double rms, double top)
       "%s: scale=none, and the weights are too %s for the exponents of the coefficients, -8 to 7: their root mean square is %.3g, their "
       "largest magnitude %.3g; take scale=tensor",
       afp_context_get_name (ctx), rms < mantissa / 256 ? "small" : "large", rms, top);
-  seedlm_warn (self, text);
+  seedlm_tell (self, AFP_MESSAGE_WARNING, text);
 }
 
 /* Coefficients can be 0, but not the values of overlapping seeds: zeros need a scale of 0 there. */
@@ -398,14 +402,19 @@ any_decode_block (AfpCodec *codec, gpointer state, AfpBlock *block, GError **err
                                      : seedlm_decode_block (codec, state, block, error);
 }
 
-/* --- what search=fast loses ------------------------------------------------------------------------------------------ */
+/* --- a run: where it searches, what search=fast loses ------------------------------------------------------------------------------------------ */
 
 static gboolean
 seedlm_start (AfpElement *element, AfpRun *run, GError **error)
 {
   AfpSeedlm *self = AFP_SEEDLM (element);
   AfpElementClass *parent = AFP_ELEMENT_CLASS (afp_seedlm_parent_class);
+  const char *missing = self->device == AFP_DEVICE_CUDA ? seedlm_device_missing () : NULL;
 
+  if (missing) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN, "device=cuda: %s; or take device=cpu", missing);
+    return FALSE;
+  }
   seedlm_loss_free (self->loss);
   self->loss = seedlm_loss_new ();
   return !parent->start || parent->start (element, run, error);
@@ -436,6 +445,7 @@ afp_seedlm_finalize (GObject *object)
 {
   AfpSeedlm *self = AFP_SEEDLM (object);
 
+  seedlm_device_free (self->gpu);
   g_clear_pointer (&self->tables, seedlm_tables_unref);
   g_mutex_clear (&self->lock);
   seedlm_loss_free (self->loss);

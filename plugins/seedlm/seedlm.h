@@ -2,6 +2,7 @@
 #pragma once
 
 #include "afpipe.h"
+#include "seedlm-device.h"
 #include "seedlm-loss.h"
 
 /* What the files of the element share: seedlm.c has properties, layout and fit, seedlm-blocks.c encodes and decodes,
@@ -33,7 +34,9 @@ struct _AfpSeedlm {
   guint step_length;
   guint segment;
   gint search;
+  gint device;
   SeedlmTables *tables; /* keeps those of this element from being dropped; under lock */
+  SeedlmDevice *gpu;    /* made when it is needed first; under lock */
   GMutex lock;
   SeedlmLoss *loss;
 };
@@ -44,7 +47,7 @@ enum { SEEDLM_SHIFT_CHILD_STEPS, SEEDLM_SHIFT_CHILD_SCALE }; /* with overlap=tru
 
 #define SEEDLM_LISTS_MIN_WEIGHTS (1 << 18) /* of a plane that is searched by lists of directions */
 
-void seedlm_warn (AfpSeedlm *self, const char *text);
+void seedlm_tell (AfpSeedlm *self, AfpMessageType type, const char *text);
 guint seedlm_resolved_leap (const AfpSeedlm *self);
 /* (transfer full): of these properties, to encode with; they stay in memory as long as the element. NULL with error. */
 SeedlmTables *seedlm_take_tables (AfpSeedlm *self, GError **error);
