@@ -185,8 +185,7 @@ afp_claim_get_memory (const AfpClaim *claim, AfpCodecMemory *memory)
   add_encoder (claim, memory);
   if (claim->importance)
     memory->fixed += layout->input.cols * sizeof (float);
-  (claim->feedback ? afp_feedback_init_tiles : afp_tiles_init) (
-      &tiles, afp_layout_get_rows (layout), afp_layout_get_cols (layout), layout->quantum);
+  afp_layout_cut (layout, claim->feedback, &tiles);
   add_tiles (&tiles, tile_bytes (layout, claim, count_tile (&tiles)), memory);
   if (claim->feedback)
     add_feedback (layout, claim, &tiles, memory);

@@ -25,6 +25,7 @@ struct _AfpLayout {
   AfpPlaneDesc input;
   guint quantum;
   gboolean flat;
+  guint64 tile_weights;  /* 0: as usual */
   gboolean by_moments;   /* the metric of its plane comes from the tensor's moments */
   const char *open_loop; /* why it is no quantizer, as the codec says */
   GArray *children;      /* AfpPlaneDesc */
@@ -73,6 +74,7 @@ struct _AfpContext {
 
 AfpLayout *afp_layout_new (AfpCodec *codec, const AfpPlaneDesc *input);
 AfpLayout *afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols);
+void afp_layout_cut (const AfpLayout *layout, gboolean feedback, AfpTiles *tiles);
 guint64 afp_layout_get_quanta (const AfpLayout *layout); /* per row */
 
 AfpContext *afp_context_new (AfpCodec *codec, AfpLayout *layout, const char *name, AfpPool *pool);

@@ -457,9 +457,7 @@ afp_claim_encode_with (AfpClaim *claim, AfpMatrix *matrix, const float *metric_d
   if (afp_encoder_fit (encoder, matrix, desc->metric, desc->vector, metric_data, error)) {
     PlaneJob job = { .encoder = encoder, .feedback = feedback };
     encoder->ctx->fed_back = feedback != NULL;
-    (feedback ? afp_feedback_init_tiles
-              : afp_tiles_init) (&job.tiles, afp_layout_get_rows (claim->layout),
-                                 afp_layout_get_cols (claim->layout), claim->layout->quantum);
+    afp_layout_cut (claim->layout, feedback != NULL, &job.tiles);
     outputs_init (&job);
     if (afp_parallel_for (pool, job.tiles.n_tiles, encode_tile, &job, error))
       plane = make_coded (&job);

@@ -2,6 +2,7 @@
 #include "afp-codec-private.h"
 #include "afp-crash.h"
 #include "afp-error.h"
+#include "afp-feedback.h"
 
 #include <string.h>
 
@@ -48,6 +49,7 @@ afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols)
   copy->quantum = layout->quantum;
   copy->flat = layout->flat;
   copy->open_loop = layout->open_loop;
+  copy->tile_weights = layout->tile_weights;
   for (guint i = 0; i < layout->children->len; i++) {
     AfpPlaneDesc child = g_array_index (layout->children, AfpPlaneDesc, i);
     if (child.scope == AFP_SCOPE_BLOCK) {
@@ -122,6 +124,33 @@ void
 afp_layout_set_open_loop (AfpLayout *layout, const char *why)
 {
   layout->open_loop = why;
+}
+
+/**
+ * afp_layout_set_tile_weights:
+ * @layout: a layout in the making
+ * @weights: how many weights encode_block had best be given at once, about; 0: as many as is usual, 65,536
+ *
+ * For codecs that gain by many blocks at a time. A plane is cut into four tiles at least all the same, unless they are no larger than usual then;
+ * with feedback it is cut as usual.
+ */
+void
+afp_layout_set_tile_weights (AfpLayout *layout, guint64 weights)
+{
+  layout->tile_weights = weights;
+}
+
+/* How the plane of @layout is cut to be encoded. */
+void
+afp_layout_cut (const AfpLayout *layout, gboolean feedback, AfpTiles *tiles)
+{
+  const guint64 rows = afp_layout_get_rows (layout), cols = afp_layout_get_cols (layout);
+
+  if (feedback)
+    afp_feedback_init_tiles (tiles, rows, cols, layout->quantum);
+  else
+    afp_tiles_init_sized (tiles, rows, cols, layout->quantum,
+                          MAX (MIN (layout->tile_weights, rows * cols / 4), AFP_TILE_ELEMENTS));
 }
 
 guint

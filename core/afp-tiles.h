@@ -20,8 +20,9 @@ typedef struct {
 
 #define AFP_TILE_ELEMENTS 65536
 
+/* Tiles of about @elements. */
 static inline void
-afp_tiles_init (AfpTiles *tiles, guint64 rows, guint64 cols, guint quantum)
+afp_tiles_init_sized (AfpTiles *tiles, guint64 rows, guint64 cols, guint quantum, guint64 elements)
 {
   tiles->rows = rows;
   tiles->cols = (cols + quantum - 1) / quantum * quantum;
@@ -33,12 +34,18 @@ afp_tiles_init (AfpTiles *tiles, guint64 rows, guint64 cols, guint quantum)
   }
   if (rows == 1) {
     guint64 step = (guint64) quantum * 8;
-    tiles->tile_cols = MAX (AFP_TILE_ELEMENTS / step, 1) * step;
+    tiles->tile_cols = MAX (elements / step, 1) * step;
     tiles->n_tiles = (gsize) ((tiles->cols + tiles->tile_cols - 1) / tiles->tile_cols);
   } else {
-    tiles->tile_rows = MAX (AFP_TILE_ELEMENTS / tiles->cols / 8, 1) * 8;
+    tiles->tile_rows = MAX (elements / tiles->cols / 8, 1) * 8;
     tiles->n_tiles = (gsize) ((rows + tiles->tile_rows - 1) / tiles->tile_rows);
   }
+}
+
+static inline void
+afp_tiles_init (AfpTiles *tiles, guint64 rows, guint64 cols, guint quantum)
+{
+  afp_tiles_init_sized (tiles, rows, cols, quantum, AFP_TILE_ELEMENTS);
 }
 
 static inline AfpTile

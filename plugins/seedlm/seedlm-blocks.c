@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#define PIECE 512          /* blocks scaled and searched in one go */
-#define DEVICE_PIECE 32768 /* by a graphics processor */
+#define PIECE 65536 /* blocks scaled and searched in one go, at most */
 
 guint
 seedlm_resolved_leap (const AfpSeedlm *self)
@@ -42,6 +41,20 @@ seedlm_list_bytes (const AfpSeedlm *self, const AfpLayout *layout)
       !(shape.is_exact || self->search == SEEDLM_SEARCH_FAST))
     return 0;
   return seedlm_lists_bytes (self->seed_bits, self->block_size, &shape);
+}
+
+guint64
+seedlm_piece_bytes (const AfpSeedlm *self, const AfpLayout *layout)
+{
+  const guint64 weights = afp_layout_get_rows (layout) * afp_layout_get_padded_cols (layout);
+  const guint64 piece = MIN (weights / self->block_size, (guint64) PIECE);
+  SeedlmListsShape shape;
+  guint64 bytes = piece * (self->block_size + 2 * self->rank + 1) * sizeof (float);
+
+  if (seedlm_list_bytes (self, layout) > 0 &&
+      seedlm_lists_shape (self->seed_bits, self->block_size, self->rank, &shape))
+    bytes += seedlm_search_lists_bytes (self->block_size, self->rank, &shape);
+  return bytes;
 }
 
 SeedlmWorkers *
@@ -281,7 +294,7 @@ encode_run (const AfpSeedlm *self, SeedlmState *state, AfpBlock *block, const Ru
                                 .n_codes = state->n_codes,
                                 .max_candidates = self->candidates };
   SeedlmDevice *device = block->metric.kind == AFP_METRIC_NONE ? state->device : NULL;
-  const gsize piece = MIN (run->n, (gsize) (device ? DEVICE_PIECE : PIECE));
+  const gsize piece = MIN (run->n, (gsize) PIECE);
   g_autofree float *scaled = g_new (float, piece *block_size);
   g_autofree float *t = g_new (float, piece *rank);
   g_autofree guint32 *seeds = g_new (guint32, piece);

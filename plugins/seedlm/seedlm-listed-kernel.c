@@ -12,15 +12,38 @@
 
 #define GUESS 1.2 /* of the mean error */
 
+uint64_t
+seedlm_search_lists_bytes (unsigned block_size, unsigned rank, const SeedlmListsShape *shape)
+{
+  const uint64_t n_directions = (uint64_t) shape->n_coarse * shape->n_fine;
+  return SEEDLM_CHUNK * sizeof (SeedlmQuery) +
+         (3 * SEEDLM_ORDERED + n_directions + 1) * sizeof (uint32_t) +
+         seedlm_cells_bytes (block_size, rank, shape);
+}
+
 int
 seedlm_search_set_lists (SeedlmSearch *self, const SeedlmLists *lists, size_t most_seeds)
 {
-  self->directions = lists;
   self->most_steps = most_seeds / SEEDLM_LISTS_STEP;
   self->guess = 1 - self->plain->hints[0];
+  if (lists && lists == self->directions)
+    return 1;
   free (self->queries);
-  self->queries = lists ? aligned_alloc (64, SEEDLM_CHUNK * sizeof *self->queries) : NULL;
-  return !lists || self->queries;
+  free (self->order);
+  seedlm_cells_free (self->cells);
+  self->queries = NULL;
+  self->order = NULL;
+  self->cells = NULL;
+  self->directions = NULL;
+  if (!lists)
+    return 1;
+  self->queries = aligned_alloc (64, SEEDLM_CHUNK * sizeof *self->queries);
+  self->order = malloc (2 * SEEDLM_ORDERED * sizeof *self->order);
+  self->cells = seedlm_cells_new (lists);
+  if (!self->queries || !self->order || !self->cells)
+    return 0;
+  self->directions = lists;
+  return 1;
 }
 
 /* How far a job has come: what may have so small an error, relative to its norm, in steps 0..n_steps of its list, has been tried. */
@@ -29,11 +52,11 @@ typedef struct {
   double error;
 } Reach;
 
-/* Is this the energy of a seed that may have so small an error? */
-static int
-is_within (const SeedlmSearch *self, float energy, double error)
+/* The energy of a seed that may have so small an error is as large at least. */
+static double
+least_energy (const SeedlmSearch *self, double error)
 {
-  return 1 - (double) energy - self->basis->margin <= error;
+  return 1 - error - self->basis->margin;
 }
 
 /* Takes the steps from..to of a list for errors in (above, error] behind its entries. 0: they do not fit. */
@@ -45,15 +68,20 @@ take_steps (SeedlmSearch *self, unsigned job, unsigned j, size_t from, size_t to
   const size_t room = self->pool_size / SEEDLM_CHUNK;
   SeedlmList *list = &self->lists[j];
   SeedlmCandidate *hits = list->entries + list->n;
+  const float low = seedlm_query_low (query, self->directions, error);
+  const int shared = (j > 0 && query->places == self->queries[j - 1].places) ||
+                     (j + 1 < self->n_queries && query->places == self->queries[j + 1].places);
   const size_t n =
-      seedlm_query_scan (query, self->directions, from, to,
-                         seedlm_query_low (query, self->directions, error), hits, room - list->n);
+      shared ? seedlm_cells_scan (self->cells, query, from, to, low, hits, room - list->n)
+             : seedlm_query_scan (query, self->directions, from, to, low, hits, room - list->n);
   const int fits = list->n + n + SEEDLM_LISTS_STEP <= room;
   seedlm_query_refine (query, self->directions,
                        self->normed + (size_t) job * self->basis->block_size, hits, n);
-  for (size_t i = 0; i < n; i++)
-    if (is_within (self, hits[i].energy, error) && !is_within (self, hits[i].energy, above))
-      list->entries[list->n++] = hits[i];
+  const double least = least_energy (self, error), tried = least_energy (self, above);
+  for (size_t i = 0; i < n; i++) { /* no branch: it would be guessed wrong too often */
+    list->entries[list->n] = hits[i];
+    list->n += hits[i].energy >= least && hits[i].energy < tried;
+  }
   return fits;
 }
 
@@ -87,6 +115,14 @@ wanted_reach (const SeedlmSearch *self, const SeedlmJob *job, unsigned j, unsign
   return is_known ? is_all || self->most_steps : wanted->error < 4;
 }
 
+static void
+start_query (SeedlmSearch *self, unsigned job, unsigned j)
+{
+  const float *block = self->normed + (size_t) job * self->basis->block_size;
+  seedlm_query_init (&self->queries[j], self->directions, block,
+                     self->found ? self->found[job] : seedlm_lists_find (self->directions, block));
+}
+
 int
 seedlm_search_listed (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned *jobs,
                       unsigned *n_jobs)
@@ -99,9 +135,9 @@ seedlm_search_listed (SeedlmSearch *self, const SeedlmSearchParams *params, unsi
   Reach reach[SEEDLM_CHUNK];
   double sum = 0;
   memcpy (now, jobs, n * sizeof *now);
+  self->n_queries = n;
   for (unsigned j = 0; j < n; j++) {
-    seedlm_query_init (&self->queries[j], self->directions,
-                       self->normed + (size_t) now[j] * self->basis->block_size);
+    start_query (self, now[j], j);
     self->lists[j] = (SeedlmList){ .entries = self->pool + j * (self->pool_size / SEEDLM_CHUNK) };
     reach[j] = (Reach){ .error = -1 };
   }
@@ -146,8 +182,8 @@ seedlm_collect_listed (SeedlmSearch *self, unsigned n, size_t keep)
   for (unsigned j = 0; j < n; j++) {
     if (self->jobs[j].norm == 0)
       return 0;
-    seedlm_query_init (&self->queries[j], self->directions,
-                       self->normed + (size_t) j * self->basis->block_size);
+    start_query (self, j, j);
+    self->n_queries = j + 1;
     self->lists[j] = (SeedlmList){ .entries = self->pool + j * room };
     /* Some more than are wanted, of which many are near; of a block with fewer, some that are not. */
     for (unsigned level = 1; level < SEEDLM_N_LEVELS && self->lists[j].n < keep; level++) {
@@ -160,4 +196,67 @@ seedlm_collect_listed (SeedlmSearch *self, unsigned n, size_t keep)
     seedlm_sort_candidates (self->lists[j].entries, self->lists[j].n);
   }
   return 1;
+}
+
+/* --- many blocks ----------------------------------------------------------------------------------------------------- */
+
+/* Fills self->order: blocks by direction, those of one in their order. */
+static int
+put_in_order (SeedlmSearch *self, const float *blocks, size_t n)
+{
+  const SeedlmListsShape *shape = &self->directions->shape;
+  const size_t n_directions = (size_t) shape->n_coarse * shape->n_fine;
+  uint32_t *first = calloc (n_directions + 1, sizeof *first);
+  uint32_t *own = malloc (n * sizeof *own);
+  if (first && own) {
+    for (size_t b = 0; b < n; b++) {
+      own[b] =
+          (uint32_t) seedlm_lists_find (self->directions, blocks + b * self->basis->block_size);
+      first[own[b] + 1]++;
+    }
+    for (size_t d = 0; d < n_directions; d++)
+      first[d + 1] += first[d];
+    for (size_t b = 0; b < n; b++) {
+      const uint32_t at = first[own[b]]++;
+      self->order[at] = (uint32_t) b;
+      self->order[SEEDLM_ORDERED + at] = own[b];
+    }
+  }
+  const int ok = first && own;
+  free (first);
+  free (own);
+  return ok;
+}
+
+int
+seedlm_search_ordered (SeedlmSearch *self, const SeedlmSearchParams *params, const float *blocks,
+                       size_t n, uint32_t *seeds, float *t_hat, uint32_t *codes, double *errors)
+{
+  const unsigned block_size = self->basis->block_size, rank = self->basis->rank;
+  float chunk[SEEDLM_CHUNK * SEEDLM_LISTS_MAX_BLOCK];
+  int ok = 1;
+  for (size_t from = 0; ok && from < n; from += SEEDLM_ORDERED) {
+    const size_t piece = n - from < SEEDLM_ORDERED ? n - from : SEEDLM_ORDERED;
+    ok = put_in_order (self, blocks + from * block_size, piece);
+    for (size_t at = 0; ok && at < piece; at += SEEDLM_CHUNK) {
+      const unsigned now = piece - at < SEEDLM_CHUNK ? (unsigned) (piece - at) : SEEDLM_CHUNK;
+      for (unsigned b = 0; b < now; b++)
+        memcpy (chunk + (size_t) b * block_size, blocks + (from + self->order[at + b]) * block_size,
+                block_size * sizeof *chunk);
+      self->found = self->order + SEEDLM_ORDERED + at;
+      ok = seedlm_search_now (self, params, chunk, NULL, now);
+      self->found = NULL;
+      for (unsigned b = 0; ok && b < now; b++) {
+        const size_t block = from + self->order[at + b];
+        seeds[block] = self->jobs[b].best_seed;
+        if (errors)
+          errors[block] = self->jobs[b].best;
+        memcpy (t_hat + block * rank, self->best_t + (size_t) b * rank, rank * sizeof *t_hat);
+        if (codes)
+          memcpy (codes + block * self->n_codes, self->best_codes + (size_t) b * self->n_codes,
+                  self->n_codes * sizeof *codes);
+      }
+    }
+  }
+  return ok;
 }

@@ -8,29 +8,23 @@
 #include <string.h>
 
 #define STEP SEEDLM_LISTS_STEP
-#define PROBES 3       /* groups of directions that are looked through for a block */
-#define MAX_COARSE 256 /* groups */
-#define MAX_FINE 256   /* directions of a group */
-#define SAMPLES 12     /* training vectors per direction */
-#define ROUNDS 6       /* of k-means */
+#define PROBES 3                /* groups of directions that are looked through for a block */
+#define MAX_COARSE 256          /* groups */
+#define MAX_FINE 256            /* directions of a group */
+#define N_DIRECTIONS 64         /* groups, and directions of each */
+#define LENGTH ((size_t) 16384) /* of a list: 128 MiB in all */
+#define SAMPLES 12              /* training vectors per direction */
+#define ROUNDS 6                /* of k-means */
 
 #define INLINE static inline __attribute__ ((always_inline))
 
 /* --- directions ------------------------------------------------------------------------------------------------------ */
 
-/*
- * dots[j]: of x with column j of a table of block_size rows of n. Returns the j of the largest magnitude, to 16 bits; the lowest of
- * equal ones. The same in any code: no fused operations.
- */
+/* The j of the largest magnitude, to 16 bits; the lowest of equal ones. */
 INLINE unsigned
-dots_body (const float *table, unsigned n, unsigned block_size, const float *x, float *dots)
+largest_body (const float *dots, unsigned n)
 {
   int32_t top = 0;
-  for (unsigned j = 0; j < n; j++)
-    dots[j] = x[0] * table[j];
-  for (unsigned i = 1; i < block_size; i++)
-    for (unsigned j = 0; j < n; j++)
-      dots[j] += x[i] * table[(size_t) i * n + j];
   for (unsigned j = 0; j < n; j++) {
     int32_t bits;
     memcpy (&bits, &dots[j], sizeof bits);
@@ -40,30 +34,75 @@ dots_body (const float *table, unsigned n, unsigned block_size, const float *x, 
   return 255 - ((unsigned) top & 255);
 }
 
+/*
+ * dots[j]: of x with column j of a table of block_size rows of n. Returns largest_body(). The same in any code: no fused operations.
+ */
+INLINE unsigned
+dots_body (const float *table, unsigned n, unsigned block_size, const float *x, float *dots)
+{
+  for (unsigned j = 0; j < n; j++)
+    dots[j] = x[0] * table[j];
+  for (unsigned i = 1; i < block_size; i++)
+    for (unsigned j = 0; j < n; j++)
+      dots[j] += x[i] * table[(size_t) i * n + j];
+  return largest_body (dots, n);
+}
+
 static unsigned
 dots_portable (const float *table, unsigned n, unsigned block_size, const float *x, float *dots)
 {
   return dots_body (table, n, block_size, x, dots);
 }
 
+static unsigned
+largest_portable (const float *dots, unsigned n)
+{
+  return largest_body (dots, n);
+}
+
 #if SEEDLM_HAS_SIMD
 /* Products and sums stay apart: contraction is off. */
-SEEDLM_FOR_AVX2 static unsigned
-dots_avx2 (const float *table, unsigned n, unsigned block_size, const float *x, float *dots)
-{
-  return n == 128 ? dots_body (table, 128, block_size, x, dots)
-                  : dots_body (table, n, block_size, x, dots);
-}
+#define DOTS(name, kind)                                                                      \
+  kind static unsigned dots_##name (const float *table, unsigned n, unsigned block_size,      \
+                                    const float *x, float *dots)                              \
+  {                                                                                           \
+    return n == N_DIRECTIONS && block_size == 8 ? dots_body (table, N_DIRECTIONS, 8, x, dots) \
+           : n == N_DIRECTIONS ? dots_body (table, N_DIRECTIONS, block_size, x, dots)         \
+                               : dots_body (table, n, block_size, x, dots);                   \
+  }                                                                                           \
+  kind static unsigned largest_##name (const float *dots, unsigned n)                         \
+  {                                                                                           \
+    return n == N_DIRECTIONS ? largest_body (dots, N_DIRECTIONS) : largest_body (dots, n);    \
+  }
+DOTS (avx2, SEEDLM_FOR_AVX2)
+DOTS (avx512, SEEDLM_FOR_AVX512_WIDE)
+#undef DOTS
 #endif
 
 static unsigned
 nearest (const float *table, unsigned n, unsigned block_size, const float *x, float *dots)
 {
 #if SEEDLM_HAS_SIMD
-  if (seedlm_get_simd () >= SEEDLM_AVX2)
+  const SeedlmSimd simd = seedlm_get_simd ();
+  if (simd >= SEEDLM_AVX512)
+    return dots_avx512 (table, n, block_size, x, dots);
+  if (simd >= SEEDLM_AVX2)
     return dots_avx2 (table, n, block_size, x, dots);
 #endif
   return dots_portable (table, n, block_size, x, dots);
+}
+
+static unsigned
+largest (const float *dots, unsigned n)
+{
+#if SEEDLM_HAS_SIMD
+  const SeedlmSimd simd = seedlm_get_simd ();
+  if (simd >= SEEDLM_AVX512)
+    return largest_avx512 (dots, n);
+  if (simd >= SEEDLM_AVX2)
+    return largest_avx2 (dots, n);
+#endif
+  return largest_portable (dots, n);
 }
 
 /* Column j of a table from bytes, of norm 1. */
@@ -212,9 +251,7 @@ seedlm_lists_find (const SeedlmLists *self, const float *block)
     if (++probe >= PROBES)
       return best;
     dots[coarse] = 0;
-    coarse = 0;
-    for (unsigned j = 1; j < self->shape.n_coarse; j++)
-      coarse = fabsf (dots[j]) > fabsf (dots[coarse]) ? j : coarse;
+    coarse = largest (dots, self->shape.n_coarse);
   }
 }
 
@@ -225,15 +262,12 @@ seedlm_lists_shape (unsigned seed_bits, unsigned block_size, unsigned rank, Seed
 {
   if (seed_bits != 16 || block_size > 12 || rank > SEEDLM_LISTS_MAX_RANK || block_size < rank + 3)
     return 0;
-  const int is_small = block_size - rank <= 6;
-  const unsigned n = is_small ? 128 : 64;
-  const size_t length = SEEDLM_LISTS_LIMIT / (2 * n * n);
-  const size_t most = length < 49152 ? length : 49152;
-  *shape = (SeedlmListsShape){ .n_coarse = n,
-                               .n_fine = n,
-                               .length = most,
-                               .n_steps = most / STEP,
-                               .enough = is_small ? 1024 : 5120,
+  const int is_small = block_size - rank <= 5;
+  *shape = (SeedlmListsShape){ .n_coarse = N_DIRECTIONS,
+                               .n_fine = N_DIRECTIONS,
+                               .length = LENGTH,
+                               .n_steps = LENGTH / STEP,
+                               .enough = is_small ? 2048 : 5120,
                                .is_exact = is_small,
                                .place_bytes = 2 };
   return 1;
@@ -265,7 +299,8 @@ uint64_t
 seedlm_lists_bytes (unsigned seed_bits, unsigned block_size, const SeedlmListsShape *shape)
 {
   const uint64_t directions = n_directions (shape) + shape->n_coarse;
-  return ((uint64_t) record_bytes (block_size) << seed_bits) +
+  return ((uint64_t) (record_bytes (block_size) + SEEDLM_LISTS_FACTORS * sizeof (float))
+          << seed_bits) +
          directions * (block_size * 5 + shape->length * shape->place_bytes +
                        (shape->n_steps + 1) * sizeof (uint16_t));
 }
@@ -290,11 +325,13 @@ seedlm_lists_new (const SeedlmBasis *basis, const SeedlmListsShape *shape)
   self->records = new_memory (sizes[3]);
   self->coarse = new_memory ((size_t) shape->n_coarse * basis->block_size * sizeof (float));
   self->fine = new_memory (n_directions (shape) * basis->block_size * sizeof (float));
+  self->factors =
+      new_memory (((size_t) basis->sequence->period + 1) * SEEDLM_LISTS_FACTORS * sizeof (float));
   self->directions = new_memory (sizes[0]);
   self->places = new_memory (sizes[1]);
   self->bounds = new_memory (sizes[2]);
-  if (!self->records || !self->coarse || !self->fine || !self->directions || !self->places ||
-      !self->bounds) {
+  if (!self->records || !self->coarse || !self->fine || !self->factors || !self->directions ||
+      !self->places || !self->bounds) {
     seedlm_lists_free (self);
     return NULL;
   }
@@ -311,6 +348,7 @@ seedlm_lists_free (SeedlmLists *self)
   free (self->records);
   free (self->coarse);
   free (self->fine);
+  free (self->factors);
   free (self->directions);
   free (self->places);
   free (self->bounds);
@@ -435,6 +473,7 @@ seedlm_lists_take (SeedlmLists *self)
   uint32_t top = 0;
   training_free (self->training);
   self->training = NULL;
+  seedlm_lists_fill_factors (self);
   for (unsigned j = 0; j < shape->n_coarse; j++)
     set_column (self->coarse, shape->n_coarse, j, self->directions + (size_t) j * block_size,
                 block_size);

@@ -15,8 +15,8 @@
 
 #define SEEDLM_LISTS_MAX_BLOCK 32
 #define SEEDLM_LISTS_MAX_RANK 4
-#define SEEDLM_LISTS_STEP 16                    /* seeds looked at together */
-#define SEEDLM_LISTS_LIMIT ((size_t) 128 << 20) /* bytes of all lists, about */
+#define SEEDLM_LISTS_FACTORS 12 /* room for those of a seed */
+#define SEEDLM_LISTS_STEP 16    /* seeds looked at together */
 
 /**
  * SeedlmListsShape:
@@ -39,6 +39,7 @@ typedef struct {
  * @tilt: angle between the span of a seed and that of its rounded basis, at most
  * @gain: squares of the rounded bases' singular values are between 1 / gain and gain
  * @record: bytes of a seed's basis
+ * @factors: triangular factors of the basis, SEEDLM_LISTS_FACTORS numbers of a seed
  * @coarse, @fine: unit vectors, block_size rows of n_coarse; for each of them, block_size rows of n_fine
  * @directions: the same as bytes: n_coarse vectors of block_size, then n_coarse * n_fine
  * @places: the lists: places in the sequence
@@ -50,7 +51,7 @@ typedef struct {
   size_t record;
   double tilt, gain;
   uint8_t *records;
-  float *coarse, *fine;
+  float *coarse, *fine, *factors;
   int8_t *directions;
   void *places;
   uint16_t *bounds;
@@ -92,8 +93,11 @@ typedef struct {
   const uint16_t *bounds;
 } SeedlmQuery;
 
-/* @block: of norm 1 */
-void seedlm_query_init (SeedlmQuery *query, const SeedlmLists *lists, const float *block);
+/* The nearest direction that a search in two levels finds; @block: any but zeros. */
+size_t seedlm_lists_find (const SeedlmLists *lists, const float *block);
+/* @block: of norm 1; @direction: whose list it goes through, best the nearest */
+void seedlm_query_init (SeedlmQuery *query, const SeedlmLists *lists, const float *block,
+                        size_t direction);
 /*
  * Steps of the list that seeds whose error, relative to |w|^2, is no more than @error may be in. @is_all: there are none behind
  * its end.

@@ -15,7 +15,7 @@
 void seedlm_round_bytes (const double *x, unsigned n, int8_t *bytes);
 /* Rounds the bases of all seeds; sets tilt and gain. */
 void seedlm_lists_fill_records (SeedlmLists *lists);
+/* The factors of all seeds, those of one side by side. */
+void seedlm_lists_fill_factors (SeedlmLists *lists);
 /* The pattern of a rounded block. */
 void seedlm_query_set_pattern (SeedlmQuery *query, const SeedlmLists *lists, const int8_t *bytes);
-/* The nearest direction that a search in two levels finds. */
-size_t seedlm_lists_find (const SeedlmLists *lists, const float *block);

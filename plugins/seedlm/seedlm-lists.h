@@ -4,7 +4,7 @@
 #include "seedlm-tables.h"
 
 #define SEEDLM_LISTS_VERSION \
-  1 /* of the file and of how lists are made: raised when either changes */
+  2 /* of the file and of how lists are made: raised when either changes */
 
 /* Where lists for these numbers are kept. */
 char *seedlm_lists_path (const SeedlmBasis *basis);

@@ -202,7 +202,8 @@ angle_to (const float *x, const int8_t *bytes, unsigned block_size)
 }
 
 void
-seedlm_query_init (SeedlmQuery *query, const SeedlmLists *self, const float *block)
+seedlm_query_init (SeedlmQuery *query, const SeedlmLists *self, const float *block,
+                   size_t direction)
 {
   const unsigned block_size = self->basis->block_size;
   double x[SEEDLM_LISTS_MAX_BLOCK];
@@ -215,7 +216,6 @@ seedlm_query_init (SeedlmQuery *query, const SeedlmLists *self, const float *blo
   query->tilt = self->tilt + angle_to (block, bytes, block_size) + SLACK;
   query->tilt_cosine = cos (query->tilt);
   query->tilt_sine = sin (query->tilt);
-  const size_t direction = seedlm_lists_find (self, block);
   query->turn = angle_to (block, self->directions + (self->shape.n_coarse + direction) * block_size,
                           block_size) +
                 self->tilt + SLACK;
@@ -257,49 +257,4 @@ seedlm_query_low (const SeedlmQuery *query, const SeedlmLists *self, double erro
 {
   const double least = widened (error, query->tilt) / self->gain;
   return fmaxf (SEEDLM_NOTHING, (float) (least / query->scale * (1 - SLACK)));
-}
-
-/* Upper bound of a seed's true energy, from its sum of squares. */
-static float
-bound_energy (const SeedlmQuery *query, const SeedlmLists *self, float squares)
-{
-  const double energy = fmin (1, squares * query->scale * self->gain);
-  const double cosine = sqrt (energy), sine = sqrt (1 - energy);
-  /* cos^2 of an angle that is less by the tilt */
-  const double closer = cosine * query->tilt_cosine + sine * query->tilt_sine;
-  return sine > query->tilt_sine ? (float) (closer * closer) : 1;
-}
-
-/* Energy in binary32, from the register's values; NaN for a seed that has no factors. */
-INLINE float
-energy_of (const SeedlmBasis *basis, const unsigned rank, uint32_t place, const float *block)
-{
-  const unsigned block_size = basis->block_size;
-  const float *u = basis->sequence->values + place;
-  const float *f = seedlm_basis_factors (basis, place);
-  float r[SEEDLM_LISTS_MAX_RANK] = { 0 }, energy = 0;
-  for (unsigned i = 0; i < block_size; i++, u += rank)
-    for (unsigned p = 0; p < rank; p++)
-      r[p] += u[p] * block[i];
-  for (unsigned p = 0; p < rank; p++) {
-    float y = 0;
-    for (unsigned k = 0; k <= p; k++, f += SEEDLM_BASIS_LANES)
-      y += *f * r[k];
-    energy += y * y;
-  }
-  return energy;
-}
-
-void
-seedlm_query_refine (const SeedlmQuery *query, const SeedlmLists *self, const float *block,
-                     SeedlmHit *hits, size_t n)
-{
-  const SeedlmBasis *basis = self->basis;
-  for (size_t i = 0; i < n; i++) {
-    const uint32_t place = hits[i].place;
-    const float energy = basis->rank == 3   ? energy_of (basis, 3, place, block)
-                         : basis->rank == 4 ? energy_of (basis, 4, place, block)
-                                            : energy_of (basis, basis->rank, place, block);
-    hits[i].energy = isnan (energy) ? bound_energy (query, self, hits[i].energy) : energy;
-  }
 }

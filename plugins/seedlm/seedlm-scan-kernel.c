@@ -14,7 +14,7 @@
 #define HALO 8 /* r of the next tile's first seeds; >= rank - 1 */
 #define STRIDE (SEEDLM_TILE + HALO)
 #define STEP 48 /* seeds per round of the sliding correlation, at most; the tile is a multiple */
-#define FEW 24  /* entries that are sorted by insertion */
+#define FEW 96  /* entries that are sorted by counting */
 #define QUAD 4  /* blocks per round */
 
 /* --- lists ------------------------------------------------------------------------------------------------------------ */
@@ -67,17 +67,73 @@ select_first (SeedlmCandidate *e, size_t n, size_t keep)
   }
 }
 
+/* How many of n keys are less than each. Quadratic, but without a branch that depends on them. */
+INLINE void
+count_less_body (const int64_t *keys, size_t n, uint8_t *less)
+{
+  for (size_t i = 0; i < n; i++) {
+    const int64_t own = keys[i];
+    int64_t sum = 0;
+    for (size_t j = 0; j < n; j++)
+      sum += keys[j] < own;
+    less[i] = (uint8_t) sum;
+  }
+}
+
+static void
+count_less_portable (const int64_t *keys, size_t n, uint8_t *less)
+{
+  count_less_body (keys, n, less);
+}
+
+#if SEEDLM_HAS_SIMD
+SEEDLM_FOR_AVX2 static void
+count_less_avx2 (const int64_t *keys, size_t n, uint8_t *less)
+{
+  count_less_body (keys, n, less);
+}
+
+SEEDLM_FOR_AVX512_WIDE static void
+count_less_avx512 (const int64_t *keys, size_t n, uint8_t *less)
+{
+  count_less_body (keys, n, less);
+}
+#endif
+
+static void
+sort_few (SeedlmCandidate *e, size_t n)
+{
+  SeedlmCandidate sorted[FEW];
+  int64_t keys[FEW] = { 0 };
+  uint8_t less[FEW] = { 0 }, equal[FEW] = { 0 };
+  for (size_t i = 0; i < n; i++) {
+    const float energy = e[i].energy + 0.0f; /* one zero */
+    int32_t bits;
+    memcpy (&bits, &energy, sizeof bits);
+    bits ^= bits >> 31 & INT32_MAX; /* in the order of the numbers */
+    keys[i] = -(int64_t) bits * ((int64_t) 1 << 32) + e[i].place;
+  }
+#if SEEDLM_HAS_SIMD
+  const SeedlmSimd simd = seedlm_get_simd ();
+  if (simd >= SEEDLM_AVX512)
+    count_less_avx512 (keys, n, less);
+  else if (simd >= SEEDLM_AVX2)
+    count_less_avx2 (keys, n, less);
+  else
+#endif
+    count_less_portable (keys, n, less);
+  for (size_t i = 0; i < n; i++)
+    sorted[less[i] + equal[less[i]]++] = e[i];
+  memcpy (e, sorted, n * sizeof *e);
+}
+
 void
 seedlm_sort_candidates (SeedlmCandidate *e, size_t n)
 {
+  if (n <= 1)
+    return;
   if (n <= FEW) {
-    for (size_t i = 1; i < n; i++) {
-      const SeedlmCandidate own = e[i];
-      size_t at = i;
-      for (; at > 0 && before (own, e[at - 1]); at--)
-        e[at] = e[at - 1];
-      e[at] = own;
-    }
+    sort_few (e, n);
     return;
   }
   select_first (e, n, n / 2);

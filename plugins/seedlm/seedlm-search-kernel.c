@@ -77,7 +77,7 @@ seedlm_search_free (SeedlmSearch *self)
   free (self->best_t);
   free (self->codes);
   free (self->best_codes);
-  free (self->queries);
+  seedlm_search_set_lists (self, NULL, 0);
   free (self);
 }
 
@@ -138,22 +138,31 @@ error_of (const SeedlmSearch *self, const float *u, const float *w, const float 
 
 /* --- trying seeds ------------------------------------------------------------------------------------------------------ */
 
+/* Least squares of the jobs self->owner[0..n) for self->place[0..n). */
+static void
+project_batch (SeedlmSearch *self, unsigned n)
+{
+  const unsigned block_size = self->basis->block_size, rank = self->basis->rank;
+  const float *values = self->basis->sequence->values;
+  SeedlmProjection jobs[SEEDLM_BATCH];
+  for (unsigned i = 0; i < n; i++) {
+    const SeedlmJob *job = &self->jobs[self->owner[i]];
+    jobs[i] = (SeedlmProjection){ values + self->place[i], job->block, job->weights };
+    if (metric_of (self))
+      seedlm_project_metric (jobs[i].u, block_size, rank, job->block, self->matrix,
+                             self->t + (size_t) i * rank, self->metric + (size_t) i * rank * rank);
+  }
+  if (!metric_of (self))
+    seedlm_project_many (jobs, n, block_size, rank, self->t, self->metric);
+}
+
 /* Tries self->place[0..n) for the jobs self->owner[0..n). */
 static int
 try_batch (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
 {
-  const SeedlmBasis *basis = self->basis;
-  const SeedlmSequence *sequence = basis->sequence;
-  unsigned block_size = basis->block_size, rank = basis->rank;
-  for (unsigned i = 0; i < n; i++) {
-    const SeedlmJob *job = &self->jobs[self->owner[i]];
-    const float *u = sequence->values + self->place[i];
-    float *t = self->t + (size_t) i * rank, *metric = self->metric + (size_t) i * rank * rank;
-    if (metric_of (self))
-      seedlm_project_metric (u, block_size, rank, job->block, self->matrix, t, metric);
-    else
-      seedlm_project (u, block_size, rank, job->block, job->weights, t, metric);
-  }
+  const SeedlmSequence *sequence = self->basis->sequence;
+  const unsigned rank = self->basis->rank;
+  project_batch (self, n);
   const float *t_hat = self->t;
   if (params->quantize) {
     if (!params->quantize (params->user_data, self->t, n, self->metric,
@@ -386,7 +395,7 @@ search_chunk (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
   }
   if (weighed)
     level = SEEDLM_N_LEVELS;
-  if (self->directions && self->basis == self->plain && !weighed && !params->max_candidates) {
+  if (seedlm_uses_lists (self, params) && !weighed) {
     if (!seedlm_search_listed (self, params, jobs, &n_jobs))
       return 0;
     /* Few are left, and much is known of them: a list as long as it takes. */
@@ -408,16 +417,25 @@ search_chunk (SeedlmSearch *self, const SeedlmSearchParams *params, unsigned n)
 }
 
 int
+seedlm_search_now (SeedlmSearch *self, const SeedlmSearchParams *params, const float *blocks,
+                   const float *weights, unsigned n)
+{
+  start_jobs (self, blocks, weights, n);
+  return search_chunk (self, params, n);
+}
+
+int
 seedlm_search_run (SeedlmSearch *self, const SeedlmSearchParams *params, const float *blocks,
                    const float *weights, size_t n, uint32_t *seeds, float *t_hat, uint32_t *codes,
                    double *errors)
 {
   unsigned block_size = self->basis->block_size, rank = self->basis->rank;
+  if (seedlm_uses_lists (self, params) && !weights && n > SEEDLM_CHUNK)
+    return seedlm_search_ordered (self, params, blocks, n, seeds, t_hat, codes, errors);
   for (size_t from = 0; from < n; from += SEEDLM_CHUNK) {
     unsigned now = n - from < SEEDLM_CHUNK ? (unsigned) (n - from) : SEEDLM_CHUNK;
-    start_jobs (self, blocks + from * block_size, weights ? weights + from * block_size : NULL,
-                now);
-    if (!search_chunk (self, params, now))
+    if (!seedlm_search_now (self, params, blocks + from * block_size,
+                            weights ? weights + from * block_size : NULL, now))
       return 0;
     for (unsigned b = 0; b < now; b++) {
       seeds[from + b] = self->jobs[b].best_seed;

@@ -59,6 +59,9 @@ uint64_t seedlm_search_weigh_bytes (const SeedlmSearch *search);
  * the true minimum takes. 0 if memory runs out.
  */
 int seedlm_search_set_lists (SeedlmSearch *search, const SeedlmLists *lists, size_t most_seeds);
+/* What that takes. */
+uint64_t
+seedlm_search_lists_bytes (unsigned block_size, unsigned rank, const SeedlmListsShape *shape);
 uint64_t
 seedlm_search_bytes (unsigned seed_bits, unsigned block_size, unsigned rank, unsigned n_codes);
 
@@ -81,6 +84,13 @@ int seedlm_search_choose (SeedlmSearch *search, const SeedlmSearchParams *params
 /* Least-squares coefficients of one block for the values of a seed, and their metric U'DU; D is 1 without weights. */
 void seedlm_project (const float *u, unsigned block_size, unsigned rank, const float *block,
                      const float *weights, float *t, float *metric);
+#define SEEDLM_PROJECTIONS 8 /* solved side by side */
+typedef struct {
+  const float *u, *block, *weights;
+} SeedlmProjection;
+/* seedlm_project() of n, into n x rank and n x rank x rank numbers. */
+void seedlm_project_many (const SeedlmProjection *jobs, unsigned n, unsigned block_size,
+                          unsigned rank, float *t, float *metric);
 /* The same with a matrix D. */
 void seedlm_project_metric (const float *u, unsigned block_size, unsigned rank, const float *block,
                             const float *m, float *t, float *metric);

@@ -11,6 +11,14 @@
 #define SEEDLM_FOR_AVX2 __attribute__ ((target ("avx2,fma,bmi2")))
 #define SEEDLM_FOR_AVX512 \
   __attribute__ ((target ("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")))
+/* For loops that the compiler is to make vectors of. */
+#ifdef __clang__
+#define SEEDLM_FOR_AVX512_WIDE SEEDLM_FOR_AVX512
+#else
+#define SEEDLM_FOR_AVX512_WIDE \
+  __attribute__ ((             \
+      target ("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")))
+#endif
 #else
 #define SEEDLM_HAS_SIMD 0
 #endif

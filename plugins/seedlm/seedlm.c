@@ -169,6 +169,8 @@ seedlm_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
   afp_layout_set_param (layout, "leap", seedlm_resolved_leap (self));
   afp_layout_set_param_text (layout, "layout", flat ? "flat" : "row");
   seedlm_shift_leave_out (layout);
+  if (seedlm_list_bytes (self, layout) > 0)
+    afp_layout_set_tile_weights (layout, SEEDLM_LISTS_TILE);
 
   afp_layout_add_code (layout, "seeds", 1, self->seed_bits);
   afp_layout_add_float (layout, "coeffs", AFP_KIND_COEFFS, self->rank, self->rank);
@@ -239,7 +241,8 @@ seedlm_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
 
   if (self->overlap)
     return seedlm_shift_thread_scratch (self, layout);
-  guint64 bytes = seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, self->rank);
+  guint64 bytes = seedlm_search_bytes (self->seed_bits, self->block_size, self->rank, self->rank) +
+                  seedlm_piece_bytes (self, layout);
 
   if (afp_layout_has_metric (layout))
     bytes += seedlm_weighed_bytes (self->seed_bits, self->block_size, self->rank);

@@ -47,6 +47,8 @@ enum { SEEDLM_SHIFT_CHILD_STEPS, SEEDLM_SHIFT_CHILD_SCALE }; /* with overlap=tru
 
 #define SEEDLM_LISTS_MIN_WEIGHTS (1 << 18) /* of a plane that is searched by lists of directions */
 
+#define SEEDLM_LISTS_TILE (1 << 19) /* weights of it that are put in order together */
+
 void seedlm_tell (AfpSeedlm *self, AfpMessageType type, const char *text);
 guint seedlm_resolved_leap (const AfpSeedlm *self);
 /* (transfer full): of these properties, to encode with; they stay in memory as long as the element. NULL with error. */
@@ -54,6 +56,8 @@ SeedlmTables *seedlm_take_tables (AfpSeedlm *self, GError **error);
 
 /* Bytes of the lists of directions that a plane is searched by; 0: by none, for lists take seconds to build where they are not cached. */
 guint64 seedlm_list_bytes (const AfpSeedlm *self, const AfpLayout *layout);
+/* What a thread works with, beside its SeedlmSearch. */
+guint64 seedlm_piece_bytes (const AfpSeedlm *self, const AfpLayout *layout);
 /* Working memory to search a plane's blocks with: by lists of directions where the plane is large enough for them. */
 SeedlmWorkers *seedlm_take_workers (AfpSeedlm *self, SeedlmTables *tables, AfpContext *ctx,
                                     guint n_codes, GError **error);
