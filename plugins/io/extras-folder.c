@@ -3,6 +3,7 @@
 
 #include "io-input.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 static const char *const known[] = { AFP_EXTRA_CONFIG, "generation_config.json",
@@ -15,6 +16,15 @@ place_beside (const char *path, const char *name)
   g_autofree char *folder = g_path_get_dirname (path);
 
   return g_build_filename (folder, name, NULL);
+}
+
+gboolean
+afp_extras_folder_has_name (const char *name)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (known); i++)
+    if (strcmp (name, known[i]) == 0)
+      return TRUE;
+  return FALSE;
 }
 
 char **

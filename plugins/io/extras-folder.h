@@ -5,6 +5,7 @@
 
 /* Extras that are files beside a model, under the names that the Hugging Face layout gives them. */
 
+gboolean afp_extras_folder_has_name (const char *name); /* is it one of these names? */
 /* Names of those that lie beside @path; texts about those that are too large go to @notes (nullable). (transfer full) */
 char **afp_extras_folder_list (const char *path, GPtrArray *notes);
 /* @name: one of the list */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq-dequant.h"
 
+#include "afp-bits.h"
 #include "io-input.h"
 
 #include <string.h>
@@ -33,25 +34,6 @@ static guint32
 read_u16 (const guint8 *at)
 {
   return (guint32) at[0] | (guint32) at[1] << 8;
-}
-
-static guint32
-read_u32 (const guint8 *at)
-{
-  return read_u16 (at) | read_u16 (at + 2) << 16;
-}
-
-/* Symbol @n of @bits (1 to 32) in a string of 32-bit words, lowest bits first. */
-static guint32
-read_symbol (const guint8 *words, guint64 n, guint bits)
-{
-  const guint64 first = n * bits, word = first / 32;
-  const guint shift = (guint) (first % 32);
-  guint64 value = read_u32 (words + 4 * word);
-
-  if (shift + bits > 32)
-    value |= (guint64) read_u32 (words + 4 * word + 4) << 32;
-  return (guint32) (value >> shift & ((G_GUINT64_CONSTANT (1) << bits) - 1));
 }
 
 static gboolean
@@ -91,10 +73,10 @@ take_packed (Work *self, guint64 vector, guint64 group, guint32 *main, guint32 *
   const guint64 row = group * afp_vptq_n_vectors (layer->rows, layer->length) + vector;
   const guint8 *words = self->arrays->indices + 4 * row * afp_vptq_n_words (layer);
 
+  afp_bits_unpack (words, 0, res, layer->group_size, both);
   for (guint64 c = 0; c < layer->group_size; c++) {
-    const guint32 symbol = read_symbol (words, c, both);
-    main[c] = symbol & (layer->centroids - 1);
-    res[c] = symbol >> bits;
+    main[c] = res[c] & (layer->centroids - 1);
+    res[c] >>= bits;
   }
 }
 

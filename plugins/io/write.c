@@ -31,14 +31,15 @@ struct _AfpWrite {
 
 G_DEFINE_FINAL_TYPE (AfpWrite, afp_write, AFP_TYPE_SINK)
 
-static const char *const formats[] = { "auto", "afpipe", "safetensors", "keras", NULL };
+static const char *const formats[] = { "auto", "afpipe", "safetensors", "keras", "vptq", NULL };
 static const AfpWriter *const writers[] = { NULL, &afp_writer_afp, &afp_writer_safetensors,
-                                            &afp_writer_keras };
+                                            &afp_writer_keras, &afp_writer_vptq };
 #define FORMAT_KERAS 3
 
 static const AfpProperty properties[] = {
-  AFP_PROP_STRING ("location", NULL, AFP_PROPERTY_REQUIRED | AFP_PROPERTY_FILE, AfpWrite, location,
-                   NULL, "The file to write; it gets its name when all of it is on the disk"),
+  AFP_PROP_STRING (
+      "location", NULL, AFP_PROPERTY_REQUIRED | AFP_PROPERTY_FILE, AfpWrite, location, NULL,
+      "The file to write, a folder with format=vptq; it gets its name when all of it is on the disk"),
   AFP_PROP_ENUM ("format", NULL, 0, AfpWrite, format, "auto", formats,
                  "Format of the file; auto goes by its extension, and is keras with template="),
   AFP_PROP_STRING ("template", NULL, AFP_PROPERTY_FILE, AfpWrite, template_location, NULL,
@@ -50,7 +51,7 @@ static const AfpProperty properties[] = {
                  "this one fails (format=afpipe)"),
   AFP_PROP_SIZE (
       "max-shard", NULL, 0, AfpWrite, max_shard, 0, 0x1p60, "0", "bytes",
-      "safetensors: bytes of arrays in a file; more become NAME-00001-of-0000N.safetensors ... "
+      "safetensors, vptq: bytes of arrays in a file; more become NAME-00001-of-0000N.safetensors ... "
       "and an index (0: one file)"),
 };
 
@@ -124,7 +125,7 @@ resolve_format (AfpWrite *self, GError **error)
   if (self->max_shard > 0 && writers[self->resolved]->list_files == NULL) {
     g_set_error (
         error, AFP_ERROR, AFP_ERROR_PROPERTY,
-        "max-shard= goes with format=safetensors, but the format is %s, which is one file; "
+        "max-shard= goes with format=safetensors and vptq, but the format is %s, which is one file; "
         "leave it out",
         formats[self->resolved]);
     return FALSE;
@@ -277,12 +278,34 @@ get_metadata (AfpWrite *self)
   return json_node_copy (metadata);
 }
 
-/* A file beside the location that is written, replaced or removed. */
+/* A file beside the location, or in it, that is written, replaced or removed. */
 static gboolean
 check_file (AfpWrite *self, const char *file, GError **error)
 {
+  const gboolean is_new =
+      writers[self->resolved]->is_folder && !g_file_test (self->location, G_FILE_TEST_EXISTS);
+
   return check_stages (self, file, error) && check_sources (self, file, error) &&
-         afp_output_check (file, self->overwrite, error);
+         (is_new || afp_output_check (file, self->overwrite, error));
+}
+
+/* A folder that is there, or can be made. */
+static gboolean
+check_folder (const char *location, GError **error)
+{
+  g_autofree char *plain = g_strdup (location);
+
+  for (gsize n = strlen (plain); n > 1 && plain[n - 1] == '/'; n--)
+    plain[n - 1] = '\0';
+  if (!g_file_test (plain, G_FILE_TEST_EXISTS))
+    return afp_output_check (plain, FALSE, error);
+  if (g_file_test (plain, G_FILE_TEST_IS_DIR))
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_IO,
+               "cannot write '%s': it is a file, and format=vptq writes a folder; choose another "
+               "location",
+               location);
+  return FALSE;
 }
 
 /* --- AfpElement, AfpSink ----------------------------------------------------------------------------------------- */
@@ -297,6 +320,8 @@ write_check (AfpElement *element, GError **error)
     return TRUE;
   if (!resolve_format (self, error) || !check_stages (self, self->location, error))
     return FALSE;
+  if (writers[self->resolved]->is_folder)
+    return check_folder (self->location, error);
   return afp_output_check (
       self->location,
       self->overwrite || (self->resume && writers[self->resolved]->is_result (self->location)),

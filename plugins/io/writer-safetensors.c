@@ -123,6 +123,19 @@ open_shard (Writer *self, guint index, const char *path, JsonNode *metadata, GEr
 }
 
 static gboolean
+open_companions (Writer *self, const GArray *companions, GError **error)
+{
+  for (guint i = 0; companions != NULL && i < companions->len; i++) {
+    const AfpCompanion *file = &g_array_index (companions, AfpCompanion, i);
+    AfpOutput *output = afp_output_set_add (self->set, file->location, error);
+    if (output == NULL || !afp_output_write (output, 0, g_bytes_get_data (file->bytes, NULL),
+                                             g_bytes_get_size (file->bytes), error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
 open_index (Writer *self, GError **error)
 {
   g_autofree char *path = afp_safetensors_index_name (self->location);
@@ -157,7 +170,8 @@ writer_open (const AfpWriterOptions *options, GError **error)
       options->overwrite ? afp_safetensors_list_existing (options->location) : g_ptr_array_new ();
   self->layout =
       afp_safetensors_lay_out (options->location, options->planned, options->max_shard, error);
-  if (self->layout == NULL || !open_files (self, options->metadata, error)) {
+  if (self->layout == NULL || !open_companions (self, options->companions, error) ||
+      !open_files (self, options->metadata, error)) {
     writer_close (self, FALSE);
     return NULL;
   }

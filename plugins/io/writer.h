@@ -9,6 +9,12 @@ typedef struct {
   GDestroyNotify free;
 } AfpWriterState;
 
+/* A small file that goes with the others. */
+typedef struct {
+  char *location;
+  GBytes *bytes;
+} AfpCompanion;
+
 /*
  * A writer of one file format, behind the element `write`. It writes under a temporary name beside the location and
  * touches the location itself only in publish.
@@ -27,11 +33,15 @@ typedef struct {
       planned; /* AfpSpec: what plan_tensor was called with, in order; complete when open is called */
   AfpWriterState
       *plan_state; /* plan_tensor may keep something there from one call to the next; may be NULL */
+  const GArray *
+      companions; /* (nullable): of AfpCompanion: safetensors: published with its files, before them */
 } AfpWriterOptions;
 
 typedef struct {
   const char *name;              /* value of format= */
   const char *const *extensions; /* NULL-terminated, without dot */
+  gboolean
+      is_folder; /* the location is a folder, which need not be there, and list_files names files in it */
   gboolean (*is_result) (
       const char *
           location); /* (nullable) it can resume. Is the file there of a run that was killed after publishing it? */
@@ -53,4 +63,5 @@ typedef struct {
 
 extern const AfpWriter afp_writer_afp;         /* our HDF5 file */
 extern const AfpWriter afp_writer_safetensors; /* decoded tensors */
+extern const AfpWriter afp_writer_vptq;        /* a folder for the Python package vptq */
 extern const AfpWriter afp_writer_keras;       /* template=ORIGINAL.h5 with decoded weights */
