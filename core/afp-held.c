@@ -148,6 +148,7 @@ afp_run_count_held (AfpRun *run, AfpStage *stage)
     AfpSpec *spec = afp_sink_get_record (sink, i)->spec;
     run->bytes_held += afp_spec_get_n_bytes (spec);
     run->weights_held += afp_spec_get_n_elements (spec);
+    afp_eta_forget (run->eta, afp_spec_get_n_elements (spec));
   }
   run->bytes_done = run->bytes_held;
   run->weights_done = run->weights_held;

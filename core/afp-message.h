@@ -28,7 +28,7 @@ AFP_API const char *afp_message_get_source (const AfpMessage *message);
 AFP_API const char *afp_message_get_text (const AfpMessage *message);
 AFP_API JsonNode *afp_message_get_json (
     const AfpMessage *
-        message); /* PROGRESS: done, tensors, bytes_done, bytes_total, bytes_held (of bytes_done: by an earlier run), weights_done, weights_total, weights_held, tensor; of work on the whole model: steps_done, steps */
+        message); /* PROGRESS: done, tensors, bytes_done, bytes_total, bytes_held (of bytes_done: by an earlier run), weights_done, weights_total, weights_held, tensor, seconds_left; of work on the whole model: steps_done, steps */
 
 /* Called from any thread, never from two at once. */
 typedef void (*AfpMessageFunc) (AfpMessage *message, gpointer user_data);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "afp-budget.h"
+#include "afp-eta.h"
 #include "afp-pipeline-private.h"
 #include "afp-pool.h"
 
@@ -35,7 +36,9 @@ struct _AfpRun {
   AfpQueue *load_queue;  /* of the source at work */
   guint64 done, tensors, bytes_done, bytes_total;
   guint64 bytes_held;                                /* of bytes_done: from an earlier run */
-  guint64 weights_done, weights_total, weights_held; /* likewise: time follows weights, not bytes */
+  guint64 weights_done, weights_total, weights_held; /* likewise */
+  AfpEta *eta;                                       /* of what is counted there */
+  gint64 last_done; /* when the last tensor was done, or the first began */
 };
 
 void afp_run_fail (AfpRun *run, GError *error); /* (transfer full) */

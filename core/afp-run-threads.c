@@ -230,6 +230,10 @@ afp_run_post_progress (AfpRun *run, AfpStage *stage, AfpTensor *tensor)
   run->done++;
   run->bytes_done += raw;
   run->weights_done += weights;
+  const gint64 now = g_get_monotonic_time ();
+  afp_eta_note (run->eta, weights, (double) (now - run->last_done) / G_USEC_PER_SEC);
+  run->last_done = now;
+  json_object_set_double_member (object, "seconds_left", afp_eta_get_left (run->eta));
   json_object_set_int_member (object, "done", (gint64) run->done);
   json_object_set_int_member (object, "tensors", (gint64) run->tensors);
   json_object_set_int_member (object, "bytes_done", (gint64) run->bytes_done);
@@ -274,6 +278,7 @@ afp_run_write (gpointer data)
 gboolean
 afp_run_start_writers (AfpRun *run, GError **error)
 {
+  run->last_done = g_get_monotonic_time ();
   for (guint i = 0; i < run->writers->len; i++) {
     AfpRunWriter *writer = g_ptr_array_index (run->writers, i);
 

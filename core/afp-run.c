@@ -375,6 +375,7 @@ afp_run_count_sinks (AfpRun *run)
       AfpSpec *spec = g_array_index (output->tensors, AfpPlanTensor, t).spec;
       run->bytes_total += afp_spec_get_n_bytes (spec);
       run->weights_total += afp_spec_get_n_elements (spec);
+      afp_eta_expect (run->eta, afp_spec_get_n_elements (spec));
     }
   }
 }
@@ -390,6 +391,7 @@ afp_run_new (AfpPipeline *pipeline, AfpPlan *plan)
   run->pool = afp_pool_new (plan->n_threads);
   run->budget = afp_budget_new (budget, plan->base);
   afp_pool_set_cancellable (run->pool, pipeline->cancellable);
+  run->eta = afp_eta_new ();
   run->errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   run->writers = g_ptr_array_new_with_free_func (g_free);
   g_mutex_init (&run->lock);
@@ -425,6 +427,7 @@ afp_run_free (AfpRun *run)
   g_ptr_array_unref (run->writers);
   if (run->errors)
     g_ptr_array_unref (run->errors);
+  afp_eta_free (run->eta);
   afp_pool_unref (run->pool);
   afp_budget_free (run->budget);
   afp_plan_unref (run->plan);

@@ -9,6 +9,7 @@ typedef struct {
   GString *log; /* one letter for each message */
   guint n_progress;
   gint64 bytes, total, weights, all_weights; /* of the last progress */
+  double seconds_left;
   _Atomic int inside;
   gboolean overlap;
   gboolean cancel; /* at the first progress */
@@ -30,6 +31,7 @@ take (AfpMessage *message, gpointer user_data)
     self->total = json_object_get_int_member (json, "bytes_total");
     self->weights = json_object_get_int_member (json, "weights_done");
     self->all_weights = json_object_get_int_member (json, "weights_total");
+    self->seconds_left = json_object_get_double_member (json, "seconds_left");
     ck_assert_ptr_nonnull (
         strstr (afp_message_get_text (message), json_object_get_string_member (json, "tensor")));
     if (self->cancel)
@@ -144,6 +146,7 @@ START_TEST (test_messages)
   ck_assert_str_eq (log->str, "IPpppe");
   ck_assert_int_eq (messages.weights, 3 * 16);
   ck_assert_int_eq (messages.all_weights, 3 * 16);
+  ck_assert_double_eq (messages.seconds_left, 0);
   ck_assert_int_eq (messages.bytes, 3 * 64);
   ck_assert_int_eq (messages.total, 3 * 64);
   ck_assert (!messages.overlap);

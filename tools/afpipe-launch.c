@@ -248,7 +248,7 @@ get_columns (void)
   return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
-/* "[3/12] 45 %, 12.3 MiB/s, 0:12 left, fc1.weight"; the time that is left goes by weights, which may take more or fewer bytes each */
+/* "[3/12] 45 %, 12.3 MiB/s, 0:12 left, fc1.weight" */
 static char *
 format_progress (Launch *self, AfpMessage *message)
 {
@@ -260,12 +260,9 @@ format_progress (Launch *self, AfpMessage *message)
   double held = (double) json_object_get_int_member (progress, "bytes_held");
   double total = (double) json_object_get_int_member (progress, "bytes_total");
   double seconds = (double) (g_get_monotonic_time () - self->begin) / G_USEC_PER_SEC;
-  double weights_held = (double) json_object_get_int_member (progress, "weights_held");
-  double weights = (double) json_object_get_int_member (progress, "weights_done") - weights_held;
-  double all = (double) json_object_get_int_member (progress, "weights_total") - weights_held;
   g_autofree char *rate = afp_format_bytes ((guint64) (seconds > 0 ? (done - held) / seconds : 0));
   g_autofree char *left =
-      afp_format_seconds (weights > 0 ? (all - weights) / weights * seconds : 0);
+      afp_format_seconds (json_object_get_double_member (progress, "seconds_left"));
 
   return g_strdup_printf ("[%" G_GINT64_FORMAT "/%" G_GINT64_FORMAT "] %.0f %%, %s/s, %s left, %s",
                           json_object_get_int_member (progress, "done"),
