@@ -170,6 +170,62 @@ START_TEST (cancelling_ends_the_building)
 }
 END_TEST
 
+/* --- the tables that have them ------------------------------------------------------------------------------------------ */
+
+/* The same ones for the same numbers; what was made to decode with gets the rest when it is asked for. */
+START_TEST (tables_are_shared)
+{
+  SeedlmTables *decoding = seedlm_tables_get (6, 1, 4, 2, FALSE, NULL);
+  ck_assert_ptr_null (seedlm_tables_get_basis (decoding));
+  SeedlmTables *encoding = seedlm_tables_get (6, 1, 4, 2, TRUE, NULL);
+  SeedlmTables *other = seedlm_tables_get (6, 5, 4, 2, TRUE, NULL);
+  const char *warning = NULL;
+
+  ck_assert_ptr_eq (seedlm_tables_get_sequence (encoding), seedlm_tables_get_sequence (decoding));
+  ck_assert_uint_eq (seedlm_tables_get_basis (encoding)->rank, 2);
+  ck_assert_ptr_ne (other, encoding);
+  ck_assert_ptr_null (seedlm_tables_get_lists (encoding, NULL, &warning, NULL));
+  ck_assert_ptr_null (warning);
+  seedlm_tables_unref (decoding);
+  seedlm_tables_unref (encoding);
+  seedlm_tables_unref (other);
+}
+END_TEST
+
+/* Too few seeds for so many dimensions; more bytes than tables may have. */
+START_TEST (tables_that_there_are_not)
+{
+  GError *error = NULL;
+
+  ck_assert_ptr_null (seedlm_tables_get (2, 1, 8, 8, TRUE, &error));
+  ck_assert (g_error_matches (error, AFP_ERROR, AFP_ERROR_PROPERTY));
+  ck_assert_ptr_nonnull (strstr (error->message, "none of the 3 seeds of 2 bits spans 8"));
+  g_clear_error (&error);
+  ck_assert_ptr_null (seedlm_tables_get (24, 16, 8, 8, TRUE, &error));
+  ck_assert (g_error_matches (error, AFP_ERROR, AFP_ERROR_MEMORY));
+  ck_assert_ptr_nonnull (strstr (error->message, "take fewer seed-bits"));
+  g_clear_error (&error);
+}
+END_TEST
+
+/* Given back, a search is taken again; two at a time are two. */
+START_TEST (workers_are_taken_in_turn)
+{
+  SeedlmWorkers *workers = seedlm_workers_new (tables.basis, 1, NULL, 0);
+  SeedlmSearch *first = seedlm_workers_take (workers, NULL),
+               *second = seedlm_workers_take (workers, NULL);
+
+  ck_assert_ptr_ne (first, second);
+  ck_assert (!seedlm_workers_are_fast (workers));
+  ck_assert_ptr_eq (seedlm_workers_get_basis (workers), tables.basis);
+  seedlm_workers_give (workers, first);
+  ck_assert_ptr_eq (seedlm_workers_take (workers, NULL), first);
+  seedlm_workers_give (workers, first);
+  seedlm_workers_give (workers, second);
+  seedlm_workers_free (workers);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -183,6 +239,9 @@ main (void)
   tcase_add_loop_test (tcase, damaged_files_are_built_anew, 0, (int) G_N_ELEMENTS (spots) + 4);
   tcase_add_loop_test (tcase, a_cache_that_cannot_be_written_does_no_harm, 0, 2);
   tcase_add_test (tcase, cancelling_ends_the_building);
+  tcase_add_test (tcase, tables_are_shared);
+  tcase_add_test (tcase, tables_that_there_are_not);
+  tcase_add_test (tcase, workers_are_taken_in_turn);
   suite_add_tcase (suite, tcase);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);
