@@ -37,14 +37,7 @@ static const struct {
 
 START_TEST (errors_and_sizes)
 {
-  g_autofree char *text = g_strdup_printf ("synth %s ! eval ! null", runs[_i].text);
-  g_auto (Result) result;
-
-  run (text, &result);
-  ck_assert_double_le (result.nmse, runs[_i].nmse);
-  ck_assert_double_gt (result.nmse, 0);
-  ck_assert_double_le (result.bits, runs[_i].bits);
-  ck_assert_msg (result.warnings == NULL, "%s", result.warnings);
+  assert_result (runs[_i].text, runs[_i].nmse, runs[_i].bits);
 }
 END_TEST
 
@@ -112,27 +105,12 @@ result_case (void)
 static AfpPlane *
 code (const char *properties, const float *values, guint64 rows, guint64 cols, float *back)
 {
-  const guint64 shape[] = { rows, cols };
-  const AfpPlaneDesc desc = {
-    .name = "weight", .kind = AFP_KIND_WEIGHT, .rows = rows, .cols = cols, .fallback = "raw32"
-  };
+  g_autofree char *forced = g_strconcat ("force=true min-weights=1 ", properties, NULL);
+  const AfpPlaneDesc desc = make_desc (rows, cols);
+  AfpPlane *plane = encode_plane (forced, &desc, values, NULL, 1);
   GError *error = NULL;
-  AfpRegistry *registry = afp_registry_get_default ();
-  g_autoptr (AfpElement) before = afp_registry_make (registry, "identity", &error);
-  g_autoptr (AfpElement) seedlm = afp_registry_make (registry, "seedlm", &error);
-  g_autoptr (AfpSpec) spec = afp_spec_new ("fc", AFP_DTYPE_F32, 2, shape, NULL, NULL);
-  g_autoptr (GBytes) bytes = g_bytes_new (values, rows * cols * sizeof (float));
-  g_autoptr (AfpMatrix) matrix = afp_matrix_new_dense (rows, cols, bytes);
-
-  ck_assert (afp_element_set_properties_text (seedlm, "force=true min-weights=1", &error));
-  ck_assert (afp_element_set_properties_text (seedlm, properties, &error));
-  AfpPad *src = afp_element_get_pad (before, AFP_PAD_SRC, 0);
-  ck_assert (afp_pad_link (src, afp_element_get_pad (seedlm, AFP_PAD_SINK, 0), &error));
-  g_autoptr (AfpClaim) claim = afp_pad_query_claim (src, spec, "weight", &desc);
-  ck_assert_ptr_nonnull (claim);
-  AfpPlane *plane = afp_claim_encode (claim, matrix, NULL, "fc/weight", NULL, &error);
-  ck_assert_msg (plane != NULL, "%s", error ? error->message : "");
   g_autoptr (AfpMatrix) decoded = afp_plane_open (plane, NULL, &error);
+
   ck_assert_msg (decoded && afp_matrix_read (decoded, 0, rows, 0, cols, back, &error), "%s",
                  error ? error->message : "");
   return plane;

@@ -97,15 +97,8 @@ static const struct {
 
 START_TEST (properties_are_checked_together)
 {
-  g_autoptr (AfpElement) element = make_seedlm (bad_together[_i].properties);
-  GError *error = NULL;
-
-  ck_assert (!AFP_ELEMENT_GET_CLASS (element)->check (element, &error));
-  assert_error (error, AFP_ERROR_PROPERTY, bad_together[_i].word, bad_together[_i].value,
-                bad_together[_i].hint);
-  ck_assert_ptr_null (describe (bad_together[_i].properties, 64, 64, &error));
-  assert_error (error, AFP_ERROR_PLAN, bad_together[_i].word, bad_together[_i].value,
-                bad_together[_i].hint);
+  assert_refused (bad_together[_i].properties, bad_together[_i].word, bad_together[_i].value,
+                  bad_together[_i].hint);
 }
 END_TEST
 
@@ -318,14 +311,7 @@ static const struct {
 
 START_TEST (errors_and_sizes)
 {
-  g_autofree char *text = g_strdup_printf ("synth %s ! eval ! null", runs[_i].text);
-  g_auto (Result) result;
-
-  run (text, &result);
-  ck_assert_double_le (result.nmse, runs[_i].nmse);
-  ck_assert_double_gt (result.nmse, 0);
-  ck_assert_double_le (result.bits, runs[_i].bits);
-  ck_assert_msg (result.warnings == NULL, "%s", result.warnings);
+  assert_result (runs[_i].text, runs[_i].nmse, runs[_i].bits);
 }
 END_TEST
 
@@ -334,26 +320,11 @@ static AfpPlane *
 encode (const char *properties, guint64 rows, guint64 cols, const float *values,
         const float *metric, guint threads)
 {
-  const guint64 shape[] = { rows, cols };
   AfpPlaneDesc desc = make_desc (rows, cols);
-  GError *error = NULL;
-  g_autoptr (AfpElement) codec = make_seedlm (properties);
-  g_autoptr (AfpElement) asker = afp_registry_make (afp_registry_get_default (), "identity", NULL);
-  AfpPad *src = afp_element_get_pad (asker, AFP_PAD_SRC, 0);
-  g_autoptr (AfpSpec) spec = afp_spec_new ("fc", AFP_DTYPE_F32, 2, shape, NULL, NULL);
-  g_autoptr (GBytes) bytes = g_bytes_new (values, rows * cols * sizeof (float));
-  g_autoptr (AfpMatrix) matrix = afp_matrix_new_dense (rows, cols, bytes);
-  g_autoptr (AfpPool) pool = threads > 1 ? afp_pool_new (threads) : NULL;
 
   desc.vector = (guint) cols;
   desc.metric = metric ? AFP_METRIC_DIAGONAL : AFP_METRIC_NONE;
-  ck_assert (AFP_ELEMENT_GET_CLASS (codec)->check (codec, &error));
-  ck_assert (afp_pad_link (src, afp_element_get_pad (codec, AFP_PAD_SINK, 0), &error));
-  g_autoptr (AfpClaim) claim = afp_pad_query_claim (src, spec, "weight", &desc);
-  ck_assert_ptr_nonnull (claim);
-  AfpPlane *plane = afp_claim_encode (claim, matrix, metric, "fc/weight", pool, &error);
-  ck_assert_msg (plane != NULL, "%s", error ? error->message : "");
-  return plane;
+  return encode_plane (properties, &desc, values, metric, threads);
 }
 
 static float *
