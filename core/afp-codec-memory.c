@@ -166,12 +166,36 @@ add_feedback (const AfpLayout *layout, const AfpClaim *claim, const AfpTiles *ti
               AfpCodecMemory *memory)
 {
   const guint64 rows = MIN (tiles->tile_rows, tiles->rows);
+  const guint quantum = layout->quantum;
 
-  memory->fixed += afp_feedback_get_scratch (tiles->cols);
-  add_tiles (tiles,
-             afp_feedback_get_tile_bytes (rows, layout->quantum) +
-                 tile_bytes (layout, claim, rows * layout->quantum),
-             memory);
+  memory->fixed += afp_feedback_get_scratch (layout->transposed ? tiles->rows : tiles->cols);
+  if (layout->transposed)
+    add_tiles (tiles,
+               afp_feedback_get_turned_bytes (rows, tiles->tile_cols, quantum) +
+                   tile_bytes (layout, claim, tiles->tile_cols),
+               memory);
+  else
+    add_tiles (tiles,
+               afp_feedback_get_tile_bytes (rows, quantum) + tiles->cols * sizeof (float) +
+                   tile_bytes (layout, claim, rows * quantum),
+               memory);
+}
+
+/* Targets of the plane between the passes, and symbols where tiles are columns. */
+static guint64
+pass_bytes (const AfpClaim *claim)
+{
+  const AfpLayout *layout = claim->layout;
+  const guint64 n = afp_layout_get_rows (layout) * afp_layout_get_cols (layout);
+  guint64 floats = claim->feedback && afp_claim_count_passes (claim) > 1 ? n : 0;
+
+  for (guint i = 0; claim->feedback && layout->transposed && i < afp_layout_get_n_children (layout);
+       i++) {
+    const AfpPlaneDesc *desc = afp_layout_get_child (layout, i);
+    if (desc->scope == AFP_SCOPE_BLOCK && desc->kind == AFP_KIND_CODE)
+      floats += desc->rows * desc->cols;
+  }
+  return floats * sizeof (float);
 }
 
 /* What afp_claim_encode() works with, beside the plane that it makes. */
@@ -186,6 +210,7 @@ afp_claim_get_memory (const AfpClaim *claim, AfpCodecMemory *memory)
   if (claim->importance)
     memory->fixed += layout->input.cols * sizeof (float);
   afp_layout_cut (layout, claim->feedback, &tiles);
+  memory->fixed += pass_bytes (claim);
   add_tiles (&tiles, tile_bytes (layout, claim, count_tile (&tiles)), memory);
   if (claim->feedback)
     add_feedback (layout, claim, &tiles, memory);
@@ -206,7 +231,11 @@ add_decoder (AfpPlane *plane, const AfpTiles *tiles, guint64 elements, AfpCodecM
   if (!layout || afp_layout_get_n_children (layout) != afp_plane_get_n_children (plane))
     return;
   memory->fixed += 2 * context_bytes (layout); /* a state may keep copies */
-  add_tiles (tiles, tile_bytes (layout, NULL, elements + 2 * layout->quantum), memory);
+  const guint64 edges = 2 * layout->quantum * (layout->transposed ? desc->cols : 1);
+  add_tiles (tiles,
+             tile_bytes (layout, NULL, elements + edges) +
+                 (layout->transposed ? elements * sizeof (float) : 0),
+             memory);
   for (guint i = 0; i < afp_plane_get_n_children (plane); i++) {
     AfpPlane *child = afp_plane_get_child (plane, i);
     const AfpPlaneDesc *child_desc = afp_plane_get_desc (child);

@@ -17,6 +17,7 @@
  *   afp-codec-memory.c what it takes of memory
  *   afp-share.c     planes that tensors share      afp-prepare.c   fitted to a sample of the model
  *   afp-importance.c the moments of a layer's inputs  afp-feedback.c errors fed to later columns
+ *   afp-feedback-tile.c a tile coded that way
  */
 
 struct _AfpLayout {
@@ -24,7 +25,7 @@ struct _AfpLayout {
   AfpCodec *codec;
   AfpPlaneDesc input;
   guint quantum;
-  gboolean flat;
+  gboolean flat, transposed;
   guint64 tile_weights;  /* 0: as usual */
   gboolean by_moments;   /* the metric of its plane comes from the tensor's moments */
   const char *open_loop; /* why it is no quantizer, as the codec says */
@@ -69,6 +70,7 @@ struct _AfpContext {
   gboolean fed_back;  /* blocks get their metric from afp-feedback.c */
   gboolean fitted;
   gboolean decoding;
+  guint pass; /* calls of fit so far */
   AfpContextChild *children;
 };
 
@@ -152,6 +154,7 @@ typedef struct {
   guint64 fixed;
   guint64 per_thread;
 } AfpCodecMemory;
+guint afp_claim_count_passes (const AfpClaim *claim);
 guint64 afp_plane_desc_memory (const AfpPlaneDesc *desc); /* of its symbols, or floats and metric */
 AfpClaim *afp_claim_get_asked (const AfpClaim *claim, guint i);
 gboolean afp_claim_freezes (const AfpClaim *claim, guint i); /* child @i is coded with its parent */
@@ -185,6 +188,7 @@ typedef enum { AFP_IMPORTANCE_AUTO, AFP_IMPORTANCE_OFF } AfpImportance;
 typedef struct {
   gint importance; /* AfpImportance */
   gboolean feedback;
+  gint order; /* AfpFeedbackOrder */
   double damping;
   struct _AfpFeedback *last; /* of the last tensor */
   guint64 bytes;             /* the most that one takes, as planned */
@@ -196,6 +200,7 @@ gboolean afp_plane_follows_columns (AfpTensor *tensor, const char *path);
 /* Whether the claim uses the tensor's moments. FALSE: it cannot, though it is told to. */
 gboolean
 afp_claim_plan_moments (AfpClaim *claim, AfpTensor *tensor, const char *path, GError **error);
+void afp_layout_get_feedback_shape (const AfpLayout *layout, guint64 *cols, guint *quantum);
 char *afp_claim_describe_moments (const AfpClaim *claim, AfpTensor *tensor);
 float *afp_importance_new (const AfpMoments *moments, double damping);
 struct _AfpFeedback *afp_codec_take_feedback (AfpCodec *self, const AfpClaim *claim,

@@ -27,6 +27,7 @@ static const char *const kind_values[] = { "weight", "residual", "coeffs", "code
                                            "scale",  "frame",    NULL };
 
 static const char *const importance_values[] = { "auto", "off", NULL };
+static const char *const order_values[] = { "natural", "importance", NULL };
 
 static const AfpProperty properties[] = {
   AFP_PROP_FLAGS ("planes", NULL, 0, AfpCodecPrivate, routing.planes, NULL, kind_values,
@@ -53,6 +54,10 @@ static const AfpProperty properties[] = {
   AFP_PROP_BOOL ("feedback", NULL, 0, AfpCodecPrivate, use.feedback, "false",
                  "Feed the error of each block of columns to the columns still to come (GPTQ, "
                  "LDLQ), by the moments that calibrate tells"),
+  AFP_PROP_ENUM (
+      "order", NULL, 0, AfpCodecPrivate, use.order, "natural", order_values,
+      "With feedback: blocks of columns are coded from the first to the last, or from the one whose inputs "
+      "have the largest mean squares to that of the least; files do not tell"),
   AFP_PROP_DOUBLE ("damping", NULL, 0, AfpCodecPrivate, use.damping, 1e-6, 1, "0.01", NULL,
                    "Added to the mean squares of the inputs, as a part of their mean"),
 };
@@ -310,11 +315,12 @@ plan_moments (AfpCodec *self, AfpClaim *claim, AfpTensor *tensor, const char *pa
 
   if (!afp_claim_plan_moments (claim, tensor, path, error))
     return FALSE;
-  if (claim->feedback)
-    use->bytes =
-        MAX (use->bytes, afp_feedback_get_bytes (afp_layout_get_padded_cols (claim->layout),
-                                                 claim->layout->quantum));
-  else if (afp_codec_get_moment_use (claim->codec)->feedback)
+  if (claim->feedback) {
+    guint64 cols;
+    guint quantum;
+    afp_layout_get_feedback_shape (claim->layout, &cols, &quantum);
+    use->bytes = MAX (use->bytes, afp_feedback_get_bytes (cols, quantum));
+  } else if (afp_codec_get_moment_use (claim->codec)->feedback)
     use->n_without++;
   return TRUE;
 }

@@ -17,6 +17,8 @@ AFP_API const AfpPlaneDesc *afp_layout_get_input (const AfpLayout *layout);
 AFP_API void afp_layout_set_quantum (AfpLayout *layout, guint quantum);
 /* The plane is one row of rows*cols elements: blocks cross rows (layout=flat). */
 AFP_API void afp_layout_set_flat (AfpLayout *layout, gboolean flat);
+/* The codec's rows are the plane's columns: blocks run down a column, and a row of the codec is an input of the layer. */
+AFP_API void afp_layout_set_transposed (AfpLayout *layout, gboolean transposed);
 /* Codes depend on where they lie (a scale for each group of columns, say): the codec cannot answer a quantizer query. @why: a string
  * literal; completes "open loop: ". Scope ROW and float children of block scope say so by themselves. */
 AFP_API void afp_layout_set_open_loop (AfpLayout *layout, const char *why);
@@ -64,6 +66,8 @@ AFP_API float *afp_context_get_values (AfpContext *ctx, guint child); /* rows*co
 AFP_API guint32 *afp_context_get_codes (AfpContext *ctx, guint child);
 AFP_API gboolean
 afp_context_has_fit (AfpContext *ctx); /* the arrays hold an earlier fit: warm start */
+AFP_API guint
+afp_context_get_pass (AfpContext *ctx); /* fit: how often it was called before on this plane */
 AFP_API gboolean afp_context_is_given (
     AfpContext *ctx,
     guint child); /* fit: a shared child that was fitted already: leave it as it is */
@@ -83,6 +87,9 @@ AFP_API float *afp_context_sample (AfpContext *ctx, gsize max, guint length, gsi
                                    float **metric_data, GError **error);
 /* One index from the @i-th of @n equal stretches of 0 .. @total - 1, at a place that depends on @seed. */
 AFP_API guint64 afp_sample_index (guint64 seed, gsize i, gsize n, guint64 total);
+/* fit only: the metric of the vector of @length elements that starts at @row, @col: afp_metric_stride() floats of that kind */
+AFP_API void
+afp_context_read_metric (AfpContext *ctx, guint64 row, guint64 col, guint length, float *out);
 /* Kind of the metric of a sampled vector of @length elements (regrouped from the plane's own vectors). */
 AFP_API AfpMetricKind afp_context_get_metric_kind (AfpContext *ctx, guint length);
 /* fit only: sums of the data: mean square over all elements (padding excluded), per row if @rows is not NULL; largest magnitude */
@@ -142,6 +149,8 @@ G_DECLARE_DERIVABLE_TYPE (AfpCodec, afp_codec, AFP, CODEC, AfpTransform)
  * @close: (nullable): frees the state
  * @encode_block: const, thread-safe
  * @decode_block: const, thread-safe; must check every symbol that it uses as an index (AFP_ERROR_FORMAT)
+ * @passes: (nullable): how often fit is called for a plane, 1 without it. Before each call but the first the plane was coded as it stands
+ *   then, its fixed children rounded, and the data are what was to be coded: with feedback the targets, else the plane again
  * @scratch: (nullable): working bytes for a plane beyond what the base class needs: an upper bound
  * @thread_scratch: (nullable): those that each thread needs, beside @scratch
  * @asks: %TRUE if encode_block uses quantizers of its block-scope float children
@@ -153,13 +162,14 @@ struct _AfpCodecClass {
   gboolean asks;
   gboolean (*describe) (AfpCodec *self, AfpLayout *layout, GError **error);
   gboolean (*fit) (AfpCodec *self, AfpContext *ctx, GError **error);
+  guint (*passes) (AfpCodec *self, const AfpLayout *layout);
   gpointer (*open) (AfpCodec *self, AfpContext *ctx, GError **error);
   void (*close) (AfpCodec *self, gpointer state);
   gboolean (*encode_block) (AfpCodec *self, gpointer state, AfpBlock *block, GError **error);
   gboolean (*decode_block) (AfpCodec *self, gpointer state, AfpBlock *block, GError **error);
   guint64 (*scratch) (AfpCodec *self, const AfpLayout *layout);
   guint64 (*thread_scratch) (AfpCodec *self, const AfpLayout *layout);
-  gpointer padding[7];
+  gpointer padding[6];
 };
 
 /* The layout of @desc under this codec's properties, or NULL with the reason. */

@@ -106,8 +106,9 @@ afp_context_set_data (AfpContext *ctx, AfpMatrix *matrix, AfpMetricKind kind, gu
     ctx->layout = resized;
   }
   g_clear_pointer (&ctx->matrix, afp_matrix_unref);
-  ctx->matrix =
-      ctx->layout->flat ? afp_matrix_reshape (matrix, 1, rows * cols) : afp_matrix_ref (matrix);
+  ctx->matrix = ctx->layout->flat         ? afp_matrix_reshape (matrix, 1, rows * cols)
+                : ctx->layout->transposed ? afp_matrix_transpose (matrix)
+                                          : afp_matrix_ref (matrix);
   ctx->metric_kind = data && length ? kind : AFP_METRIC_NONE;
   ctx->metric_length = length;
   ctx->metric_data = data;
@@ -203,6 +204,12 @@ afp_context_get_seed (AfpContext *ctx)
   return hash;
 }
 
+guint
+afp_context_get_pass (AfpContext *ctx)
+{
+  return ctx->pass;
+}
+
 gboolean
 afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols,
                   float *out, GError **error)
@@ -228,7 +235,7 @@ AfpMetricKind
 afp_context_get_metric_kind (AfpContext *ctx, guint length)
 {
   if (ctx->metric_kind == AFP_METRIC_NONE && ctx->column_weights)
-    return AFP_METRIC_DIAGONAL;
+    return ctx->layout->transposed ? AFP_METRIC_SCALAR : AFP_METRIC_DIAGONAL;
   return afp_metric_regroup_kind (ctx->metric_kind, ctx->metric_length, length);
 }
 
@@ -297,12 +304,21 @@ afp_context_fill_metric (AfpContext *ctx, guint length, guint64 row, guint64 col
 {
   const gsize stride = afp_metric_stride (afp_context_get_metric_kind (ctx, length), length);
 
-  if (ctx->metric_kind == AFP_METRIC_NONE && ctx->column_weights)
+  if (ctx->metric_kind == AFP_METRIC_NONE && ctx->column_weights && ctx->layout->transposed)
+    for (gsize i = 0; i < n_vectors; i++)
+      out[i] = row < ctx->n_columns ? ctx->column_weights[row] : ctx->least_weight;
+  else if (ctx->metric_kind == AFP_METRIC_NONE && ctx->column_weights)
     for (gsize i = 0; i < n_vectors * length; i++)
       out[i] = column_weight (ctx, col + i);
   else
     for (gsize i = 0; i < n_vectors; i++)
       fill_one_metric (ctx, length, row, col + i * length, out + i * stride);
+}
+
+void
+afp_context_read_metric (AfpContext *ctx, guint64 row, guint64 col, guint length, float *out)
+{
+  afp_context_fill_metric (ctx, length, row, col, 1, out);
 }
 
 /* --- samples and moments ---------------------------------------------------------------------------------------- */

@@ -245,7 +245,8 @@ afp_decoder_open (AfpPlane *plane, GError **error)
     afp_matrix_unref (matrix);
     return NULL;
   }
-  AfpMatrix *result = afp_matrix_reshape (matrix, desc->rows, desc->cols);
+  AfpMatrix *result = layout->transposed ? afp_matrix_transpose (matrix)
+                                         : afp_matrix_reshape (matrix, desc->rows, desc->cols);
   afp_matrix_unref (matrix);
   return result;
 }

@@ -174,32 +174,52 @@ encoder_freeze (AfpEncoder *encoder, GError **error)
   return TRUE;
 }
 
+guint
+afp_claim_count_passes (const AfpClaim *claim)
+{
+  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (claim->codec);
+
+  return klass->passes ? klass->passes (claim->codec, claim->layout) : 1;
+}
+
+/* Fits to the data at hand, and freezes. */
+static gboolean
+encoder_fit_pass (AfpEncoder *encoder, guint pass, GError **error)
+{
+  AfpCodec *codec = encoder->claim->codec;
+  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (codec);
+  AfpCrashNote note;
+
+  encoder_close (encoder);
+  encoder->ctx->pass = pass;
+  afp_crash_enter (&note, AFP_ELEMENT (codec));
+  gboolean ok = !klass->fit || klass->fit (codec, encoder->ctx, error);
+  afp_crash_leave (&note);
+  encoder->ctx->fitted = encoder->ctx->fitted || ok;
+  return ok && encoder_freeze (encoder, error);
+}
+
 gboolean
 afp_encoder_fit (AfpEncoder *encoder, AfpMatrix *matrix, AfpMetricKind kind, guint length,
                  const float *metric_data, GError **error)
 {
-  AfpCodec *codec = encoder->claim->codec;
-  AfpCodecClass *klass = AFP_CODEC_GET_CLASS (codec);
-
-  encoder_close (encoder);
-  if (matrix) {
-    afp_context_set_data (encoder->ctx, matrix, kind, length, metric_data);
-    AfpCrashNote note;
-    afp_crash_enter (&note, AFP_ELEMENT (codec));
-    gboolean ok = !klass->fit || klass->fit (codec, encoder->ctx, error);
-    afp_crash_leave (&note);
-    if (!ok)
-      return FALSE;
-    encoder->ctx->fitted = TRUE;
+  if (!matrix) {
+    encoder_close (encoder);
+    return encoder_freeze (encoder, error);
   }
-  return encoder_freeze (encoder, error);
+  afp_context_set_data (encoder->ctx, matrix, kind, length, metric_data);
+  for (guint pass = 0; pass < afp_claim_count_passes (encoder->claim); pass++)
+    if (!encoder_fit_pass (encoder, pass, error))
+      return FALSE;
+  return TRUE;
 }
 
 /* --- a whole plane ---------------------------------------------------------------------------------------------- */
 
 typedef struct {
-  guint8 *packed; /* of a code child */
-  float *values;  /* of a float child without quantizer */
+  guint8 *packed;   /* of a code child */
+  guint32 *symbols; /* of a code child, where two tiles may share a byte: packed in the end */
+  float *values;    /* of a float child without quantizer */
   float *metric;
   guint8 **parts; /* of a quantizer's code children */
 } Output;
@@ -207,6 +227,7 @@ typedef struct {
 typedef struct {
   AfpEncoder *encoder;
   const AfpFeedback *feedback; /* (nullable) */
+  float *targets;              /* (nullable): a trial, for the targets alone */
   AfpTiles tiles;
   Output *outputs;
 } PlaneJob;
@@ -229,9 +250,11 @@ outputs_init (PlaneJob *job)
     Output *output = &job->outputs[i];
     if (desc->scope != AFP_SCOPE_BLOCK)
       continue;
-    if (desc->kind == AFP_KIND_CODE)
+    if (desc->kind == AFP_KIND_CODE) {
       output->packed = g_malloc0 (MAX (afp_plane_desc_bytes (desc), 1));
-    else if (quantizer) {
+      if (job->tiles.tile_cols < job->tiles.cols && job->tiles.rows > 1)
+        output->symbols = g_new (guint32, desc->rows * desc->cols);
+    } else if (quantizer) {
       const guint n = afp_quantizer_get_n_code_children (quantizer);
       output->parts = g_new0 (guint8 *, n + 1);
       for (guint c = 0; c < n; c++) {
@@ -255,6 +278,7 @@ outputs_clear (PlaneJob *job)
   for (guint i = 0; i < afp_layout_get_n_children (ctx->layout); i++) {
     Output *output = &job->outputs[i];
     g_free (output->packed);
+    g_free (output->symbols);
     g_free (output->values);
     g_free (output->metric);
     for (guint c = 0; output->parts && output->parts[c]; c++)
@@ -282,6 +306,27 @@ store_quantizer_codes (AfpQuantizer *quantizer, const guint32 *codes, guint64 fi
     for (gsize i = 0; i < n; i++)
       memcpy (own + i * symbols, codes + i * total + offset, symbols * sizeof *own);
     afp_bits_pack (parts[c], first * symbols, own, n * symbols, bits);
+  }
+}
+
+/* A tile of columns: row by row what belongs there. */
+static void
+store_columns (PlaneJob *job, const AfpBlockBuffer *buffer, const AfpTile *tile)
+{
+  AfpContext *ctx = job->encoder->ctx;
+  const guint quantum = ctx->layout->quantum;
+
+  for (guint i = 0; i < afp_layout_get_n_children (ctx->layout); i++) {
+    const AfpPlaneDesc *desc = afp_layout_get_child (ctx->layout, i);
+    const gsize n = tile->n_cols / quantum * desc->per_quantum;
+    Output *output = &job->outputs[i];
+    for (guint64 r = 0; desc->scope == AFP_SCOPE_BLOCK && r < tile->n_rows; r++) {
+      const gsize to = r * desc->cols + tile->col / quantum * desc->per_quantum;
+      if (output->symbols)
+        memcpy (output->symbols + to, buffer->planes[i].codes + r * n, n * sizeof (guint32));
+      if (output->values)
+        memcpy (output->values + to, buffer->planes[i].values + r * n, n * sizeof (float));
+    }
   }
 }
 
@@ -323,7 +368,8 @@ encode_values (const PlaneJob *job, AfpBlockBuffer *buffer, GError **error)
   AfpCodecClass *klass = AFP_CODEC_GET_CLASS (ctx->codec);
 
   if (job->feedback)
-    return afp_feedback_encode (job->feedback, ctx, job->encoder->state, buffer, error);
+    return afp_feedback_encode (job->feedback, ctx, job->encoder->state, buffer, job->targets,
+                                error);
   return !klass->encode_block ||
          klass->encode_block (ctx->codec, job->encoder->state, &buffer->block, error);
 }
@@ -345,9 +391,10 @@ encode_tile (gsize index, gpointer user_data, GError **error)
                         buffer.block.values, error) &&
        encode_values (job, &buffer, error);
   afp_crash_leave (&note);
-  if (ok)
-    store_tile (job, &buffer, &tile);
-  else
+  if (ok && !job->targets)
+    (tile.n_cols < job->tiles.cols && job->tiles.rows > 1 ? store_columns
+                                                          : store_tile) (job, &buffer, &tile);
+  else if (!ok)
     g_prefix_error (error, "%s: ", ctx->name);
   afp_block_buffer_clear (&buffer);
   return ok;
@@ -362,6 +409,8 @@ make_block_child (PlaneJob *job, guint child)
   Output *output = &job->outputs[child];
 
   if (desc->kind == AFP_KIND_CODE) {
+    if (output->symbols)
+      afp_bits_pack (output->packed, 0, output->symbols, desc->rows * desc->cols, desc->bits);
     g_autoptr (GBytes) bytes =
         g_bytes_new_take (g_steal_pointer (&output->packed), afp_plane_desc_bytes (desc));
     return afp_plane_new_code (desc, bytes);
@@ -442,22 +491,61 @@ take_moments (AfpEncoder *encoder, const AfpMoments *moments)
                              afp_moments_get_size (moments), (float) (damping / (1 + damping)));
 }
 
+/* What is to be coded as the codec stands takes the place of the plane while it is fitted once more. */
+static gboolean
+fit_to_targets (PlaneJob *job, guint pass, AfpPool *pool, GError **error)
+{
+  AfpContext *ctx = job->encoder->ctx;
+  const guint64 rows = afp_layout_get_rows (ctx->layout), cols = afp_layout_get_cols (ctx->layout);
+  AfpMatrix *matrix = ctx->matrix;
+
+  job->targets = g_new (float, MAX (rows * cols, 1));
+  g_autoptr (GBytes) bytes = g_bytes_new_take (job->targets, rows * cols * sizeof (float));
+  gboolean ok = afp_parallel_for (pool, job->tiles.n_tiles, encode_tile, job, error);
+  job->targets = NULL;
+  if (ok) {
+    ctx->matrix = afp_matrix_new_dense (rows, cols, bytes);
+    ctx->fed_back = FALSE;
+    ok = encoder_fit_pass (job->encoder, pass, error);
+    ctx->fed_back = TRUE;
+    afp_matrix_unref (ctx->matrix);
+    ctx->matrix = matrix;
+  }
+  return ok;
+}
+
+/* With feedback, only the first pass sees the plane itself. */
+static gboolean
+fit_passes (PlaneJob *job, AfpMatrix *matrix, const float *metric_data, AfpPool *pool,
+            GError **error)
+{
+  AfpEncoder *encoder = job->encoder;
+  const AfpPlaneDesc *desc = &encoder->claim->layout->input;
+
+  if (!job->feedback)
+    return afp_encoder_fit (encoder, matrix, desc->metric, desc->vector, metric_data, error);
+  afp_context_set_data (encoder->ctx, matrix, desc->metric, desc->vector, metric_data);
+  gboolean ok = encoder_fit_pass (encoder, 0, error);
+  encoder->ctx->fed_back = TRUE;
+  for (guint pass = 1; ok && pass < afp_claim_count_passes (encoder->claim); pass++)
+    ok = fit_to_targets (job, pass, pool, error);
+  return ok;
+}
+
 AfpPlane *
 afp_claim_encode_with (AfpClaim *claim, AfpMatrix *matrix, const float *metric_data,
                        const AfpMoments *moments, const AfpFeedback *feedback, const char *name,
                        AfpPool *pool, GError **error)
 {
-  const AfpPlaneDesc *desc = &claim->layout->input;
   AfpEncoder *encoder = afp_encoder_new (claim, name, pool, error);
+  PlaneJob job = { .encoder = encoder, .feedback = feedback };
   AfpPlane *plane = NULL;
 
   if (!encoder)
     return NULL;
   take_moments (encoder, moments);
-  if (afp_encoder_fit (encoder, matrix, desc->metric, desc->vector, metric_data, error)) {
-    PlaneJob job = { .encoder = encoder, .feedback = feedback };
-    encoder->ctx->fed_back = feedback != NULL;
-    afp_layout_cut (claim->layout, feedback != NULL, &job.tiles);
+  afp_layout_cut (claim->layout, feedback != NULL, &job.tiles);
+  if (fit_passes (&job, matrix, metric_data, pool, error)) {
     outputs_init (&job);
     if (afp_parallel_for (pool, job.tiles.n_tiles, encode_tile, &job, error))
       plane = make_coded (&job);

@@ -76,6 +76,14 @@ plan_feedback (AfpClaim *claim, AfpTensor *tensor, GError **error)
   return TRUE;
 }
 
+/* Of the factor: its size, and columns that are one block. The rows of a transposed layout are one column each. */
+void
+afp_layout_get_feedback_shape (const AfpLayout *layout, guint64 *cols, guint *quantum)
+{
+  *cols = layout->transposed ? afp_layout_get_rows (layout) : afp_layout_get_padded_cols (layout);
+  *quantum = layout->transposed ? 1 : layout->quantum;
+}
+
 gboolean
 afp_claim_plan_moments (AfpClaim *claim, AfpTensor *tensor, const char *path, GError **error)
 {
@@ -132,13 +140,15 @@ afp_codec_take_feedback (AfpCodec *self, const AfpClaim *claim, AfpMoments *mome
                          GError **error)
 {
   AfpMomentUse *kept = afp_codec_get_moment_use (self);
-  const double damping = afp_codec_get_moment_use (claim->codec)->damping;
-  const guint64 cols = afp_layout_get_padded_cols (claim->layout);
-  const guint quantum = claim->layout->quantum;
+  const AfpMomentUse *use = afp_codec_get_moment_use (claim->codec);
+  const AfpFeedbackOrder order = (AfpFeedbackOrder) use->order;
+  guint64 cols;
+  guint quantum;
 
-  if (kept->last && afp_feedback_is_of (kept->last, moments, cols, quantum, damping))
+  afp_layout_get_feedback_shape (claim->layout, &cols, &quantum);
+  if (kept->last && afp_feedback_is_of (kept->last, moments, cols, quantum, use->damping, order))
     return kept->last;
   g_clear_pointer (&kept->last, afp_feedback_unref);
-  kept->last = afp_feedback_new (moments, cols, quantum, damping, pool, error);
+  kept->last = afp_feedback_new (moments, cols, quantum, use->damping, order, pool, error);
   return kept->last;
 }

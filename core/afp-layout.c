@@ -48,6 +48,7 @@ afp_layout_resize (AfpLayout *layout, guint64 rows, guint64 cols)
   copy->input.cols = cols;
   copy->quantum = layout->quantum;
   copy->flat = layout->flat;
+  copy->transposed = layout->transposed;
   copy->open_loop = layout->open_loop;
   copy->tile_weights = layout->tile_weights;
   for (guint i = 0; i < layout->children->len; i++) {
@@ -116,6 +117,21 @@ afp_layout_set_flat (AfpLayout *layout, gboolean flat)
 }
 
 /**
+ * afp_layout_set_transposed:
+ * @layout: a layout in the making; before the first child
+ * @transposed: whether the codec's rows are the plane's columns
+ *
+ * A plane whose vectors have a metric of their own cannot be turned.
+ */
+void
+afp_layout_set_transposed (AfpLayout *layout, gboolean transposed)
+{
+  g_return_if_fail (layout->children->len == 0 &&
+                    !(transposed && layout->input.metric != AFP_METRIC_NONE));
+  layout->transposed = transposed;
+}
+
+/**
  * afp_layout_set_open_loop:
  * @layout: a layout in the making
  * @why: a string literal: why the codec cannot choose codes vector by vector, wherever they lie
@@ -147,7 +163,7 @@ afp_layout_cut (const AfpLayout *layout, gboolean feedback, AfpTiles *tiles)
   const guint64 rows = afp_layout_get_rows (layout), cols = afp_layout_get_cols (layout);
 
   if (feedback)
-    afp_feedback_init_tiles (tiles, rows, cols, layout->quantum);
+    afp_feedback_init_tiles (tiles, layout);
   else
     afp_tiles_init_sized (tiles, rows, cols, layout->quantum,
                           MAX (MIN (layout->tile_weights, rows * cols / 4), AFP_TILE_ELEMENTS));
@@ -162,13 +178,15 @@ afp_layout_get_quantum (const AfpLayout *layout)
 guint64
 afp_layout_get_rows (const AfpLayout *layout)
 {
-  return layout->flat ? 1 : layout->input.rows;
+  return layout->flat ? 1 : layout->transposed ? layout->input.cols : layout->input.rows;
 }
 
 guint64
 afp_layout_get_cols (const AfpLayout *layout)
 {
-  return layout->flat ? layout->input.rows * layout->input.cols : layout->input.cols;
+  if (layout->flat)
+    return layout->input.rows * layout->input.cols;
+  return layout->transposed ? layout->input.rows : layout->input.cols;
 }
 
 guint64

@@ -293,6 +293,38 @@ afp_matrix_reshape (AfpMatrix *matrix, guint64 rows, guint64 cols)
   return afp_matrix_new (rows, cols, reshaped_read, self, reshaped_free);
 }
 
+/* --- transposed ------------------------------------------------------------------------------------------------ */
+
+static gboolean
+transposed_read (gpointer user_data, guint64 row, guint64 n_rows, guint64 col, guint64 n_cols,
+                 float *out, GError **error)
+{
+  AfpMatrix *inner = user_data;
+
+  if (n_rows == 1)
+    return inner->read (inner->user_data, col, n_cols, row, 1, out, error);
+  g_autofree float *values = g_new (float, n_rows *n_cols);
+  if (!inner->read (inner->user_data, col, n_cols, row, n_rows, values, error))
+    return FALSE;
+  for (guint64 r = 0; r < n_rows; r++)
+    for (guint64 c = 0; c < n_cols; c++)
+      out[r * n_cols + c] = values[c * n_rows + r];
+  return TRUE;
+}
+
+/**
+ * afp_matrix_transpose:
+ * @matrix: a matrix
+ *
+ * Returns: (transfer full): the matrix whose rows are the columns of @matrix
+ */
+AfpMatrix *
+afp_matrix_transpose (AfpMatrix *matrix)
+{
+  return afp_matrix_new (matrix->cols, matrix->rows, transposed_read, afp_matrix_ref (matrix),
+                         (GDestroyNotify) afp_matrix_unref);
+}
+
 /* --- whole matrices ------------------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -21,7 +21,8 @@ AFP_API AfpMatrix *afp_matrix_new (guint64 rows, guint64 cols, AfpMatrixRead rea
 AFP_API AfpMatrix *afp_matrix_new_dense (guint64 rows, guint64 cols, GBytes *f32); /* row-major */
 AFP_API AfpMatrix *afp_matrix_new_raw (AfpSpec *spec, GBytes *raw); /* through the matrix view */
 AFP_API AfpMatrix *afp_matrix_reshape (AfpMatrix *matrix, guint64 rows,
-                                       guint64 cols); /* same elements in row-major order */
+                                       guint64 cols);        /* same elements in row-major order */
+AFP_API AfpMatrix *afp_matrix_transpose (AfpMatrix *matrix); /* its rows are the columns */
 AFP_API AfpMatrix *afp_matrix_ref (AfpMatrix *matrix);
 AFP_API void afp_matrix_unref (AfpMatrix *matrix);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpMatrix, afp_matrix_unref)

@@ -6,7 +6,7 @@
 /*
  * How a matrix is cut into tiles for the pool. A tile is whole rows (a multiple of 8 of them, but for the last), or, of a
  * matrix of one row, a run of columns that is a multiple of 8 quanta: so that the symbols of two tiles of a bit-packed plane never share a
- * byte. The cut depends on the shape alone, never on the number of threads. Internal.
+ * byte. (The feedback of a transposed layout cuts by columns: afp_feedback_init_tiles().) The cut depends on the shape alone, never on the number of threads. Internal.
  */
 typedef struct {
   guint64 rows, cols; /* cols: padded to the quantum */
@@ -53,7 +53,7 @@ afp_tiles_get (const AfpTiles *tiles, gsize index)
 {
   AfpTile tile = { 0, tiles->rows, 0, tiles->cols };
 
-  if (tiles->rows == 1) {
+  if (tiles->tile_cols < tiles->cols) {
     tile.col = index * tiles->tile_cols;
     tile.n_cols = MIN (tiles->tile_cols, tiles->cols - tile.col);
   } else {

@@ -20,7 +20,7 @@ G_DEFINE_TYPE (TestQ, test_q, AFP_TYPE_CODEC)
 
 enum { SCALE_NONE, SCALE_TENSOR, SCALE_ROW };
 static const char *const scales[] = { "none", "tensor", "row", NULL };
-static const char *const layouts[] = { "row", "flat", NULL };
+static const char *const layouts[] = { "row", "flat", "turned", NULL };
 
 static const AfpProperty q_properties[] = {
   AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, TestQ, bits, 1, 32, "6", "bits",
@@ -58,6 +58,7 @@ q_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 
   afp_layout_set_quantum (layout, self->quantum);
   afp_layout_set_flat (layout, self->layout == 1);
+  afp_layout_set_transposed (layout, self->layout == 2);
   afp_layout_add_code (layout, "codes", self->quantum, self->bits);
   if (self->scale == SCALE_TENSOR)
     afp_layout_add_tensor_float (layout, "scale", AFP_KIND_SCALE, 1, 1, 0);

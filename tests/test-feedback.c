@@ -83,7 +83,8 @@ START_TEST (sums_of_blocks)
   const guint64 n = (factors[_i].size + quantum - 1) / quantum * quantum;
   g_autoptr (AfpMoments) moments = test_moments (factors[_i].size, FALSE, 7);
   g_autoptr (AfpPool) pool = afp_pool_new (3);
-  g_autoptr (AfpFeedback) feedback = afp_feedback_new (moments, n, quantum, 0.01, pool, NULL);
+  g_autoptr (AfpFeedback) feedback =
+      afp_feedback_new (moments, n, quantum, 0.01, AFP_FEEDBACK_NATURAL, pool, NULL);
   g_autofree double *h = damped (moments, n, 0.01), *e = g_new (double, n),
                     *missed = g_new (double, n);
   g_autofree float *values = test_values (n * 4, 2);
@@ -103,17 +104,19 @@ START_TEST (any_threads_factor)
 {
   g_autoptr (AfpMoments) moments = test_moments (200, FALSE, 7);
   g_autoptr (AfpPool) pool = afp_pool_new (5);
-  g_autoptr (AfpFeedback) a = afp_feedback_new (moments, 200, 8, 0.01, NULL, NULL);
-  g_autoptr (AfpFeedback) b = afp_feedback_new (moments, 200, 8, 0.01, pool, NULL);
+  g_autoptr (AfpFeedback) a =
+      afp_feedback_new (moments, 200, 8, 0.01, AFP_FEEDBACK_NATURAL, NULL, NULL);
+  g_autoptr (AfpFeedback) b =
+      afp_feedback_new (moments, 200, 8, 0.01, AFP_FEEDBACK_NATURAL, pool, NULL);
 
   for (guint64 i = 0; i < 200; i++)
     ck_assert_mem_eq (afp_feedback_get_factor (a) + i * 200 + i,
                       afp_feedback_get_factor (b) + i * 200 + i, (200 - i) * sizeof (float));
   ck_assert_mem_eq (afp_feedback_get_metric (a, 0), afp_feedback_get_metric (b, 0),
                     200 * 8 * sizeof (float));
-  ck_assert (afp_feedback_is_of (a, moments, 200, 8, 0.01));
-  ck_assert (!afp_feedback_is_of (a, moments, 200, 4, 0.01));
-  ck_assert (!afp_feedback_is_of (a, moments, 200, 8, 0.1));
+  ck_assert (afp_feedback_is_of (a, moments, 200, 8, 0.01, AFP_FEEDBACK_NATURAL));
+  ck_assert (!afp_feedback_is_of (a, moments, 200, 4, 0.01, AFP_FEEDBACK_NATURAL));
+  ck_assert (!afp_feedback_is_of (a, moments, 200, 8, 0.1, AFP_FEEDBACK_NATURAL));
 }
 END_TEST
 
@@ -138,7 +141,8 @@ START_TEST (damping_is_raised)
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (AfpMoments) moments = moments_of (cases[i].stored, 2);
-    g_autoptr (AfpFeedback) feedback = afp_feedback_new (moments, 2, 1, 0.01, NULL, NULL);
+    g_autoptr (AfpFeedback) feedback =
+        afp_feedback_new (moments, 2, 1, 0.01, AFP_FEEDBACK_NATURAL, NULL, NULL);
     ck_assert_msg (feedback != NULL, "%u", i);
     ck_assert_msg (fabs (afp_feedback_get_damping (feedback) - cases[i].damping) < 1e-9, "%u: %g",
                    i, afp_feedback_get_damping (feedback));
@@ -160,7 +164,7 @@ START_TEST (useless_moments)
   g_autoptr (AfpMoments) moments = moments_of (useless[_i].stored, 2);
   GError *error = NULL;
 
-  ck_assert_ptr_null (afp_feedback_new (moments, 2, 1, 0.01, NULL, &error));
+  ck_assert_ptr_null (afp_feedback_new (moments, 2, 1, 0.01, AFP_FEEDBACK_NATURAL, NULL, &error));
   assert_error (error, AFP_ERROR_CODEC, "moments of 2 inputs", useless[_i].word, "calibrate anew",
                 "feedback=false");
 }
@@ -203,7 +207,8 @@ missed_targets (AfpTensor *tensor, AfpTensor *out, guint quantum, AfpFeedback **
   g_autofree double *e = g_new (double, n);
   double *missed = g_new (double, rows *n);
 
-  *feedback = afp_feedback_new (afp_tensor_get_moments (tensor), n, quantum, 0.01, NULL, NULL);
+  *feedback = afp_feedback_new (afp_tensor_get_moments (tensor), n, quantum, 0.01,
+                                AFP_FEEDBACK_NATURAL, NULL, NULL);
   for (guint64 r = 0; r < rows; r++) {
     for (guint64 i = 0; i < n; i++)
       e[i] = (double) y[r * n + i] - x[r * n + i];
@@ -264,6 +269,8 @@ static const struct {
   { "test-q bits=3 quantum=5 %s", 1.3 },
   { "test-q bits=3 scale=none quantum=64 %s", 0.99 },
   { "test-pair %s", 1.2 },
+  { "test-q bits=3 quantum=4 order=importance %s", 1.3 },
+  { "test-q bits=3 quantum=3 layout=turned order=importance %s", 1.3 },
   { "test-ask block=6 vector=3 %s ! test-q planes=coeffs bits=3 quantum=3", 1.2 },
   { "test-ask block=4 vector=2 metric=matrix %s ! test-pair planes=coeffs", 1.2 },
   { "test-q bits=2 residual=true ! test-q planes=residual bits=3 %s", 1.3 },

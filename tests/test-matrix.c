@@ -166,6 +166,26 @@ START_TEST (reshape)
 }
 END_TEST
 
+START_TEST (transpose)
+{
+  g_autoptr (AfpMatrix) inner = counting_matrix (7, 11);
+  g_autoptr (AfpMatrix) matrix = afp_matrix_transpose (inner);
+  float out[11 * 8];
+
+  ck_assert_uint_eq (afp_matrix_get_rows (matrix), 11);
+  for (guint64 row = 0; row < 11; row++)
+    for (guint64 n_rows = 1; n_rows <= 11 - row; n_rows++)
+      for (guint64 col = 0; col < 7; col++) {
+        const guint64 n_cols = 8 - col; /* one past the edge */
+        ck_assert (afp_matrix_read (matrix, row, n_rows, col, n_cols, out, NULL));
+        for (guint64 r = 0; r < n_rows; r++)
+          for (guint64 c = 0; c < n_cols; c++)
+            if (out[r * n_cols + c] != (c + 1 == n_cols ? 0 : (float) ((col + c) * 11 + row + r)))
+              ck_abort_msg ("%u, %u", (guint) (row + r), (guint) (col + c));
+      }
+}
+END_TEST
+
 START_TEST (reshape_of_a_reshape)
 {
   g_autoptr (AfpMatrix) inner = counting_matrix (7, 11);
@@ -320,6 +340,7 @@ all (void)
   tcase_add_test (tcase, two_frameworks);
   tcase_add_test (tcase, to_raw_in_another_dtype);
   tcase_add_test (tcase, reshape);
+  tcase_add_test (tcase, transpose);
   tcase_add_test (tcase, reshape_of_a_reshape);
   tcase_add_test (tcase, to_dense);
   tcase_add_test (tcase, nothing_in_it);

@@ -80,6 +80,115 @@ START_TEST (decodes_residual_and_scale_by_hand)
 }
 END_TEST
 
+/* Vectors down the columns, two codebooks, a mean and a deviation for each column. */
+#define TURNED                                                                                    \
+  "weight=vptq/3(vector-length=2,centroids=5,residual=false,codebook=trained,axis=output,"        \
+  "norm=column,residual-centroids=3){indices," FIVE ",residual-indices,residual-codebook=raw32/1" \
+  "{codes},scale=raw32/1{codes},bias=raw32/1{codes}}"
+
+static AfpMatrix *
+open_turned (const guint8 *seconds, const float *bias, GError **error)
+{
+  static const float second[] = { 0, 0, 100, 200, 7, 7 };
+  Leaf leaves[] = { { "weight/indices", four_indices, 2 },
+                    { "weight/codebook/codes", (const guint8 *) five, sizeof five },
+                    { "weight/residual-indices", seconds, 1 },
+                    { "weight/residual-codebook/codes", (const guint8 *) second, sizeof second },
+                    { "weight/scale/codes", (const guint8 *) two_scales, sizeof two_scales },
+                    { "weight/bias/codes", (const guint8 *) bias, 2 * sizeof *bias },
+                    { NULL, NULL, 0 } };
+
+  return open_recipe (TURNED, 3, 2, leaves, error);
+}
+
+START_TEST (decodes_columns_by_hand)
+{
+  static const guint8 seconds[] = { 1 | 0 << 2 | 0 << 4 | 1 << 6 };
+  static const float bias[] = { 10, 20 }, expected[] = { 226, 18, 428, 17, 10, -86 };
+  GError *error = NULL;
+  g_autoptr (AfpMatrix) matrix = open_turned (seconds, bias, &error);
+  float values[6];
+
+  ck_assert_msg (matrix != NULL, "%s", error ? error->message : "");
+  ck_assert (afp_matrix_read (matrix, 0, 3, 0, 2, values, &error));
+  ck_assert_mem_eq (values, expected, sizeof expected);
+  ck_assert (afp_matrix_read (matrix, 1, 1, 1, 1, values, &error));
+  ck_assert (values[0] == 17);
+}
+END_TEST
+
+START_TEST (bad_columns_are_refused)
+{
+  static const guint8 seconds[] = { 1 | 0 << 2 | 3 << 4 | 1 << 6 };
+  static const float bias[] = { 10, 20 }, nan[] = { 10, NAN };
+  GError *error = NULL;
+  g_autoptr (AfpMatrix) matrix = open_turned (seconds, bias, &error);
+  float values[6];
+
+  ck_assert (!afp_matrix_read (matrix, 0, 3, 0, 2, values, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "index 3", "row 1, column 0", "residual-centroids=3",
+                "'residual-indices' is damaged");
+  error = NULL;
+  ck_assert_ptr_null (open_turned (seconds, nan, &error));
+  assert_error (error, AFP_ERROR_FORMAT, "number 1 of 'bias'", "NaN");
+}
+END_TEST
+
+/* --- encoding along the outputs ----------------------------------------------------------------------------------- */
+
+static const struct {
+  const char *properties;
+  guint64 rows, cols;
+  double nmse;
+} turned[] = {
+  { "axis=output v=4 k=256", 256, 256, 0.095 },
+  { "axis=output v=6 k=64 norm=column", 100, 50, 0.28 },
+  { "axis=output v=4 k=64 norm=column k2=16", 101, 64, 0.055 },
+  { "axis=output v=4 codebook=builtin norm=column k2=16", 101, 64, 0.05 },
+  { "axis=output v=2 codebook=builtin", 30, 40, 0.01 },
+  { "v=4 k=64 k2=64", 128, 64, 0.03 },
+  { "v=4 k=16 k2=16 scale=row", 64, 66, 0.14 },
+};
+
+/* The codebooks and norms that a decoder has are those that were searched; any number of threads gives the same bytes. */
+START_TEST (columns_round_trip)
+{
+  const AfpPlaneDesc desc =
+      make_desc (AFP_KIND_WEIGHT, turned[_i].rows, turned[_i].cols, 0, AFP_METRIC_NONE);
+  g_autoptr (AfpPool) pool = afp_pool_new (3);
+  Coded one, other;
+
+  coded_init (&one, turned[_i].properties, &desc, FALSE, NULL);
+  coded_init (&other, turned[_i].properties, &desc, FALSE, pool);
+  ck_assert_msg (coded_nmse (&one) < turned[_i].nmse, "%s: %g", turned[_i].properties,
+                 coded_nmse (&one));
+  ck_assert_mem_eq (one.decoded, other.decoded, one.rows * one.cols * sizeof (float));
+  coded_clear (&one);
+  coded_clear (&other);
+}
+END_TEST
+
+/* Columns of one number each come out as they are; far from zero, a norm pays. */
+START_TEST (norm_takes_the_mean)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_WEIGHT, 37, 16, 0, AFP_METRIC_NONE);
+  g_autoptr (AfpClaim) claim = make_claim ("axis=output v=4 k=16 norm=column", &desc);
+  float values[37 * 16], decoded[37 * 16];
+  GError *error = NULL;
+
+  for (guint i = 0; i < 37 * 16; i++)
+    values[i] = (float) (i % 16) * 4 + (i % 16 == 3 ? (i / 16 % 2 ? 0.5f : -0.5f) : 0);
+  g_autoptr (AfpMatrix) matrix = make_matrix (values, 37, 16);
+  g_autoptr (AfpPlane) plane = afp_claim_encode (claim, matrix, NULL, "fc/weight", NULL, &error);
+  ck_assert_msg (plane != NULL, "%s", error ? error->message : "");
+  g_autoptr (AfpMatrix) back = afp_plane_open (plane, NULL, &error);
+  ck_assert (afp_matrix_read (back, 0, 37, 0, 16, decoded, &error));
+  for (guint i = 0; i < 37 * 16; i++)
+    ck_assert_msg (fabsf (values[i] - decoded[i]) < (i % 16 == 3 ? 0.02f : 1e-6f), "%u: %g", i,
+                   decoded[i]);
+}
+END_TEST
+
 START_TEST (bad_index_is_refused)
 {
   /* 4 0 / 1 5 */
@@ -140,7 +249,7 @@ static const struct {
   int code;
   const char *word;
 } bad_recipes[] = {
-  { "weight=vptq/3(vector-length=2,centroids=5){indices," FIVE "}", AFP_ERROR_PLUGIN, "version 3" },
+  { "weight=vptq/4(vector-length=2,centroids=5){indices," FIVE "}", AFP_ERROR_PLUGIN, "version 4" },
   { "weight=vptq/1(vector-length=2,centroids=1){indices," FIVE "}", AFP_ERROR_FORMAT,
     "centroids=1" },
   { "weight=vptq/1(vector-length=2,centroids=5){indices}", AFP_ERROR_FORMAT, "damaged recipe" },
@@ -148,6 +257,12 @@ static const struct {
     "damaged recipe" },
   { "weight=vptq/1(vector-length=2,centroids=5){codebook=raw32/1{codes},indices}", AFP_ERROR_FORMAT,
     "damaged recipe" },
+  { "weight=vptq/3(vector-length=2,centroids=5,axis=output,norm=column){indices," FIVE "}",
+    AFP_ERROR_FORMAT, "damaged recipe" },
+  { "weight=vptq/3(vector-length=2,centroids=5,residual-centroids=2){indices," FIVE "}",
+    AFP_ERROR_FORMAT, "damaged recipe" },
+  { "weight=vptq/3(vector-length=2,centroids=5,axis=across){indices," FIVE "}", AFP_ERROR_FORMAT,
+    "axis=across" },
 };
 
 START_TEST (bad_recipes_are_refused)
@@ -168,6 +283,10 @@ decode_case (void)
   TCase *tcase = tcase_create ("decode");
   tcase_add_test (tcase, decodes_by_hand);
   tcase_add_test (tcase, decodes_residual_and_scale_by_hand);
+  tcase_add_test (tcase, decodes_columns_by_hand);
+  tcase_add_test (tcase, bad_columns_are_refused);
+  tcase_add_loop_test (tcase, columns_round_trip, 0, G_N_ELEMENTS (turned));
+  tcase_add_test (tcase, norm_takes_the_mean);
   tcase_add_test (tcase, bad_index_is_refused);
   tcase_add_loop_test (tcase, codebook_of_no_numbers_is_refused, 0, 2);
   tcase_add_test (tcase, scale_of_no_number_is_refused);

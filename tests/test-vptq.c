@@ -67,6 +67,28 @@ START_TEST (layout_with_all_children)
 }
 END_TEST
 
+START_TEST (layout_of_columns)
+{
+  const AfpPlaneDesc desc = make_desc (AFP_KIND_WEIGHT, 510, 64, 0, AFP_METRIC_NONE);
+  const AfpPlaneDesc coeffs = make_desc (AFP_KIND_COEFFS, 64, 60, 4, AFP_METRIC_MATRIX);
+  g_autoptr (AfpLayout) layout = describe ("v=4 k=16 k2=8 axis=output norm=column", &desc, NULL);
+  GError *error = NULL;
+
+  ck_assert_uint_eq (afp_layout_get_n_children (layout), 6);
+  assert_child (layout, 0, "indices", 64, 128, 4);
+  assert_child (layout, 1, "codebook", 16, 4, 0);
+  assert_child (layout, 2, "residual-indices", 64, 128, 3);
+  assert_child (layout, 3, "residual-codebook", 8, 4, 0);
+  assert_child (layout, 4, "scale", 1, 64, 0);
+  assert_child (layout, 5, "bias", 1, 64, 0);
+  assert_text (afp_layout_get_params (layout),
+               "vector-length=4,centroids=16,residual=false,codebook=trained,axis=output,"
+               "norm=column,residual-centroids=8");
+  ck_assert_ptr_null (describe ("axis=output", &coeffs, &error));
+  assert_error (error, AFP_ERROR_PLAN, "axis=output", "'coeffs'", "4 numbers", "axis=input");
+}
+END_TEST
+
 START_TEST (residual_without_metric_takes_any_vectors)
 {
   const AfpPlaneDesc desc = make_desc (AFP_KIND_WEIGHT, 64, 64, 0, AFP_METRIC_NONE);
@@ -182,6 +204,14 @@ static const struct {
   { "codebook=builtin scale=none", "codebook=builtin", "scale=auto" },
   { "sharing=model scale=none", "sharing=model", "scale=auto" },
   { "sharing=model codebook=builtin", "exclude each other", "leave one" },
+  { "norm=column", "norm=column", "axis=output" },
+  { "norm=column axis=output scale=tensor", "norm=column", "leave out scale" },
+  { "axis=output scale=row", "scale=row", "norm=column" },
+  { "axis=output residual=true", "residual=true", "residual-centroids" },
+  { "axis=output sharing=model", "sharing=model", "axis=input" },
+  { "residual-centroids=1", "residual-centroids=1", "2 and more" },
+  { "k2=16 residual=true", "exclude each other", "leave one" },
+  { "k2=16 sharing=model", "exclude each other", "leave one" },
 };
 
 START_TEST (what_does_not_go_together)
@@ -200,6 +230,7 @@ layout_case (void)
   TCase *tcase = tcase_create ("layout");
   tcase_add_test (tcase, layout_of_a_weight);
   tcase_add_test (tcase, layout_with_all_children);
+  tcase_add_test (tcase, layout_of_columns);
   tcase_add_test (tcase, residual_without_metric_takes_any_vectors);
   tcase_add_loop_test (tcase, auto_depends_on_the_size, 0, G_N_ELEMENTS (autos));
   tcase_add_test (tcase, length_must_divide_the_planes_own);

@@ -1,33 +1,48 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq.h"
 #include "vptq-builtin-kernel.h"
-#include "vptq-kernel.h"
+#include "vptq-stage-kernel.h"
 
 #include <math.h>
 #include <string.h>
 
 /* Blocks of codes: opened from what a decoder will have, searched, looked up. */
 
+/* A codebook; while encoding laid out for the search, where it is not all zeros. */
+typedef struct {
+  float *codebook;
+  float *storage; /* of the table */
+  VptqTable table;
+  float unit; /* of the table */
+} Stage;
+
 typedef struct {
   VptqChildren children;
   guint length;
   guint n_centroids;
-  VptqTable table;
-  float *storage; /* of the table; NULL while decoding */
-  float *codebook;
-  float *scale; /* NULL: none */
-  float unit;   /* of the table */
+  guint64 cols; /* without padding */
+  Stage first, second;
+  VptqStages stages;
+  float *scale, *bias; /* NULL: none */
   AfpMetricKind residual_metric;
 } VptqState;
+
+static void
+stage_clear (Stage *stage)
+{
+  g_free (stage->codebook);
+  g_free (stage->storage);
+}
 
 void
 vptq_close (AfpCodec *codec, gpointer user_state)
 {
   VptqState *state = user_state;
 
-  g_free (state->storage);
-  g_free (state->codebook);
+  stage_clear (&state->first);
+  stage_clear (&state->second);
   g_free (state->scale);
+  g_free (state->bias);
   g_free (state);
 }
 
@@ -63,6 +78,39 @@ open_codebook (AfpContext *ctx, const VptqChildren *children, GError **error)
   return codebook;
 }
 
+static void
+stage_lay_out (Stage *stage, guint n_centroids, guint length)
+{
+  const gsize n = (gsize) n_centroids * length, n_floats = vptq_table_floats (n_centroids, length);
+  gsize i = 0;
+
+  while (i < n && stage->codebook[i] == 0)
+    i++;
+  if (i == n)
+    return;
+  stage->unit = vptq_unit (stage->codebook, n);
+  stage->storage = g_new0 (float, n_floats);
+  vptq_table_init (&stage->table, stage->storage, stage->codebook, n_centroids, length);
+  if (stage->unit != 1)
+    vptq_divide (stage->storage, n_floats, stage->unit);
+}
+
+/* Copies of what the planes hold. FALSE: one of them is damaged. */
+static gboolean
+open_planes (VptqState *state, AfpContext *ctx, GError **error)
+{
+  const VptqChildren *children = &state->children;
+
+  if (!(state->first.codebook = open_codebook (ctx, children, error)))
+    return FALSE;
+  if (children->residual_codebook >= 0 &&
+      !(state->second.codebook = copy_child (ctx, (guint) children->residual_codebook, error)))
+    return FALSE;
+  if (children->scale >= 0 && !(state->scale = copy_child (ctx, (guint) children->scale, error)))
+    return FALSE;
+  return children->bias < 0 || (state->bias = copy_child (ctx, (guint) children->bias, error));
+}
+
 gpointer
 vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
@@ -74,26 +122,24 @@ vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error)
   vptq_get_children (self, layout, children);
   state->length = children->length;
   state->n_centroids = children->n_centroids;
+  state->cols = afp_layout_get_cols (layout);
   if (children->residual >= 0)
     state->residual_metric = afp_layout_get_child (layout, (guint) children->residual)->metric;
-  state->codebook = open_codebook (ctx, children, error);
-  if (state->codebook && children->scale >= 0)
-    state->scale = copy_child (ctx, (guint) children->scale, error);
-  if (!state->codebook || (children->scale >= 0 && !state->scale)) {
+  if (!open_planes (state, ctx, error)) {
     vptq_close (codec, state);
     return NULL;
   }
+  state->stages = (VptqStages){ state->length, state->first.codebook, state->second.codebook,
+                                state->n_centroids, children->n_residual };
   if (!afp_context_is_decoding (ctx)) {
-    const gsize n_floats = vptq_table_floats (state->n_centroids, state->length);
-    state->unit = vptq_unit (state->codebook, (gsize) state->n_centroids * state->length);
-    state->storage = g_new0 (float, n_floats);
-    vptq_table_init (&state->table, state->storage, state->codebook, state->n_centroids,
-                     state->length);
-    if (state->unit != 1)
-      vptq_divide (state->storage, n_floats, state->unit);
+    stage_lay_out (&state->first, state->n_centroids, state->length);
+    if (state->second.codebook)
+      stage_lay_out (&state->second, children->n_residual, state->length);
   }
   return state;
 }
+
+/* --- encode ------------------------------------------------------------------------------------------------------- */
 
 /* The factor of a row of the block. */
 static float
@@ -102,22 +148,64 @@ row_scale (const VptqState *state, guint64 row)
   return state->scale ? state->scale[state->children.row_scale ? row : 0] : 1;
 }
 
-/* A row's vectors, divided by its scale; the metric needs no factor: it is the same for all centroids. */
-static void
-search_scaled (const VptqState *state, const AfpMetric *metric, gsize first, gsize n, float scale,
-               const float *x, guint32 *indices)
+static float
+row_bias (const VptqState *state, guint64 row)
 {
-  const gsize stride = afp_metric_stride (metric->kind, state->length);
-  const gsize step = 4096 / VPTQ_MAX_LENGTH;
+  return state->bias ? state->bias[row] : 0;
+}
+
+static void
+search_stage (const Stage *stage, const AfpMetric *metric, gsize first, const float *x, gsize n,
+              guint32 *indices)
+{
+  if (stage->storage)
+    vptq_search (&stage->table, (VptqMetric) metric->kind,
+                 metric->data
+                     ? metric->data + first * afp_metric_stride (metric->kind, stage->table.length)
+                     : NULL,
+                 x, n, indices, NULL);
+  else
+    memset (indices, 0, n * sizeof *indices);
+}
+
+/* What the first codebook misses of @x, which is in its unit, in the unit of the second. */
+static void
+subtract_first (const VptqState *state, const guint32 *indices, gsize n, float *x)
+{
+  if (state->first.storage && state->first.unit != 1)
+    for (gsize i = 0; i < n * state->length; i++)
+      x[i] *= state->first.unit;
+  vptq_subtract (state->first.codebook, state->length, indices, n, x);
+  if (state->second.storage && state->second.unit != 1)
+    vptq_divide (x, n * state->length, state->second.unit);
+}
+
+/* A row's vectors, less its bias and divided by its scale; the metric needs no factor: it is the same for all centroids. @x: from
+ * column @col on; what is beyond the last one stays zero. */
+static void
+search_row (const VptqState *state, const AfpBlock *block, gsize row, const float *x)
+{
+  const gsize per_row = block->n_cols / state->length, step = 4096 / VPTQ_MAX_LENGTH;
+  const float bias = row_bias (state, block->row + row);
+  const float scale =
+      row_scale (state, block->row + row) * (state->first.storage ? state->first.unit : 1);
+  guint32 *indices = block->planes[VPTQ_CHILD_INDICES].codes + row * per_row;
   float scaled[4096];
 
-  for (gsize i = 0; i < n; i += step) {
-    const gsize count = MIN (step, n - i);
-    memcpy (scaled, x + i * state->length, count * state->length * sizeof *scaled);
-    vptq_divide (scaled, count * state->length, scale);
-    vptq_search (&state->table, (VptqMetric) metric->kind,
-                 stride ? metric->data + (first + i) * stride : NULL, scaled, count, indices + i,
-                 NULL);
+  for (gsize i = 0; i < per_row; i += step) {
+    const gsize n = MIN (step, per_row - i), first = row * per_row + i;
+    const guint64 col = block->col + i * state->length;
+    memcpy (scaled, x + i * state->length, n * state->length * sizeof *scaled);
+    if (bias != 0)
+      vptq_normalise (scaled, MIN (n * state->length, state->cols - col), bias, scale);
+    else
+      vptq_divide (scaled, n * state->length, scale);
+    search_stage (&state->first, &block->metric, first, scaled, n, indices + i);
+    if (state->children.residual_indices < 0)
+      continue;
+    subtract_first (state, indices + i, n, scaled);
+    search_stage (&state->second, &block->metric, first, scaled, n,
+                  block->planes[state->children.residual_indices].codes + row * per_row + i);
   }
 }
 
@@ -156,20 +244,18 @@ vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
                  block->metric.length, state->length);
     return FALSE;
   }
-  const gboolean direct = !state->scale && state->unit == 1;
+  const gboolean direct =
+      !state->scale && !state->second.codebook && (!state->first.storage || state->first.unit == 1);
   if (direct)
-    vptq_search (&state->table, (VptqMetric) block->metric.kind, block->metric.data, block->values,
-                 n, indices, NULL);
+    search_stage (&state->first, &block->metric, 0, block->values, n, indices);
   for (gsize r = 0; !direct && r < block->n_rows; r++)
-    search_scaled (state, &block->metric, r * per_row, per_row,
-                   row_scale (state, block->row + r) * state->unit,
-                   block->values + r * block->n_cols, indices + r * per_row);
+    search_row (state, block, r, block->values + r * block->n_cols);
   if (state->children.residual < 0)
     return TRUE;
 
   AfpBlockPlane *residual = &block->planes[state->children.residual];
   for (gsize r = 0; r < block->n_rows; r++)
-    vptq_lookup (state->codebook, state->n_centroids, state->length,
+    vptq_lookup (state->first.codebook, state->n_centroids, state->length,
                  row_scale (state, block->row + r), indices + r * per_row, per_row,
                  residual->values + r * block->n_cols);
   subtract_from (block->values, residual->values, block->n_rows * block->n_cols);
@@ -177,6 +263,23 @@ vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
     fill_residual_metric (&block->metric, state->residual_metric, state->length, n,
                           residual->metric);
   return TRUE;
+}
+
+/* Vectors of row @r of the block that could be decoded. */
+static gsize
+decode_row (const VptqState *state, AfpBlock *block, gsize r)
+{
+  const gsize per_row = block->n_cols / state->length;
+  const guint32 *indices = block->planes[VPTQ_CHILD_INDICES].codes + r * per_row;
+  const gint second = state->children.residual_indices;
+  float *out = block->values + r * block->n_cols;
+
+  if (second < 0 && !state->bias)
+    return vptq_lookup (state->first.codebook, state->n_centroids, state->length,
+                        row_scale (state, block->row + r), indices, per_row, out);
+  return vptq_lookup_stages (
+      &state->stages, row_scale (state, block->row + r), row_bias (state, block->row + r), indices,
+      second >= 0 ? block->planes[second].codes + r * per_row : NULL, per_row, out);
 }
 
 gboolean
@@ -188,16 +291,18 @@ vptq_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
       state->children.residual >= 0 ? block->planes[state->children.residual].values : NULL;
 
   for (gsize r = 0; r < block->n_rows; r++) {
-    const guint32 *indices = block->planes[VPTQ_CHILD_INDICES].codes + r * per_row;
-    const gsize done = vptq_lookup (state->codebook, state->n_centroids, state->length,
-                                    row_scale (state, block->row + r), indices, per_row,
-                                    block->values + r * block->n_cols);
+    const gsize done = decode_row (state, block, r);
     if (done < per_row) {
-      g_set_error (
-          error, AFP_ERROR, AFP_ERROR_FORMAT,
-          "index %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
-          " is outside of the codebook, which has centroids=%u: the plane 'indices' is damaged",
-          indices[done], block->row + r, block->col + done * state->length, state->n_centroids);
+      const guint32 index = block->planes[VPTQ_CHILD_INDICES].codes[r * per_row + done];
+      const gboolean first = index >= state->n_centroids;
+      const gint second = state->children.residual_indices;
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "index %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
+                   " is outside of the codebook, which has %s=%u: the plane '%s' is damaged",
+                   first ? index : block->planes[second].codes[r * per_row + done], block->row + r,
+                   block->col + done * state->length, first ? "centroids" : "residual-centroids",
+                   first ? state->n_centroids : state->children.n_residual,
+                   first ? "indices" : "residual-indices");
       return FALSE;
     }
   }

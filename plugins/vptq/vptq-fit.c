@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq.h"
+#include "vptq-builtin-kernel.h"
+#include "vptq-stage-kernel.h"
 #include "vptq-train-kernel.h"
 
 #include <math.h>
@@ -28,17 +30,24 @@ vptq_scratch (AfpCodec *codec, const AfpLayout *layout)
   VptqChildren children;
 
   vptq_get_children (self, layout, &children);
-  if (children.codebook < 0)
+  const guint v = children.length;
+  const guint k = MAX (children.codebook < 0 ? 0 : children.n_centroids, children.n_residual);
+  if (k == 0)
     return 0;
-  const guint v = children.length, k = children.n_centroids;
   const guint64 total = count_vectors (layout), n = MIN (total, max_samples (self, k));
   const guint64 weights = in->metric == AFP_METRIC_NONE ? (children.row_scale ? 1 : 0)
                                                         : afp_metric_stride (in->metric, v);
   guint64 bytes = n * (v + weights) * sizeof (float) + vptq_train_bytes (MAX (n, 1), k, v);
 
-  if (children.row_scale && in->metric != AFP_METRIC_NONE)
-    bytes += total * (v + weights) * sizeof (float);
+  if (children.n_residual)
+    bytes += (vptq_table_floats (children.n_centroids, v) + n) * sizeof (float);
   return bytes;
+}
+
+guint
+vptq_passes (AfpCodec *codec, const AfpLayout *layout)
+{
+  return AFP_VPTQ (codec)->residual_centroids ? 2 : 1;
 }
 
 typedef struct {
@@ -57,40 +66,39 @@ sample_clear (Sample *sample)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Sample, sample_clear)
 
-/* With a scale per row: vectors are divided by their row's scale, and their weights multiplied by its square. */
+/* With a scale per row: vectors are brought to it, less the bias, and their weights multiplied by its square. */
 static gboolean
-sample_rows (AfpContext *ctx, gsize max, const float *scale, Sample *sample, GError **error)
+sample_rows (AfpContext *ctx, gsize max, const float *scale, const float *bias, Sample *sample,
+             GError **error)
 {
   const AfpLayout *layout = afp_context_get_layout (ctx);
   const guint v = afp_layout_get_quantum (layout);
-  const guint64 per_row = afp_layout_get_padded_cols (layout) / v, total = count_vectors (layout);
+  const guint64 cols = afp_layout_get_cols (layout), total = count_vectors (layout);
+  const guint64 per_row = afp_layout_get_padded_cols (layout) / v;
   const AfpMetricKind own = afp_context_get_metric_kind (ctx, v);
   const AfpMetricKind kind = own == AFP_METRIC_NONE ? AFP_METRIC_SCALAR : own;
   const gsize stride = afp_metric_stride (kind, v);
-  g_auto (Sample) all = { 0 };
-
-  /* A sample does not tell its rows: where a metric must be had, all vectors are taken, row after row. */
-  if (own != AFP_METRIC_NONE &&
-      !(all.vectors = afp_context_sample (ctx, G_MAXSIZE, v, &all.n, &all.weights, error)))
-    return FALSE;
-  sample->n = (gsize) MIN (total, max);
-  sample->kind = kind;
   const float unit =
       vptq_unit (scale, afp_layout_get_rows (layout)); /* of weights: they are relative */
+
+  sample->n = (gsize) MIN (total, max);
+  sample->kind = kind;
   sample->vectors = g_new (float, sample->n *v);
   sample->weights = g_new (float, sample->n *stride);
   for (gsize i = 0; i < sample->n; i++) {
     const guint64 index = afp_sample_index (afp_context_get_seed (ctx), i, sample->n, total);
-    const guint64 row = index / per_row;
+    const guint64 row = index / per_row, col = index % per_row * v;
     float *x = sample->vectors + i * v, *w = sample->weights + i * stride;
-    if (all.vectors)
-      memcpy (x, all.vectors + index * v, v * sizeof *x);
-    else if (!afp_context_read (ctx, row, 1, index % per_row * v, v, x, error))
+    if (!afp_context_read (ctx, row, 1, col, v, x, error))
       return FALSE;
-    vptq_divide (x, v, scale[row]);
+    if (bias)
+      vptq_normalise (x, MIN (v, cols - col), bias[row], scale[row]);
+    else
+      vptq_divide (x, v, scale[row]);
+    if (own != AFP_METRIC_NONE)
+      afp_context_read_metric (ctx, row, col, v, w);
     for (gsize j = 0; j < stride; j++)
-      w[j] = (all.weights ? all.weights[index * stride + j] : 1) * (scale[row] / unit) *
-             (scale[row] / unit);
+      w[j] = (own != AFP_METRIC_NONE ? w[j] : 1) * (scale[row] / unit) * (scale[row] / unit);
   }
   return TRUE;
 }
@@ -127,6 +135,41 @@ fit_scale (AfpContext *ctx, gboolean per_row, float *scale, GError **error)
   return TRUE;
 }
 
+typedef struct {
+  AfpContext *ctx;
+  float *scale, *bias;
+} NormJob;
+
+#define NORM_ROWS 8
+
+static gboolean
+fit_norm_rows (gsize index, gpointer user_data, GError **error)
+{
+  const NormJob *job = user_data;
+  const AfpLayout *layout = afp_context_get_layout (job->ctx);
+  const guint64 cols = afp_layout_get_cols (layout), padded = afp_layout_get_padded_cols (layout);
+  const guint64 first = index * NORM_ROWS;
+  const guint64 n = MIN (NORM_ROWS, afp_layout_get_rows (layout) - first);
+  g_autofree float *values = g_new (float, n *padded);
+
+  if (!afp_context_read (job->ctx, first, n, 0, padded, values, error))
+    return FALSE;
+  for (guint64 r = 0; r < n; r++)
+    vptq_mean_deviation (values + r * padded, cols, &job->bias[first + r], &job->scale[first + r]);
+  return TRUE;
+}
+
+/* Mean and deviation of each of the codec's rows. */
+static gboolean
+fit_norm (AfpContext *ctx, float *scale, float *bias, GError **error)
+{
+  NormJob job = { ctx, scale, bias };
+  const guint64 rows = afp_layout_get_rows (afp_context_get_layout (ctx));
+
+  return afp_parallel_for (afp_context_get_pool (ctx), (gsize) ((rows + NORM_ROWS - 1) / NORM_ROWS),
+                           fit_norm_rows, &job, error);
+}
+
 /* --- k-means on the pool --- */
 
 typedef struct {
@@ -157,18 +200,20 @@ run_tasks (void *pool, size_t n, void (*func) (size_t, void *), void *data)
   return afp_parallel_for (runner->pool, n, run_task, &task, &runner->error) ? 0 : -1;
 }
 
+/* Trains the codebook of a child, from where it stands if @warm. */
 static gboolean
-train (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, const Sample *sample,
+train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const Sample *sample,
        GError **error)
 {
-  const guint v = children->length, k = children->n_centroids;
+  const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), child);
+  const guint v = (guint) desc->cols, k = (guint) desc->rows;
   Runner runner = { afp_context_get_pool (ctx), NULL };
-  float *codebook = afp_context_get_values (ctx, (guint) children->codebook);
+  float *codebook = afp_context_get_values (ctx, child);
   const float unit = vptq_unit (sample->vectors, sample->n * v);
 
   if (unit != 1)
     vptq_divide (sample->vectors, sample->n * v, unit);
-  if (unit != 1 && afp_context_has_fit (ctx))
+  if (unit != 1 && warm)
     vptq_divide (codebook, (gsize) k * v, unit);
   const VptqTrainJob job = {
     .length = v,
@@ -179,7 +224,7 @@ train (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, const
     .vectors = sample->vectors,
     .weights = sample->weights,
     .n = sample->n,
-    .warm = afp_context_has_fit (ctx),
+    .warm = warm,
     .parallel_for = run_tasks,
     .pool = &runner,
   };
@@ -192,8 +237,7 @@ train (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, const
                  afp_context_get_name (ctx), k, sample->n, bytes, self->samples);
     return FALSE;
   }
-  if (vptq_train (&job, workspace, codebook,
-                  afp_context_get_child_metric (ctx, (guint) children->codebook), NULL) < 0) {
+  if (vptq_train (&job, workspace, codebook, afp_context_get_child_metric (ctx, child), NULL) < 0) {
     g_propagate_error (error, runner.error);
     return FALSE;
   }
@@ -202,28 +246,107 @@ train (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, const
   return TRUE;
 }
 
+/* --- passes --- */
+
+static gboolean
+take_sample (AfpContext *ctx, const VptqChildren *children, gsize max, Sample *sample,
+             GError **error)
+{
+  const float *scale =
+      children->scale >= 0 ? afp_context_get_values (ctx, (guint) children->scale) : NULL;
+  const float *bias =
+      children->bias >= 0 ? afp_context_get_values (ctx, (guint) children->bias) : NULL;
+
+  return children->row_scale ? sample_rows (ctx, max, scale, bias, sample, error)
+                             : sample_plane (ctx, max, scale, sample, error);
+}
+
+/* The first pass: norm, scale and codebook, of the data themselves. */
+static gboolean
+fit_first (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, GError **error)
+{
+  g_auto (Sample) sample = { 0 };
+
+  if (children->scale >= 0) {
+    float *scale = afp_context_get_values (ctx, (guint) children->scale);
+    if (!(children->bias >= 0
+              ? fit_norm (ctx, scale, afp_context_get_values (ctx, (guint) children->bias), error)
+              : fit_scale (ctx, children->row_scale, scale, error)))
+      return FALSE;
+  }
+  if (children->codebook < 0 || afp_context_is_given (ctx, (guint) children->codebook))
+    return TRUE;
+  if (!take_sample (ctx, children, max_samples (self, children->n_centroids), &sample, error))
+    return FALSE;
+  if (sample.n == 0) /* an empty plane: the codebook is of no use */
+    return TRUE;
+  return train (self, ctx, (guint) children->codebook, afp_context_has_fit (ctx), &sample, error);
+}
+
+static gboolean
+is_zero (const float *x, gsize n)
+{
+  for (gsize i = 0; i < n; i++)
+    if (x[i] != 0)
+      return FALSE;
+  return TRUE;
+}
+
+/* The vectors less their nearest centroids. */
+static void
+subtract_nearest (const float *codebook, guint k, guint v, Sample *sample)
+{
+  const gsize n_codebook = (gsize) k * v;
+  g_autofree float *storage = g_new0 (float, vptq_table_floats (k, v));
+  g_autofree float *scaled = g_memdup2 (codebook, n_codebook * sizeof *codebook);
+  g_autofree guint32 *indices = g_new (guint32, sample->n);
+  const float unit = vptq_unit (codebook, n_codebook);
+  VptqTable table;
+
+  if (unit != 1) {
+    vptq_divide (scaled, n_codebook, unit);
+    vptq_divide (sample->vectors, sample->n * v, unit);
+  }
+  vptq_table_init (&table, storage, scaled, k, v);
+  vptq_search (&table, (VptqMetric) sample->kind, sample->weights, sample->vectors, sample->n,
+               indices, NULL);
+  vptq_subtract (scaled, v, indices, sample->n, sample->vectors);
+  for (gsize i = 0; unit != 1 && i < sample->n * v; i++)
+    sample->vectors[i] *= unit;
+}
+
+/* The second pass: what the codebook misses of what was to be coded. */
+static gboolean
+fit_residual (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, GError **error)
+{
+  const guint child = (guint) children->residual_codebook, v = children->length;
+  const gboolean warm =
+      !is_zero (afp_context_get_values (ctx, child), (gsize) children->n_residual * v);
+  g_autofree float *builtin = NULL;
+  g_auto (Sample) sample = { 0 };
+
+  if (!take_sample (ctx, children, max_samples (self, children->n_residual), &sample, error))
+    return FALSE;
+  if (sample.n == 0)
+    return TRUE;
+  if (children->codebook < 0) {
+    builtin = g_new (float, children->n_centroids *v);
+    vptq_builtin_fill (v, children->n_centroids, builtin);
+  }
+  subtract_nearest (builtin ? builtin : afp_context_get_values (ctx, (guint) children->codebook),
+                    children->n_centroids, v, &sample);
+  return train (self, ctx, child, warm, &sample, error);
+}
+
 gboolean
 vptq_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
   AfpVptq *self = AFP_VPTQ (codec);
   VptqChildren children;
-  float *scale = NULL;
-  g_auto (Sample) sample = { 0 };
 
   vptq_get_children (self, afp_context_get_layout (ctx), &children);
-  if (children.scale >= 0) {
-    scale = afp_context_get_values (ctx, (guint) children.scale);
-    if (!fit_scale (ctx, children.row_scale, scale, error))
-      return FALSE;
-  }
-  if (children.codebook < 0 || afp_context_is_given (ctx, (guint) children.codebook))
-    return TRUE;
-  if (!(children.row_scale ? sample_rows : sample_plane) (
-          ctx, max_samples (self, children.n_centroids), scale, &sample, error))
-    return FALSE;
-  if (sample.n == 0) /* an empty plane: the codebook is of no use */
-    return TRUE;
-  return train (self, ctx, &children, &sample, error);
+  return afp_context_get_pass (ctx) == 0 ? fit_first (self, ctx, &children, error)
+                                         : fit_residual (self, ctx, &children, error);
 }
 
 G_STATIC_ASSERT ((int) AFP_METRIC_NONE == (int) VPTQ_METRIC_NONE);

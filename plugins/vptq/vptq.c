@@ -17,6 +17,8 @@ G_DEFINE_FINAL_TYPE (AfpVptq, afp_vptq, AFP_TYPE_CODEC)
 
 static const char *const scale_values[] = { "auto", "none", "tensor", "row", NULL };
 static const char *const codebook_values[] = { "trained", "builtin", "builtin-1", NULL };
+static const char *const axis_values[] = { "input", "output", NULL };
+static const char *const norm_values[] = { "none", "column", NULL };
 static const char *const sharing_values[] = { "tensor", "model", NULL };
 
 static const AfpProperty vptq_properties[] = {
@@ -40,6 +42,16 @@ static const AfpProperty vptq_properties[] = {
   AFP_PROP_ENUM (
       "sharing", NULL, 0, AfpVptq, sharing, "tensor", sharing_values,
       "A trained codebook is of one tensor, or one for all tensors of the model that the element takes"),
+  AFP_PROP_ENUM (
+      "axis", NULL, AFP_PROPERTY_FORMAT, AfpVptq, axis, "input", axis_values,
+      "A vector is neighbours in a row (inputs of one output), or in a column (outputs of "
+      "one input, as in the paper)"),
+  AFP_PROP_ENUM ("norm", NULL, AFP_PROPERTY_FORMAT, AfpVptq, norm, "none", norm_values,
+                 "With axis=output: each column less its mean and divided by its deviation first; "
+                 "both are kept, and errors count as they come out"),
+  AFP_PROP_UINT ("residual-centroids", "k2", AFP_PROPERTY_FORMAT, AfpVptq, residual_centroids, 0,
+                 VPTQ_MAX_CENTROIDS, "0", "vectors",
+                 "A second codebook, of so many vectors, for what the first one misses; 0: none"),
   AFP_PROP_UINT ("iterations", NULL, 0, AfpVptq, iterations, 1, 10000, "25", NULL,
                  "Rounds of k-means at the most; it ends where a round gains less than 1e-4"),
   AFP_PROP_UINT ("samples", NULL, 0, AfpVptq, samples, 1, 1 << 20, "256", "vectors",
@@ -72,12 +84,15 @@ is_common (const AfpVptq *self)
 static VptqScale
 choose_scale (const AfpVptq *self, const AfpPlaneDesc *in)
 {
+  if (self->norm == VPTQ_NORM_COLUMN)
+    return VPTQ_SCALE_ROW;
   if (self->scale != VPTQ_SCALE_AUTO)
     return self->scale;
   if (!is_common (self) || (in->kind == AFP_KIND_COEFFS && self->codebook == VPTQ_CODEBOOK_TRAINED))
     return VPTQ_SCALE_NONE;
-  return in->kind == AFP_KIND_WEIGHT && in->cols >= AUTO_ROW_WIDTH ? VPTQ_SCALE_ROW
-                                                                   : VPTQ_SCALE_TENSOR;
+  return self->axis == VPTQ_AXIS_INPUT && in->kind == AFP_KIND_WEIGHT && in->cols >= AUTO_ROW_WIDTH
+             ? VPTQ_SCALE_ROW
+             : VPTQ_SCALE_TENSOR;
 }
 
 static guint
@@ -85,8 +100,10 @@ choose_length (const AfpVptq *self, const AfpPlaneDesc *in, GError **error)
 {
   const guint length = self->vector_length ? self->vector_length : in->vector;
 
-  if (in->vector == 0)
-    return length ? length : (guint) CLAMP (in->cols, 1, DEFAULT_LENGTH);
+  if (in->vector == 0) {
+    const guint64 most = self->axis == VPTQ_AXIS_OUTPUT ? in->rows : in->cols;
+    return length ? length : (guint) CLAMP (most, 1, DEFAULT_LENGTH);
+  }
   if (in->vector % length != 0) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
                  "vector-length=%u does not divide the vectors of plane '%s', which have %u "
@@ -135,8 +152,12 @@ vptq_get_children (AfpVptq *self, const AfpLayout *layout, VptqChildren *childre
 
   children->length = afp_layout_get_quantum (layout);
   children->codebook = self->codebook == VPTQ_CODEBOOK_TRAINED ? next++ : -1;
+  children->n_residual = self->residual_centroids;
+  children->residual_indices = self->residual_centroids ? next++ : -1;
+  children->residual_codebook = self->residual_centroids ? next++ : -1;
   children->residual = self->residual ? next++ : -1;
   children->scale = scale == VPTQ_SCALE_NONE ? -1 : next++;
+  children->bias = self->norm == VPTQ_NORM_COLUMN ? next++ : -1;
   children->row_scale = scale == VPTQ_SCALE_ROW;
   children->n_centroids =
       children->codebook >= 0
@@ -188,6 +209,41 @@ check_common (const AfpVptq *self, const AfpPlaneDesc *in, guint v, guint k, GEr
   return TRUE;
 }
 
+/* Properties that the axis has a say in. */
+static gboolean
+check_axis (const AfpVptq *self, const AfpPlaneDesc *in, GError **error)
+{
+  const char *what = NULL;
+
+  if (self->axis == VPTQ_AXIS_OUTPUT && in->vector > 0) {
+    g_set_error (
+        error, AFP_ERROR, AFP_ERROR_PLAN,
+        "axis=output is for planes whose columns are inputs, and plane '%s' has vectors of "
+        "its own, of %u numbers: set axis=input",
+        in->name, in->vector);
+    return FALSE;
+  }
+  if (self->norm == VPTQ_NORM_COLUMN && self->axis == VPTQ_AXIS_INPUT)
+    what = "norm=column needs axis=output: set that, or take scale=row or scale=tensor";
+  else if (self->norm == VPTQ_NORM_COLUMN && self->scale != VPTQ_SCALE_AUTO)
+    what = "norm=column has scales of its own: leave out scale";
+  else if (self->axis == VPTQ_AXIS_OUTPUT && self->scale == VPTQ_SCALE_ROW)
+    what = "scale=row needs axis=input: with axis=output take norm=column or scale=tensor";
+  else if (self->axis == VPTQ_AXIS_OUTPUT && self->residual)
+    what = "residual=true needs axis=input: with axis=output take residual-centroids";
+  else if (self->axis == VPTQ_AXIS_OUTPUT && self->sharing == VPTQ_SHARING_MODEL)
+    what = "sharing=model needs axis=input: its sample is pieces of rows";
+  else if (self->residual_centroids == 1)
+    what = "residual-centroids=1 says nothing: take 0 for none, or 2 and more";
+  else if (self->residual_centroids && self->residual)
+    what = "residual-centroids and residual=true exclude each other: leave one of the two out";
+  else if (self->residual_centroids && self->sharing == VPTQ_SHARING_MODEL)
+    what = "residual-centroids and sharing=model exclude each other: leave one of the two out";
+  if (what)
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_PROPERTY, what);
+  return !what;
+}
+
 /* A residual takes vectors of any length, unless a metric ties them to its own. */
 static void
 add_residual (AfpLayout *layout, guint v)
@@ -202,6 +258,32 @@ add_residual (AfpLayout *layout, guint v)
     afp_layout_set_metric (layout, residual, in->metric);
 }
 
+/* What version 2 had not is in the recipe only where it is used. */
+static void
+describe_stages (const AfpVptq *self, AfpLayout *layout, VptqScale scale)
+{
+  const gboolean norm = self->norm == VPTQ_NORM_COLUMN;
+
+  afp_layout_set_param_text (layout, "scale", norm ? NULL : scale_values[scale]);
+  if (self->axis == VPTQ_AXIS_INPUT)
+    afp_layout_set_param_text (layout, "axis", NULL);
+  else
+    afp_layout_set_open_loop (layout, "its vectors run along the outputs");
+  if (!norm)
+    afp_layout_set_param_text (layout, "norm", NULL);
+  if (!self->residual_centroids)
+    afp_layout_set_param_text (layout, "residual-centroids", NULL);
+}
+
+static void
+add_residual_stage (const AfpVptq *self, AfpLayout *layout, guint v)
+{
+  afp_layout_add_code (layout, "residual-indices", 1, vptq_index_bits (self->residual_centroids));
+  const guint codebook = afp_layout_add_tensor_float (
+      layout, "residual-codebook", AFP_KIND_CODEBOOK, self->residual_centroids, v, v);
+  afp_layout_set_metric (layout, codebook, AFP_METRIC_SCALAR);
+}
+
 static gboolean
 vptq_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
@@ -210,12 +292,14 @@ vptq_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
   const VptqScale scale = choose_scale (self, in);
   const guint v = choose_length (self, in, error), k = v ? choose_centroids (self, in, v) : 0;
 
-  if (!v || !check_common (self, in, v, k, error))
+  if (!v || !check_axis (self, in, error) || !check_common (self, in, v, k, error))
     return FALSE;
+  if (self->axis == VPTQ_AXIS_OUTPUT)
+    afp_layout_set_transposed (layout, TRUE);
   afp_layout_set_quantum (layout, v);
   afp_layout_set_param (layout, "vector-length", v);
   afp_layout_set_param (layout, "centroids", k);
-  afp_layout_set_param_text (layout, "scale", scale_values[scale]);
+  describe_stages (self, layout, scale);
   if (self->codebook == VPTQ_CODEBOOK_BUILTIN)
     afp_layout_set_param_text (layout, "codebook", codebook_values[VPTQ_CODEBOOK_BUILTIN_1]);
 
@@ -227,12 +311,16 @@ vptq_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
     if (self->sharing == VPTQ_SHARING_MODEL)
       afp_layout_set_shared (layout, codebook);
   }
+  if (self->residual_centroids)
+    add_residual_stage (self, layout, v);
   if (self->residual)
     add_residual (layout, v);
   if (scale == VPTQ_SCALE_TENSOR)
     afp_layout_add_tensor_float (layout, "scale", AFP_KIND_SCALE, 1, 1, 0);
   else if (scale == VPTQ_SCALE_ROW)
     afp_layout_add_row_float (layout, "scale", AFP_KIND_SCALE);
+  if (self->norm == VPTQ_NORM_COLUMN)
+    afp_layout_add_row_float (layout, "bias", AFP_KIND_SCALE);
   return TRUE;
 }
 
@@ -250,11 +338,12 @@ afp_vptq_class_init (AfpVptqClass *klass)
   afp_element_class_set_details (
       element_class, "Vector quantization: vectors become indices into a codebook",
       "load location=model.safetensors ! vptq v=4 k=256 ! eval ! write location=model.h5");
-  codec_class->version = 2;
+  codec_class->version = 3;
   codec_class->default_planes =
       AFP_KINDS (AFP_KIND_WEIGHT) | AFP_KINDS (AFP_KIND_RESIDUAL) | AFP_KINDS (AFP_KIND_COEFFS);
   codec_class->describe = vptq_describe;
   codec_class->scratch = vptq_scratch;
+  codec_class->passes = vptq_passes;
   codec_class->fit = vptq_fit;
   codec_class->open = vptq_open;
   codec_class->close = vptq_close;

@@ -15,6 +15,8 @@ G_DECLARE_FINAL_TYPE (AfpVptq, afp_vptq, AFP, VPTQ, AfpCodec)
 typedef enum { VPTQ_SCALE_AUTO, VPTQ_SCALE_NONE, VPTQ_SCALE_TENSOR, VPTQ_SCALE_ROW } VptqScale;
 typedef enum { VPTQ_CODEBOOK_TRAINED, VPTQ_CODEBOOK_BUILTIN, VPTQ_CODEBOOK_BUILTIN_1 } VptqCodebook;
 typedef enum { VPTQ_SHARING_TENSOR, VPTQ_SHARING_MODEL } VptqSharing;
+typedef enum { VPTQ_AXIS_INPUT, VPTQ_AXIS_OUTPUT } VptqAxis;
+typedef enum { VPTQ_NORM_NONE, VPTQ_NORM_COLUMN } VptqNorm;
 
 struct _AfpVptq {
   AfpCodec parent_instance;
@@ -27,19 +29,23 @@ struct _AfpVptq {
   gint scale;
   gint codebook;
   gint sharing;
+  gint axis;
+  gint norm;
+  guint residual_centroids;
 };
 
 /* Where the children of a layout are; -1: there is none. The indices are child 0. */
 typedef struct {
-  gint codebook, residual, scale;
-  guint length, n_centroids;
-  gboolean row_scale;
+  gint codebook, residual_indices, residual_codebook, residual, scale, bias;
+  guint length, n_centroids, n_residual;
+  gboolean row_scale; /* of the codec's rows: with axis=output the plane's columns */
 } VptqChildren;
 #define VPTQ_CHILD_INDICES 0
 
 void vptq_get_children (AfpVptq *self, const AfpLayout *layout, VptqChildren *children);
 
 guint64 vptq_scratch (AfpCodec *codec, const AfpLayout *layout);
+guint vptq_passes (AfpCodec *codec, const AfpLayout *layout);
 gboolean vptq_fit (AfpCodec *codec, AfpContext *ctx, GError **error);
 
 gpointer vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error);
