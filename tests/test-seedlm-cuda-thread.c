@@ -34,7 +34,7 @@ START_TEST (decodes_the_same_bits)
         break;
       const float x = seedlm_thread_decode (decoder, seeds[b], t + b * p, -1.7f, at % c);
       ck_assert_mem_eq (&x, &plain[at], sizeof x);
-      ck_assert_uint_eq (seedlm_thread_half (x), afp_f32_to_f16 (x));
+      ck_assert_uint_eq (afp_thread_half (x), afp_f32_to_f16 (x));
     }
   seedlm_decoder_free (decoder);
   free (t);
@@ -66,16 +66,16 @@ static const float edges[] = { 0,         -0.0f,           65504,        65519, 
 
 START_TEST (halves_at_the_edge)
 {
-  ck_assert_uint_eq (seedlm_thread_half (edges[_i]), afp_f32_to_f16 (edges[_i]));
+  ck_assert_uint_eq (afp_thread_half (edges[_i]), afp_f32_to_f16 (edges[_i]));
 }
 END_TEST
 
 START_TEST (halves_have_no_infinity)
 {
-  ck_assert_uint_eq (seedlm_thread_half (65520), 0x7bff);
-  ck_assert_uint_eq (seedlm_thread_half (-FLT_MAX), 0xfbff);
-  ck_assert_uint_eq (seedlm_thread_half (INFINITY), 0x7bff);
-  ck_assert_uint_eq (seedlm_thread_half (NAN) & 0x7e00, 0x7e00);
+  ck_assert_uint_eq (afp_thread_half (65520), 0x7bff);
+  ck_assert_uint_eq (afp_thread_half (-FLT_MAX), 0xfbff);
+  ck_assert_uint_eq (afp_thread_half (INFINITY), 0x7bff);
+  ck_assert_uint_eq (afp_thread_half (NAN) & 0x7e00, 0x7e00);
 }
 END_TEST
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "../cuda-thread.h"
 #include "seedlm-basis-kernel.h"
 #include "seedlm-decode-kernel.h"
 #include "seedlm-least-squares.h"
@@ -12,44 +13,6 @@
  */
 
 #define SEEDLM_THREADS 128 /* of a block of threads */
-
-SEEDLM_THREAD float
-seedlm_thread_product (float a, float b)
-{
-#ifdef __CUDA_ARCH__
-  return __fmul_rn (a, b);
-#else
-  return a * b;
-#endif
-}
-
-SEEDLM_THREAD float
-seedlm_thread_sum (float a, float b)
-{
-#ifdef __CUDA_ARCH__
-  return __fadd_rn (a, b);
-#else
-  return a + b;
-#endif
-}
-
-SEEDLM_THREAD float
-seedlm_thread_quotient (float a, float b)
-{
-#ifdef __CUDA_ARCH__
-  return __fdiv_rn (a, b);
-#else
-  return a / b;
-#endif
-}
-
-/* An infinity becomes the largest number of its sign; what is no number stays none. */
-SEEDLM_THREAD float
-seedlm_thread_clamp (float x)
-{
-  const float largest = 0x1.fffffep127f;
-  return x > largest ? largest : x < -largest ? -largest : x;
-}
 
 /* --- decoding: one thread per weight -------------------------------------------------------------------------------------- */
 
@@ -77,36 +40,11 @@ seedlm_thread_decode (const SeedlmDecoder *decoder, uint32_t seed, const float *
            (32 - decoder->seed_bits);
   for (unsigned p = 0; p < rank; p++) {
     const int32_t state = (int32_t) seedlm_thread_state (decoder, seed, p * rows + i);
-    const float y = seedlm_thread_product ((float) state, 0x1p-31f);
-    const float product =
-        seedlm_thread_product (seedlm_thread_quotient (y, decoder->divisor), t[p]);
-    sum = p ? seedlm_thread_sum (sum, product) : product;
+    const float y = afp_thread_product ((float) state, 0x1p-31f);
+    const float product = afp_thread_product (afp_thread_quotient (y, decoder->divisor), t[p]);
+    sum = p ? afp_thread_sum (sum, product) : product;
   }
-  return seedlm_thread_clamp (seedlm_thread_product (scale, sum));
-}
-
-/* The nearest binary16, ties to even; beyond the largest one, that one. */
-SEEDLM_THREAD uint16_t
-seedlm_thread_half (float x)
-{
-  union {
-    float number;
-    uint32_t bits;
-  } in;
-  in.number = x;
-  const uint32_t sign = in.bits >> 16 & 0x8000u, magnitude = in.bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u)
-    return (uint16_t) (sign | 0x7e00u);
-  if (magnitude >= 0x477ff000u)
-    return (uint16_t) (sign | 0x7bffu);
-  /* mantissa and its first bit, to be cut by so many bits */
-  const uint32_t exponent = magnitude >> 23;
-  const uint32_t cut = exponent > 112 ? 13 : exponent < 101 ? 25 : 126 - exponent;
-  const uint32_t mantissa = (magnitude & 0x7fffffu) | (exponent ? 0x800000u : 0);
-  const uint32_t kept = mantissa >> cut, rest = mantissa & ((1u << cut) - 1),
-                 half = 1u << (cut - 1);
-  const uint32_t rounded = kept + (rest > half || (rest == half && (kept & 1)));
-  return (uint16_t) (sign | (exponent > 112 ? ((exponent - 113) << 10) + rounded : rounded));
+  return afp_thread_clamp (afp_thread_product (scale, sum));
 }
 
 /* --- what is asked: a codebook, or mantissas with one exponent ------------------------------------------------------------ */
@@ -137,7 +75,7 @@ SEEDLM_THREAD float
 seedlm_thread_round (float x)
 {
   const float shift = 0x1.8p23f;
-  return seedlm_thread_sum (seedlm_thread_sum (x, shift), -shift);
+  return afp_thread_sum (afp_thread_sum (x, shift), -shift);
 }
 
 /* (t - t_hat)' metric (t - t_hat), as afp_metric_error() has it. */
@@ -148,8 +86,8 @@ seedlm_thread_distance (unsigned rank, const float *metric, const float *t, cons
   for (unsigned p = 0; p < rank; p++) {
     float row = 0;
     for (unsigned k = 0; k < rank; k++)
-      row = seedlm_thread_sum (row, seedlm_thread_product (metric[p * rank + k], t[k] - t_hat[k]));
-    sum = seedlm_thread_sum (sum, seedlm_thread_product (row, t[p] - t_hat[p]));
+      row = afp_thread_sum (row, afp_thread_product (metric[p * rank + k], t[k] - t_hat[k]));
+    sum = afp_thread_sum (sum, afp_thread_product (row, t[p] - t_hat[p]));
   }
   return sum;
 }
@@ -159,7 +97,7 @@ seedlm_thread_mantissas (unsigned bits, unsigned rank, int e, const float *t, fl
 {
   const float most = (float) (1u << (bits - 1));
   for (unsigned p = 0; p < rank; p++) {
-    float mantissa = seedlm_thread_product (t[p], seedlm_thread_power (-e));
+    float mantissa = afp_thread_product (t[p], seedlm_thread_power (-e));
     mantissa = mantissa > most ? most : mantissa < -most ? -most : mantissa;
     mantissa = seedlm_thread_round (mantissa);
     t_hat[p] = (mantissa > most - 1 ? most - 1 : mantissa) * seedlm_thread_power (e);
@@ -266,7 +204,7 @@ seedlm_thread_energy (const SeedlmThreadSearch *search, const float *w, uint32_t
     const float *values = search->values + index + p;
     r[p] = 0;
     for (unsigned i = 0; i < block_size; i++)
-      r[p] = seedlm_thread_sum (r[p], seedlm_thread_product (values[(size_t) i * rank], w[i]));
+      r[p] = afp_thread_sum (r[p], afp_thread_product (values[(size_t) i * rank], w[i]));
   }
   const float *factor = search->basis.factors +
                         (size_t) (index / lanes) * (rank * (rank + 1) / 2) * lanes + index % lanes;
@@ -274,14 +212,14 @@ seedlm_thread_energy (const SeedlmThreadSearch *search, const float *w, uint32_t
     float y = 0;
     if (index < search->period)
       for (unsigned k = 0; k <= p; k++, factor += lanes)
-        y = seedlm_thread_sum (y, seedlm_thread_product (*factor, r[k]));
+        y = afp_thread_sum (y, afp_thread_product (*factor, r[k]));
     else {
       const float *q = search->basis.hard_basis +
                        ((size_t) (hard / lanes) * block_size * rank + p) * lanes + hard % lanes;
       for (unsigned i = 0; i < block_size; i++)
-        y = seedlm_thread_sum (y, seedlm_thread_product (q[(size_t) i * rank * lanes], w[i]));
+        y = afp_thread_sum (y, afp_thread_product (q[(size_t) i * rank * lanes], w[i]));
     }
-    energy = seedlm_thread_sum (energy, seedlm_thread_product (y, y));
+    energy = afp_thread_sum (energy, afp_thread_product (y, y));
   }
   return energy;
 }
@@ -307,10 +245,10 @@ seedlm_thread_try (const SeedlmThreadSearch *search, const float *w, uint32_t pl
   } else if (search->quantizer.mantissa_bits > 0)
     seedlm_thread_block_float (search->quantizer.mantissa_bits, rank, metric, t, t_hat);
   for (unsigned i = 0; i < block_size; i++) {
-    float sum = seedlm_thread_product (u[i * rank], t_hat[0]);
+    float sum = afp_thread_product (u[i * rank], t_hat[0]);
     for (unsigned p = 1; p < rank; p++)
-      sum = seedlm_thread_sum (sum, seedlm_thread_product (u[i * rank + p], t_hat[p]));
-    const double d = (double) w[i] - (double) seedlm_thread_clamp (sum);
+      sum = afp_thread_sum (sum, afp_thread_product (u[i * rank + p], t_hat[p]));
+    const double d = (double) w[i] - (double) afp_thread_clamp (sum);
     error += d * d;
   }
   return error;
