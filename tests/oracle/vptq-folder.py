@@ -14,7 +14,9 @@ check reads any folder with the package and compares with DECODED, bit for bit. 
 
 What is run: VQuantLinear as the package's loader makes it from config.json (strict load_state_dict), its forward() on the CPU, where the
 package takes its Torch code for want of CUDA kernels; the weight is caught where it goes into the matrix product. What is not: the CUDA
-kernels and, because it needs a GPU, the quantizer of transformers. Packages that only the package's other modules import are stubbed.
+kernels. Packages that only the package's other modules import are stubbed. Tried by hand besides, with stories260k: transformers 4.49 on
+the CPU loads a folder that we wrote, with the same logits as the decoded model; the package's own AutoModelForCausalLM stops there at
+meta tensors in accelerate.
 
 The packages are installed into a virtual environment that goes when the script ends, or is $AFP_ORACLE_VENV if that is set
 and has them.
