@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench-seedlm-plain.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -295,14 +295,14 @@ run_batch (const PlainSearch *self, const float *blocks, size_t n)
     run_shape (self, 20, 3, blocks, n);
 }
 
-#if SEEDLM_HAS_SIMD
-SEEDLM_FOR_AVX2 static void
+#if HAS_SIMD
+SIMD_FOR_AVX2 static void
 run_avx2 (const PlainSearch *self, const float *blocks, size_t n)
 {
   run_batch (self, blocks, n);
 }
 
-SEEDLM_FOR_AVX512 static void
+SIMD_FOR_AVX512 static void
 run_avx512 (const PlainSearch *self, const float *blocks, size_t n)
 {
   run_batch (self, blocks, n);
@@ -312,10 +312,10 @@ run_avx512 (const PlainSearch *self, const float *blocks, size_t n)
 static void
 run_best (const PlainSearch *self, const float *blocks, size_t n)
 {
-#if SEEDLM_HAS_SIMD
-  if (seedlm_get_simd () == SEEDLM_AVX512)
+#if HAS_SIMD
+  if (simd_get () == SIMD_AVX512)
     run_avx512 (self, blocks, n);
-  else if (seedlm_get_simd () == SEEDLM_AVX2)
+  else if (simd_get () == SIMD_AVX2)
     run_avx2 (self, blocks, n);
   else
 #endif

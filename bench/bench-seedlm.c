@@ -9,7 +9,7 @@
 #include "bench-seedlm-plain.h"
 #include "seedlm/seedlm-decode-kernel.h"
 #include "seedlm/seedlm-search-kernel.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 #include "vptq/vptq-train-kernel.h"
 
 #include <math.h>
@@ -286,10 +286,10 @@ bench_decode (guint block_size, guint rank, guint seed_bits)
   for (gsize i = 0; i < n; i++)
     seeds[i] = 1 + g_rand_int (rand) % sequence->period;
   printf ("decode C=%-3u P=%u K=%-2u ", block_size, rank, seed_bits);
-  for (int kind = -1; kind < SEEDLM_N_SIMD; kind++) {
+  for (int kind = -1; kind < SIMD_N_KINDS; kind++) {
     guint passes = 0;
     double time;
-    if (kind >= 0 && (int) seedlm_limit_simd (kind) != kind)
+    if (kind >= 0 && (int) simd_limit (kind) != kind)
       continue;
     const clock_t start = clock ();
     do {
@@ -306,7 +306,7 @@ bench_decode (guint block_size, guint rank, guint seed_bits)
             (double) n * block_size * passes / time * 1e-6);
   }
   printf ("\n");
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   seedlm_decoder_free (decoder);
   seedlm_sequence_free (sequence);
 }

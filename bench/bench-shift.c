@@ -6,7 +6,7 @@
  */
 #include "afpipe.h"
 #include "seedlm/seedlm-shift-kernel.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -133,9 +133,9 @@ bench (const Config *config)
   const double plain = time_plain (shift, x, n_plain, &plain_error);
   printf ("L=%-2u %.1f b/w  plain %.4f", config->state_bits,
           (double) config->step_bits / config->step_length, plain);
-  const SeedlmSimd best = seedlm_limit_simd (SEEDLM_N_SIMD);
-  for (SeedlmSimd simd = SEEDLM_PORTABLE; simd <= best; simd++) {
-    seedlm_limit_simd (simd);
+  const SimdKind best = simd_limit (SIMD_N_KINDS);
+  for (SimdKind simd = SIMD_PORTABLE; simd <= best; simd++) {
+    simd_limit (simd);
     const double speed = time_kernel (shift, x, n, steps, &error);
     printf ("  %s %.3f (%.0fx)", names[simd], speed, speed / plain);
   }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "simd-kernel.h"
 #include "vptq/vptq-train-kernel.h"
 
+#include <cblas.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +99,91 @@ bench_search (unsigned v, unsigned k, VptqMetric metric, size_t batch)
   free (indices);
 }
 
+#if HAS_SIMD
+#define WIDE SIMD_FOR_AVX512_WIDE
+#else
+#define WIDE
+#endif
+
+/* The least of k numbers of norms - 2 dots, 16 candidates side by side. */
+WIDE static inline uint32_t
+least (const float *norms, const float *dots, unsigned k)
+{
+  enum { LANES = 16 };
+  float best[LANES];
+  uint32_t index[LANES] = { 0 }, at = 0;
+
+  for (unsigned l = 0; l < LANES; l++)
+    best[l] = INFINITY;
+  for (unsigned i = 0; i < k; i += LANES)
+    for (unsigned l = 0; l < LANES; l++) {
+      const float e = norms[i + l] - 2 * dots[i + l];
+      index[l] = e < best[l] ? i + l : index[l];
+      best[l] = e < best[l] ? e : best[l];
+    }
+  for (unsigned l = 1; l < LANES; l++)
+    if (best[l] < best[at] || (best[l] == best[at] && index[l] < index[at]))
+      at = l;
+  return index[at];
+}
+
+WIDE static void
+assign_by_gemm (const float *codebook, const float *norms, unsigned v, unsigned k, const float *x,
+                size_t batch, float *dots, uint32_t *indices)
+{
+  cblas_sgemm (CblasRowMajor, CblasNoTrans, CblasTrans, (int) batch, (int) k, (int) v, 1, x,
+               (int) v, codebook, (int) v, 0, dots, (int) k);
+  for (size_t p = 0; p < batch; p++)
+    indices[p] = least (norms, dots + p * k, k);
+}
+
+/* Exact assignment against one by a matrix product of one thread, batch by batch so that the products stay in the cache. */
+static void
+bench_gemm (unsigned v, unsigned k)
+{
+  const size_t n = 16384, batch = k > 1024 ? 32 : 256;
+  float *codebook = allocate ((size_t) k * v * sizeof (float));
+  float *storage = allocate (vptq_table_floats (k, v) * sizeof (float));
+  float *norms = allocate (k * sizeof (float)), *x = allocate (n * v * sizeof (float));
+  float *dots = allocate (batch * k * sizeof (float));
+  uint32_t *own = allocate (n * sizeof (uint32_t)), *other = allocate (n * sizeof (uint32_t));
+  double best[2] = { 1e9, 1e9 };
+  size_t differ = 0;
+  VptqTable table;
+
+  for (size_t i = 0; i < (size_t) k * v; i++) {
+    codebook[i] = bell ();
+    norms[i / v] += codebook[i] * codebook[i];
+  }
+  for (size_t i = 0; i < n * v; i++)
+    x[i] = bell ();
+  vptq_table_init (&table, storage, codebook, k, v);
+  openblas_set_num_threads (1);
+  for (unsigned run = 0; run < 5; run++) {
+    double start = seconds ();
+    vptq_search (&table, VPTQ_METRIC_NONE, NULL, x, n, own, NULL);
+    best[0] = fmin (best[0], seconds () - start);
+    start = seconds ();
+    for (size_t p = 0; p < n; p += batch)
+      assign_by_gemm (codebook, norms, v, k, x + p * v, batch, dots, other + p);
+    best[1] = fmin (best[1], seconds () - start);
+  }
+  for (size_t p = 0; p < n; p++)
+    differ += own[p] != other[p];
+  printf (
+      "assign v=%-2u k=%-5u exact %7.1f Mweights/s, by sgemm %7.1f (%zu of %zu differ by rounding): "
+      "%.2fx\n",
+      v, k, 1e-6 * (double) (n * v) / best[0], 1e-6 * (double) (n * v) / best[1], differ, n,
+      best[1] / best[0]);
+  free (codebook);
+  free (storage);
+  free (norms);
+  free (x);
+  free (dots);
+  free (own);
+  free (other);
+}
+
 static void
 bench_lookup (unsigned v, unsigned k)
 {
@@ -152,6 +240,9 @@ main (void)
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
     for (VptqMetric metric = VPTQ_METRIC_NONE; metric <= VPTQ_METRIC_MATRIX; metric++)
       bench_search (sizes[i][0], sizes[i][1], metric, 16384);
+  bench_gemm (8, 256);
+  bench_gemm (8, 4096);
+  bench_gemm (6, 4096);
   /* as an asker calls it */
   for (size_t batch = 1; batch <= 256; batch *= 4)
     bench_search (4, 256, VPTQ_METRIC_MATRIX, batch);

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#define DECAY 0.95      /* of what a tensor says, with each of its size that follows */
-#define SAME 0.5        /* tensors of a size that the curve counts for */
-#define MAX_COUNT 16    /* tensors of one size say no more than so many about the curve */
-#define N_BENDS 4       /* of the curve; the last is no bend: it rises for ever */
-#define N_SWEEPS 2000   /* of coordinate descent */
+#define DECAY 0.95     /* of what a tensor says, with each of its size that follows */
+#define SAME 0.5       /* tensors of a size that the curve counts for */
+#define MAX_COUNT 16   /* tensors of one size say no more than so many about the curve */
+#define N_BENDS 4      /* of the curve; the last is no bend: it rises for ever */
+#define N_SWEEPS 2000  /* of coordinate descent */
 #define BEND_COST 1e-4 /* what bends cost, so that without need there are none */
 
 /*

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034
 # Shared by quickstart and selftest, which run in the top folder of the sources.
 
-afp_jobs=$(nproc 2>/dev/null || echo 2)
+afp_jobs=$(($(nproc 2>/dev/null || echo 2) + 1)) # one more than processors: some of the tests wait
 
 # Makes ./configure where it is missing or older than what it is made from.
 afp_bootstrap () {

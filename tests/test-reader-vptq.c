@@ -76,7 +76,8 @@ copy_golden (const char *name)
 
 START_TEST (an_index)
 {
-  g_autofree char *model = copy_golden ("model.safetensors"), *config = copy_golden ("config.json");
+  g_autofree char *model = copy_golden ("model.safetensors"),
+                  *config G_GNUC_UNUSED = copy_golden ("config.json");
   gpointer handle = open_ok (&afp_reader_safetensors, model);
   g_autoptr (GString) text = g_string_new ("{\"weight_map\":{");
 
@@ -235,7 +236,7 @@ END_TEST
 static char *
 put_model (const char *config, const char *header, gsize n)
 {
-  g_autofree char *path = put_file ("config.json", config, strlen (config));
+  g_free (put_file ("config.json", config, strlen (config)));
 
   return put_safetensors ("model.safetensors", header, n);
 }

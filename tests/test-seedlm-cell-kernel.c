@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-lists-test.h"
 #include "seedlm/seedlm-cell-kernel.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 /* Scans of gathered lists, against scans of lists as they lie in memory. */
 
@@ -68,8 +68,8 @@ START_TEST (the_same_hits_with_any_instructions)
 
   cells_init (&cells, _i);
   const size_t n_steps = cells.listed.lists->shape.n_steps;
-  for (SeedlmSimd simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++) {
-    seedlm_limit_simd (simd);
+  for (SimdKind simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++) {
+    simd_limit (simd);
     for (unsigned b = 0; b < 40; b++) {
       SeedlmQuery query;
       query_init (&cells, b, &query);
@@ -83,7 +83,7 @@ START_TEST (the_same_hits_with_any_instructions)
       sum += n_wanted;
     }
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   ck_assert_uint_gt (sum, 100);
   cells_clear (&cells);
 }
@@ -98,8 +98,8 @@ START_TEST (no_more_hits_than_there_is_room_for)
 
   cells_init (&cells, 0);
   query_init (&cells, 1, &query);
-  for (SeedlmSimd simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++) {
-    seedlm_limit_simd (simd);
+  for (SimdKind simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++) {
+    simd_limit (simd);
     const size_t room = (size_t) 16 * _i;
     memset (hits, 0x55, sizeof hits);
     const size_t n_wanted = seedlm_query_scan (&query, cells.listed.lists, 0, 40, 0, wanted, room);
@@ -109,7 +109,7 @@ START_TEST (no_more_hits_than_there_is_room_for)
     for (size_t i = room; i < 96; i++)
       ck_assert_uint_eq (hits[i].place, 0x55555555);
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   cells_clear (&cells);
 }
 END_TEST

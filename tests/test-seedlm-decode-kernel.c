@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm/seedlm-decode-kernel.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <check.h>
 #include <float.h>
@@ -50,8 +50,8 @@ START_TEST (bits_are_those_of_the_plain_code)
       t[b * p + k] = (float) (int) (next_number () - (1u << 23)) * 0x1.4p-21f;
     seedlm_decode (seedlm_block_values (sequence, seeds[b]), c, p, t + b * p, -0.3f, plain + b * c);
   }
-  for (int simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++) {
-    seedlm_limit_simd (simd);
+  for (int simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++) {
+    simd_limit (simd);
     for (size_t n = 0; n <= MAX_BLOCKS; n = n < 20 ? n + 1 : n * 2) {
       for (size_t i = 0; i <= MAX_BLOCKS * c; i++)
         out[i] = GUARD;
@@ -60,7 +60,7 @@ START_TEST (bits_are_those_of_the_plain_code)
       ck_assert (out[n * c] == GUARD);
     }
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   seedlm_decoder_free (decoder);
   seedlm_sequence_free (sequence);
   free (plain);
@@ -76,8 +76,8 @@ START_TEST (values_are_rounded_once)
   SeedlmDecoder *decoder = seedlm_decoder_new (bits, 1, 1, 1);
   const uint32_t taps = seedlm_taps (bits);
 
-  for (int simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++) {
-    seedlm_limit_simd (simd);
+  for (int simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++) {
+    simd_limit (simd);
     for (uint32_t seed = 1; seed <= period;) {
       uint32_t seeds[64];
       float t[64], out[64];
@@ -93,7 +93,7 @@ START_TEST (values_are_rounded_once)
       }
     }
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   seedlm_decoder_free (decoder);
 }
 END_TEST
@@ -177,14 +177,14 @@ START_TEST (edges_are_those_of_the_plain_code)
     seedlm_decode (seedlm_block_values (sequence, seeds[b]), 11, 2, t + 2 * b, edges[_i].scale,
                    plain + 11 * b);
   }
-  for (int simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++) {
-    seedlm_limit_simd (simd);
+  for (int simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++) {
+    simd_limit (simd);
     seedlm_decoder_run (decoder, seeds, t, edges[_i].scale, 4, out);
     for (unsigned i = 0; i < 44; i++)
       ck_assert (memcmp (&out[i], &plain[i], sizeof *out) == 0 ||
                  (isnan (out[i]) && isnan (plain[i])));
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   seedlm_decoder_free (decoder);
   seedlm_sequence_free (sequence);
 }
@@ -198,13 +198,13 @@ START_TEST (no_number_stays_none)
   const float t[3] = { 1, NAN, 1 };
   float out[3 * SEEDLM_MAX_BLOCK];
 
-  for (int simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++) {
-    seedlm_limit_simd (simd);
+  for (int simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++) {
+    simd_limit (simd);
     seedlm_decoder_run (decoder, seeds, t, 1, 3, out);
     for (int i = 0; i < 3 * _i; i++)
       ck_assert_int_eq (isnan (out[i]) != 0, i / _i == 1);
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   seedlm_decoder_free (decoder);
 }
 END_TEST

@@ -90,6 +90,8 @@ case_init (Case *self, unsigned c, unsigned rank, unsigned k, uint32_t leap, gui
                               .metric = AFP_METRIC_MATRIX,
                               .fallback = g_intern_string (call) };
 
+  failing = NULL;
+  seed_found = 0;
   *self = (Case){ .ask = { NULL, rank, NULL } };
   if (bits) {
     g_autoptr (AfpClaim) claim = afp_claim_new_fallback (&desc, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-lists-test.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 /* The search by lists of directions, against that of all seeds. */
 
@@ -56,8 +56,8 @@ START_TEST (exact_as_the_search_of_all_seeds)
   for (unsigned way = 0; way < 3; way++) {
     static Found all, found;
     find (&listed, &ways[way], NULL, 0, blocks, &all);
-    for (SeedlmSimd simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++) {
-      seedlm_limit_simd (simd);
+    for (SimdKind simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++) {
+      simd_limit (simd);
       find (&listed, &ways[way], listed.lists, 0, blocks, &found);
       ck_assert_mem_eq (found.seeds, all.seeds, sizeof all.seeds);
       ck_assert_mem_eq (found.t, all.t, sizeof all.t);
@@ -114,9 +114,9 @@ START_TEST (lists_do_not_depend_on_instructions)
   size_t bytes[4];
 
   listed_init (&one, 12, 4, 10, 512, 2);
-  seedlm_limit_simd (SEEDLM_PORTABLE);
+  simd_limit (SIMD_PORTABLE);
   listed_init (&other, 12, 4, 10, 512, 2);
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   seedlm_lists_sizes (one.lists, bytes);
   ck_assert_mem_eq (one.lists->directions, other.lists->directions, bytes[0]);
   ck_assert_mem_eq (one.lists->places, other.lists->places, bytes[1]);
@@ -148,10 +148,10 @@ START_TEST (fast_costs_some_error_and_less_with_more_seeds)
     ck_assert_double_le (found.sum, last);
     ck_assert (most > 16 || found.sum > 1.01 * exact.sum);
     last = found.sum;
-    seedlm_limit_simd (most % 64 ? SEEDLM_PORTABLE : SEEDLM_AVX2);
+    simd_limit (most % 64 ? SIMD_PORTABLE : SIMD_AVX2);
     find (&listed, &params, listed.lists, most, blocks, &other);
     ck_assert_mem_eq (found.seeds, other.seeds, sizeof found.seeds);
-    seedlm_limit_simd (SEEDLM_AVX512);
+    simd_limit (SIMD_AVX512);
   }
   ck_assert_double_lt (last, 1.02 * exact.sum);
   listed_clear (&listed);

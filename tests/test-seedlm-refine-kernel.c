@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-lists-test.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 /* Energies of hits, against least squares in double. */
 
@@ -46,10 +46,10 @@ START_TEST (energies_are_within_the_margin)
   float *blocks = normal_blocks (listed.c);
   const float *block = norm_block (blocks, 0, listed.c);
   seedlm_query_init (&query, listed.lists, block, 0);
-  for (SeedlmSimd simd = SEEDLM_PORTABLE; simd < SEEDLM_N_SIMD; simd++)
+  for (SimdKind simd = SIMD_PORTABLE; simd < SIMD_N_KINDS; simd++)
     for (unsigned n = 0; n <= N;
          n = n < 9 ? n + 1 : 2 * n - 5) { /* with and without a rest of four */
-      seedlm_limit_simd (simd);
+      simd_limit (simd);
       all_hits (hits, 0);
       seedlm_query_refine (&query, listed.lists, block, hits, n);
       for (unsigned i = 0; i < n; i++) {
@@ -61,7 +61,7 @@ START_TEST (energies_are_within_the_margin)
       for (unsigned i = n; i < N; i++)
         ck_assert_float_eq (hits[i].energy, 0);
     }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   listed_clear (&listed);
   free (blocks);
 }
@@ -79,7 +79,7 @@ START_TEST (without_factors_the_energy_is_a_bound)
   float *blocks = normal_blocks (4);
   const float *block = norm_block (blocks, 0, 4);
   seedlm_query_init (&query, listed.lists, block, seedlm_lists_find (listed.lists, block));
-  seedlm_limit_simd (_i);
+  simd_limit (_i);
   const size_t n = seedlm_query_scan (&query, listed.lists, 0, 40, 0, hits, 1200);
   seedlm_query_refine (&query, listed.lists, block, hits, n);
   for (size_t i = 0; i < n; i++) {
@@ -91,7 +91,7 @@ START_TEST (without_factors_the_energy_is_a_bound)
       n_hard++;
     }
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   ck_assert_uint_gt (n_hard, 0);
   listed_clear (&listed);
   free (blocks);
@@ -105,7 +105,7 @@ main (void)
   TCase *good = tcase_create ("energies"), *negative = tcase_create ("not");
 
   tcase_add_loop_test (good, energies_are_within_the_margin, 0, N_SIZES);
-  tcase_add_loop_test (negative, without_factors_the_energy_is_a_bound, 0, SEEDLM_N_SIMD);
+  tcase_add_loop_test (negative, without_factors_the_energy_is_a_bound, 0, SIMD_N_KINDS);
   suite_add_tcase (suite, good);
   suite_add_tcase (suite, negative);
 

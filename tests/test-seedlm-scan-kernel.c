@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-kernel-test.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <float.h>
 
@@ -77,10 +77,10 @@ scan_clear (Scan *self)
 /* The highest energies of all seeds, in order, whatever the instructions: none is missing, none is there that is not usable. */
 START_TEST (the_best_of_all_seeds)
 {
-  const int shape = _i / SEEDLM_N_SIMD;
+  const int shape = _i / SIMD_N_KINDS;
   Scan scan;
 
-  seedlm_limit_simd ((SeedlmSimd) (_i % SEEDLM_N_SIMD));
+  simd_limit ((SimdKind) (_i % SIMD_N_KINDS));
   scan_init (&scan, shape);
   const unsigned c = shapes[shape].c;
   const uint32_t period = scan.tables.sequence->period;
@@ -106,7 +106,7 @@ START_TEST (the_best_of_all_seeds)
     }
   }
   scan_clear (&scan);
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
 }
 END_TEST
 
@@ -133,14 +133,14 @@ START_TEST (no_number_is_no_energy)
 {
   Scan scan;
 
-  seedlm_limit_simd ((SeedlmSimd) _i);
+  simd_limit ((SimdKind) _i);
   scan_init (&scan, 0);
   scan.blocks[1] = NAN;
   scan_run (&scan, -1, INFINITY);
   ck_assert_uint_eq (scan.lists[0].n, 0);
   ck_assert_uint_ge (scan.lists[1].n, KEEP);
   scan_clear (&scan);
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
 }
 END_TEST
 
@@ -160,9 +160,9 @@ static TCase *
 scan_case (void)
 {
   TCase *tcase = tcase_create ("scan");
-  tcase_add_loop_test (tcase, the_best_of_all_seeds, 0, N_SHAPES * SEEDLM_N_SIMD);
+  tcase_add_loop_test (tcase, the_best_of_all_seeds, 0, N_SHAPES * SIMD_N_KINDS);
   tcase_add_test (tcase, what_is_not_wanted_is_left_out);
-  tcase_add_loop_test (tcase, no_number_is_no_energy, 0, SEEDLM_N_SIMD);
+  tcase_add_loop_test (tcase, no_number_is_no_energy, 0, SIMD_N_KINDS);
   tcase_add_test (tcase, equal_energies_go_by_place);
   return tcase;
 }

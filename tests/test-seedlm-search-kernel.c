@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-kernel-test.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 /* The search over all seeds, against the plain one. */
 
@@ -109,7 +109,7 @@ END_TEST
 START_TEST (results_do_not_depend_on_the_way)
 {
   static const unsigned cs[] = { 8, 12, 8, 24 }, ps[] = { 3, 4, 8, 5 }, ks[] = { 12, 11, 7, 10 };
-  static const SeedlmSimd ways[] = { SEEDLM_AVX512, SEEDLM_AVX2, SEEDLM_PORTABLE, SEEDLM_AVX512 };
+  static const SimdKind ways[] = { SIMD_AVX512, SIMD_AVX2, SIMD_PORTABLE, SIMD_AVX512 };
   const unsigned c = cs[_i], p = ps[_i];
   const size_t n = 101;
   Codebook codebook;
@@ -123,7 +123,7 @@ START_TEST (results_do_not_depend_on_the_way)
   memset (blocks + 5 * c, 0, c * sizeof *blocks);
   for (unsigned way = 0; way < 4; way++) {
     Tables tables;
-    seedlm_limit_simd (ways[way]);
+    simd_limit (ways[way]);
     tables_init (&tables, c, p, ks[_i], _i == 2 ? 1 : 16, 1);
     t[way] = malloc (n * p * sizeof (float));
     seeds[way] = malloc (n * sizeof (uint32_t));
@@ -137,7 +137,7 @@ START_TEST (results_do_not_depend_on_the_way)
     ck_assert_mem_eq (codes[way], codes[0], n * sizeof (uint32_t));
     ck_assert_mem_eq (t[way], t[0], n * p * sizeof (float));
   }
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   for (unsigned way = 0; way < 4; way++) {
     free (t[way]);
     free (seeds[way]);

@@ -2,7 +2,7 @@
 #include "seedlm-kernel-test.h"
 
 #include "seedlm/seedlm-shift-kernel.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 /* Overlapping seeds: values of windows, rings of bits, and the search against all streams of a short ring. */
 
@@ -205,24 +205,24 @@ START_TEST (instructions_make_no_difference)
   Ring ring;
 
   ring_init (&ring, _i);
-  const SeedlmSimd best = seedlm_limit_simd (SEEDLM_N_SIMD);
+  const SimdKind best = simd_limit (SIMD_N_KINDS);
   float *weights = malloc (ring.n * sizeof (float));
   uint32_t *steps = malloc (ring.n_steps * sizeof *steps);
   for (size_t i = 0; i < ring.n; i++)
     weights[i] = (float) uniform ();
   for (int weighted = 0; weighted < 2; weighted++) {
     const float *w = weighted ? weights : NULL;
-    seedlm_limit_simd (SEEDLM_PORTABLE);
+    simd_limit (SIMD_PORTABLE);
     const float error = seedlm_shift_encode (ring.search, ring.x, w, ring.n_steps, ring.steps);
     ck_assert_double_eq_tol (error, ring_error (&ring, w), 1e-5 * error + 1e-6);
-    for (SeedlmSimd simd = SEEDLM_AVX2; simd <= best; simd++) {
-      ck_assert_int_eq (seedlm_limit_simd (simd), simd);
+    for (SimdKind simd = SIMD_AVX2; simd <= best; simd++) {
+      ck_assert_int_eq (simd_limit (simd), simd);
       const float same = seedlm_shift_encode (ring.search, ring.x, w, ring.n_steps, steps);
       ck_assert_mem_eq (&same, &error, sizeof same);
       ck_assert_mem_eq (steps, ring.steps, ring.n_steps * sizeof *steps);
     }
   }
-  seedlm_limit_simd (SEEDLM_N_SIMD);
+  simd_limit (SIMD_N_KINDS);
   free (weights);
   free (steps);
   ring_clear (&ring);

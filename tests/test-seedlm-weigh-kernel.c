@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-kernel-test.h"
-#include "seedlm/seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 #include "seedlm/seedlm-weigh-kernel.h"
 
 /* The search under a metric, against the plain one on data that the metric's root has turned into plain data. */
@@ -124,7 +124,7 @@ END_TEST
 /* Any instructions, and blocks one at a time, find the same; and after the metric has been taken off, all is as before. */
 START_TEST (results_do_not_depend_on_the_way)
 {
-  static const SeedlmSimd ways[] = { SEEDLM_AVX512, SEEDLM_AVX2, SEEDLM_PORTABLE, SEEDLM_AVX512 };
+  static const SimdKind ways[] = { SIMD_AVX512, SIMD_AVX2, SIMD_PORTABLE, SIMD_AVX512 };
   const SeedlmSearchParams params = { 0 };
   Metric *m = metric_new (12, _i & 1, 3);
   float *blocks = normal_blocks (60 * 12), t[240];
@@ -133,7 +133,7 @@ START_TEST (results_do_not_depend_on_the_way)
 
   for (unsigned way = 0; way < 4; way++) {
     const unsigned step = way == 3 ? 1 : 60;
-    seedlm_limit_simd (ways[way]);
+    simd_limit (ways[way]);
     tables_init (&tables, 12, 4, 9, 16, 0);
     for (unsigned b = 0; b < 60; b += step) {
       ck_assert (seedlm_search_weigh (tables.search, m->m));
@@ -154,7 +154,7 @@ START_TEST (results_do_not_depend_on_the_way)
   ck_assert_mem_eq (plain[0], plain[1], sizeof plain[0]);
   ck_assert_mem_ne (plain[0], seeds[0], sizeof seeds[0]);
   tables_clear (&tables);
-  seedlm_limit_simd (SEEDLM_AVX512);
+  simd_limit (SIMD_AVX512);
   free (m);
   free (blocks);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "simd-kernel.h"
 #include "vptq/vptq-kernel.h"
 
 #include <check.h>
@@ -240,7 +241,7 @@ START_TEST (test_real_numbers)
 }
 END_TEST
 
-START_TEST (test_portable_is_the_same)
+START_TEST (test_any_instructions_give_the_same)
 {
   for (unsigned m = 0; m < N_METRICS; m++)
     for (unsigned a = 0; a < LENGTH (lengths); a++)
@@ -257,8 +258,15 @@ START_TEST (test_portable_is_the_same)
         vptq_search_portable (&c.table, m, c.weights, c.x, c.n, indices, errors);
         ck_assert_mem_eq (indices, c.indices, c.n * sizeof *indices);
         ck_assert_mem_eq (errors, c.errors, c.n * sizeof *errors);
-        vptq_search (&c.table, m, c.weights, c.x, c.n, indices, NULL);
-        ck_assert_mem_eq (indices, c.indices, c.n * sizeof *indices);
+        for (SimdKind kind = SIMD_PORTABLE; kind < SIMD_N_KINDS; kind++) {
+          simd_limit (kind);
+          memset (errors, 0, sizeof errors);
+          vptq_search (&c.table, m, c.weights, c.x, c.n, indices, errors);
+          ck_assert_mem_eq (indices, c.indices, c.n * sizeof *indices);
+          ck_assert_mem_eq (errors, c.errors, c.n * sizeof *errors);
+          vptq_search (&c.table, m, c.weights, c.x, c.n, indices, NULL);
+          ck_assert_mem_eq (indices, c.indices, c.n * sizeof *indices);
+        }
         vptq_search_portable (&c.table, m, c.weights, c.x, c.n, indices, NULL);
         ck_assert_mem_eq (indices, c.indices, c.n * sizeof *indices);
         case_clear (&c);
@@ -523,7 +531,7 @@ make_suite (void)
 
   tcase_add_test (good, test_whole_numbers);
   tcase_add_test (good, test_real_numbers);
-  tcase_add_test (good, test_portable_is_the_same);
+  tcase_add_test (good, test_any_instructions_give_the_same);
   tcase_add_test (good, test_far_from_zero);
   tcase_add_test (good, test_index_bits);
   tcase_add_test (good, test_metric_stride);

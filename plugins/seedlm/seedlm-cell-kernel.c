@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-cell-kernel.h"
 
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* of gcc 12 in its own AVX-512 header */
 #endif
 #include <immintrin.h>
-#define AVX2 SEEDLM_FOR_AVX2
+#define AVX2 SIMD_FOR_AVX2
 #define AVX512 __attribute__ ((target ("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")))
 #endif
 
@@ -165,7 +165,7 @@ scan_portable (const SeedlmCells *self, const SeedlmQuery *query, const Scan *sc
   return n;
 }
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 
 /* Elements of group @g of a block. */
 INLINE int32_t
@@ -367,7 +367,7 @@ scan_avx512 (const SeedlmCells *self, const SeedlmQuery *query, const Scan *scan
 static int
 has_vnni (void)
 {
-  return seedlm_get_simd () >= SEEDLM_AVX512 && __builtin_cpu_supports ("avx512vnni");
+  return simd_get () >= SIMD_AVX512 && __builtin_cpu_supports ("avx512vnni");
 }
 #endif
 
@@ -392,7 +392,7 @@ gather (const SeedlmCells *self, Cell *cell, size_t to)
 {
   if (to <= cell->n_steps)
     return;
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
   if (has_vnni ())
     gather_avx512 (self, cell, to);
   else
@@ -411,10 +411,10 @@ seedlm_cells_scan (SeedlmCells *self, const SeedlmQuery *query, size_t from, siz
     Cell *cell = find_cell (self, query->places);
     const Scan scan = { cell->rows, query->places, from, end, low, hits, max };
     gather (self, cell, end);
-#if SEEDLM_HAS_SIMD
-    n = has_vnni ()                         ? scan_avx512 (self, query, &scan)
-        : seedlm_get_simd () >= SEEDLM_AVX2 ? scan_avx2 (self, query, &scan)
-                                            : scan_portable (self, query, &scan);
+#if HAS_SIMD
+    n = has_vnni ()                ? scan_avx512 (self, query, &scan)
+        : simd_get () >= SIMD_AVX2 ? scan_avx2 (self, query, &scan)
+                                   : scan_portable (self, query, &scan);
 #else
     n = scan_portable (self, query, &scan);
 #endif

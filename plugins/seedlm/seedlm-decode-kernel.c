@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-decode-kernel.h"
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #include <immintrin.h>
 #endif
 
@@ -121,8 +121,8 @@ rows_portable (const SeedlmDecoder *self, const uint32_t *const *entries, const 
   }
 }
 
-#if SEEDLM_HAS_SIMD
-SEEDLM_FOR_AVX2 INLINE void
+#if HAS_SIMD
+SIMD_FOR_AVX2 INLINE void
 rows_avx2 (const SeedlmDecoder *self, const uint32_t *const *entries, const unsigned n_pieces,
            const unsigned rank, const unsigned rows, unsigned row, const float *t, float scale,
            float *out)
@@ -145,7 +145,7 @@ rows_avx2 (const SeedlmDecoder *self, const uint32_t *const *entries, const unsi
 
 #define ALL ((__mmask16) -1) /* without a mask, gcc 12 warns of its own headers */
 
-SEEDLM_FOR_AVX512 INLINE void
+SIMD_FOR_AVX512 INLINE void
 rows_avx512 (const SeedlmDecoder *self, const uint32_t *const *entries, const unsigned n_pieces,
              const unsigned rank, const unsigned rows, unsigned row, const float *t, float scale,
              float *out)
@@ -233,11 +233,11 @@ rows_avx512 (const SeedlmDecoder *self, const uint32_t *const *entries, const un
 #define NOTHING
 DEFINE_RUN (run_portable, INLINE, rows_portable, LANES)
 DEFINE_DECODE (decode_portable, NOTHING, run_portable)
-#if SEEDLM_HAS_SIMD
-DEFINE_RUN (run_avx2, SEEDLM_FOR_AVX2 INLINE, rows_avx2, LANES)
-DEFINE_DECODE (decode_avx2, SEEDLM_FOR_AVX2, run_avx2)
-DEFINE_RUN (run_avx512, SEEDLM_FOR_AVX512 INLINE, rows_avx512, 2 * LANES)
-DEFINE_DECODE (decode_avx512, SEEDLM_FOR_AVX512, run_avx512)
+#if HAS_SIMD
+DEFINE_RUN (run_avx2, SIMD_FOR_AVX2 INLINE, rows_avx2, LANES)
+DEFINE_DECODE (decode_avx2, SIMD_FOR_AVX2, run_avx2)
+DEFINE_RUN (run_avx512, SIMD_FOR_AVX512 INLINE, rows_avx512, 2 * LANES)
+DEFINE_DECODE (decode_avx512, SIMD_FOR_AVX512, run_avx512)
 #endif
 
 void
@@ -246,11 +246,11 @@ seedlm_decoder_run (const SeedlmDecoder *self, const uint32_t *seeds, const floa
 {
   void (*decode) (const SeedlmDecoder *, const uint32_t *, const float *, float, size_t, float *) =
       decode_portable;
-#if SEEDLM_HAS_SIMD
-  const SeedlmSimd simd = seedlm_get_simd ();
-  if (simd == SEEDLM_AVX512 && self->rows > LANES)
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+  if (simd == SIMD_AVX512 && self->rows > LANES)
     decode = decode_avx512;
-  else if (simd != SEEDLM_PORTABLE)
+  else if (simd != SIMD_PORTABLE)
     decode = decode_avx2;
 #endif
   /* blocks behind which there is no room for the rest of a vector */

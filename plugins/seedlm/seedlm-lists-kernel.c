@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-lists-private.h"
 
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -60,7 +60,7 @@ largest_portable (const float *dots, unsigned n)
   return largest_body (dots, n);
 }
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 /* Products and sums stay apart: contraction is off. */
 #define DOTS(name, kind)                                                                      \
   kind static unsigned dots_##name (const float *table, unsigned n, unsigned block_size,      \
@@ -74,19 +74,19 @@ largest_portable (const float *dots, unsigned n)
   {                                                                                           \
     return n == N_DIRECTIONS ? largest_body (dots, N_DIRECTIONS) : largest_body (dots, n);    \
   }
-DOTS (avx2, SEEDLM_FOR_AVX2)
-DOTS (avx512, SEEDLM_FOR_AVX512_WIDE)
+DOTS (avx2, SIMD_FOR_AVX2)
+DOTS (avx512, SIMD_FOR_AVX512_WIDE)
 #undef DOTS
 #endif
 
 static unsigned
 nearest (const float *table, unsigned n, unsigned block_size, const float *x, float *dots)
 {
-#if SEEDLM_HAS_SIMD
-  const SeedlmSimd simd = seedlm_get_simd ();
-  if (simd >= SEEDLM_AVX512)
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+  if (simd >= SIMD_AVX512)
     return dots_avx512 (table, n, block_size, x, dots);
-  if (simd >= SEEDLM_AVX2)
+  if (simd >= SIMD_AVX2)
     return dots_avx2 (table, n, block_size, x, dots);
 #endif
   return dots_portable (table, n, block_size, x, dots);
@@ -95,11 +95,11 @@ nearest (const float *table, unsigned n, unsigned block_size, const float *x, fl
 static unsigned
 largest (const float *dots, unsigned n)
 {
-#if SEEDLM_HAS_SIMD
-  const SeedlmSimd simd = seedlm_get_simd ();
-  if (simd >= SEEDLM_AVX512)
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+  if (simd >= SIMD_AVX512)
     return largest_avx512 (dots, n);
-  if (simd >= SEEDLM_AVX2)
+  if (simd >= SIMD_AVX2)
     return largest_avx2 (dots, n);
 #endif
   return largest_portable (dots, n);

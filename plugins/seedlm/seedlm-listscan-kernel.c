@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-lists-kernel.h"
 
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <string.h>
 
@@ -10,12 +10,12 @@
  * sums are of integers; the squares are added as (0 + 1) + (2 + 3): same numbers with any instructions.
  */
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* of gcc 12 in its own AVX-512 header */
 #endif
 #include <immintrin.h>
-#define AVX2 SEEDLM_FOR_AVX2
+#define AVX2 SIMD_FOR_AVX2
 #define AVX512 __attribute__ ((target ("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")))
 #endif
 
@@ -78,7 +78,7 @@ scan_portable (const SeedlmQuery *query, const Scan *scan, const unsigned place_
   return n;
 }
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 
 /* --- AVX2 ------------------------------------------------------------------------------------------------------------ */
 
@@ -281,11 +281,11 @@ seedlm_query_scan_places (const SeedlmQuery *query, const SeedlmLists *lists, co
 {
   const Scan scan = { lists->records, lists->record, places, n_steps, low, hits, max };
 
-#if SEEDLM_HAS_SIMD
-  const SeedlmSimd simd = seedlm_get_simd ();
-  if (simd >= SEEDLM_AVX512 && __builtin_cpu_supports ("avx512vnni"))
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+  if (simd >= SIMD_AVX512 && __builtin_cpu_supports ("avx512vnni"))
     return place_bytes == 2 ? scan_avx512_2 (query, &scan) : scan_avx512_4 (query, &scan);
-  if (simd >= SEEDLM_AVX2)
+  if (simd >= SIMD_AVX2)
     return place_bytes == 2 ? scan_avx2_2 (query, &scan) : scan_avx2_4 (query, &scan);
 #endif
   return scan_portable (query, &scan, place_bytes);

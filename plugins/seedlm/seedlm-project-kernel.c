@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-least-squares.h"
 #include "seedlm-search-kernel.h"
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <string.h>
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #include <immintrin.h>
 #endif
 
@@ -82,15 +82,15 @@ solve_portable (Equations *equations, unsigned rank)
   solve_ranks (equations, rank);
 }
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 /* The same numbers: contraction is off. */
-SEEDLM_FOR_AVX2 static void
+SIMD_FOR_AVX2 static void
 solve_avx2 (Equations *equations, unsigned rank)
 {
   solve_ranks (equations, rank);
 }
 
-SEEDLM_FOR_AVX512_WIDE static void
+SIMD_FOR_AVX512_WIDE static void
 solve_avx512 (Equations *equations, unsigned rank)
 {
   solve_ranks (equations, rank);
@@ -106,10 +106,10 @@ solve (Equations *equations, unsigned rank, unsigned n, float *t, float *metric)
       for (unsigned k = 0; k <= p; k++, at++)
         metric[(q * rank + p) * rank + k] = metric[(q * rank + k) * rank + p] =
             (float) equations->g[at][q];
-#if SEEDLM_HAS_SIMD
-  if (seedlm_get_simd () >= SEEDLM_AVX512)
+#if HAS_SIMD
+  if (simd_get () >= SIMD_AVX512)
     solve_avx512 (equations, rank);
-  else if (seedlm_get_simd () >= SEEDLM_AVX2)
+  else if (simd_get () >= SIMD_AVX2)
     solve_avx2 (equations, rank);
   else
 #endif
@@ -133,9 +133,9 @@ start (Equations *equations, unsigned rank, unsigned n)
 
 /* --- projections ------------------------------------------------------------------------------------------------------ */
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 /* The moments of a block for 3 or 4 columns, a column per lane; the sums are those of seedlm_moments(). */
-SEEDLM_FOR_AVX2 static void
+SIMD_FOR_AVX2 static void
 moments_avx2 (const SeedlmProjection *job, unsigned block_size, unsigned rank, Equations *equations,
               unsigned lane)
 {
@@ -168,8 +168,8 @@ static void
 project_one (const SeedlmProjection *job, unsigned block_size, unsigned rank, Equations *equations,
              unsigned lane)
 {
-#if SEEDLM_HAS_SIMD
-  if ((rank == 3 || rank == 4) && seedlm_get_simd () >= SEEDLM_AVX2) {
+#if HAS_SIMD
+  if ((rank == 3 || rank == 4) && simd_get () >= SIMD_AVX2) {
     moments_avx2 (job, block_size, rank, equations, lane);
     return;
   }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-lists-private.h"
 
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <math.h>
 
@@ -10,9 +10,9 @@
  * triangular factor per seed, as the scan of all seeds has it. NaN where a seed has no factors.
  */
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #include <immintrin.h>
-#define AVX2 SEEDLM_FOR_AVX2
+#define AVX2 SIMD_FOR_AVX2
 #endif
 
 #define INLINE static inline __attribute__ ((always_inline))
@@ -66,7 +66,7 @@ energy_of (const SeedlmLists *self, uint32_t place, const float *block)
   return energy;
 }
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 
 /* Products of a block with the columns of a seed; of three columns, the fourth is of no meaning. */
 AVX2 INLINE __m128
@@ -142,8 +142,8 @@ seedlm_query_refine (const SeedlmQuery *query, const SeedlmLists *self, const fl
     SeedlmHit *now = hits + from;
     const size_t n_now = n - from < PIECE ? n - from : PIECE;
     size_t done = 0;
-#if SEEDLM_HAS_SIMD
-    if (seedlm_get_simd () >= SEEDLM_AVX2 && self->basis->rank >= 3) {
+#if HAS_SIMD
+    if (simd_get () >= SIMD_AVX2 && self->basis->rank >= 3) {
       refine_avx2 (self, block, now, n_now, energies);
       done = n_now / 4 * 4;
     }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-basis-kernel.h"
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <math.h>
 #include <string.h>
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #include <immintrin.h>
 #endif
 
@@ -86,14 +86,14 @@ count_less_portable (const int64_t *keys, size_t n, uint8_t *less)
   count_less_body (keys, n, less);
 }
 
-#if SEEDLM_HAS_SIMD
-SEEDLM_FOR_AVX2 static void
+#if HAS_SIMD
+SIMD_FOR_AVX2 static void
 count_less_avx2 (const int64_t *keys, size_t n, uint8_t *less)
 {
   count_less_body (keys, n, less);
 }
 
-SEEDLM_FOR_AVX512_WIDE static void
+SIMD_FOR_AVX512_WIDE static void
 count_less_avx512 (const int64_t *keys, size_t n, uint8_t *less)
 {
   count_less_body (keys, n, less);
@@ -113,11 +113,11 @@ sort_few (SeedlmCandidate *e, size_t n)
     bits ^= bits >> 31 & INT32_MAX; /* in the order of the numbers */
     keys[i] = -(int64_t) bits * ((int64_t) 1 << 32) + e[i].place;
   }
-#if SEEDLM_HAS_SIMD
-  const SeedlmSimd simd = seedlm_get_simd ();
-  if (simd >= SEEDLM_AVX512)
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+  if (simd >= SIMD_AVX512)
     count_less_avx512 (keys, n, less);
-  else if (simd >= SEEDLM_AVX2)
+  else if (simd >= SIMD_AVX2)
     count_less_avx2 (keys, n, less);
   else
 #endif
@@ -224,8 +224,8 @@ scan_hard (const SeedlmBasis *basis, const float *w, unsigned n_blocks, SeedlmLi
 
 /* --- AVX2 and FMA ---------------------------------------------------------------------------------------------------- */
 
-#if SEEDLM_HAS_SIMD
-SEEDLM_FOR_AVX2 INLINE void
+#if HAS_SIMD
+SIMD_FOR_AVX2 INLINE void
 slide_avx2_step (const float *v, unsigned block_size, unsigned rank, const float *w, float *r)
 {
   __m256 s[QUAD][3];
@@ -247,7 +247,7 @@ slide_avx2_step (const float *v, unsigned block_size, unsigned rank, const float
 }
 
 /* @w is padded with zeros to a multiple of QUAD blocks, and @count is a multiple of STEP. */
-SEEDLM_FOR_AVX2 static void
+SIMD_FOR_AVX2 static void
 slide_avx2 (const float *values, unsigned block_size, unsigned rank, const float *w,
             unsigned n_blocks, float *r, unsigned count)
 {
@@ -257,7 +257,7 @@ slide_avx2 (const float *values, unsigned block_size, unsigned rank, const float
 }
 
 /* Energies of 8 seeds for two blocks. */
-SEEDLM_FOR_AVX2 INLINE void
+SIMD_FOR_AVX2 INLINE void
 energy_avx2 (const float *f, const unsigned rank, const float *x0, const float *x1, __m256 *e0,
              __m256 *e1)
 {
@@ -281,7 +281,7 @@ energy_avx2 (const float *f, const unsigned rank, const float *x0, const float *
   }
 }
 
-SEEDLM_FOR_AVX2 INLINE void
+SIMD_FOR_AVX2 INLINE void
 tile_avx2_rank (const float *factors, const unsigned rank, const float *r, unsigned n_blocks,
                 uint32_t place, SeedlmList *lists)
 {
@@ -340,14 +340,14 @@ tile_avx2_rank (const float *factors, const unsigned rank, const float *r, unsig
     break;                                        \
   }
 
-SEEDLM_FOR_AVX2 static void
+SIMD_FOR_AVX2 static void
 tile_avx2 (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
            SeedlmList *lists){ BY_RANK (tile_avx2_rank) }
 
 /* --- AVX-512 ----------------------------------------------------------------------------------------------------------- */
 
-SEEDLM_FOR_AVX512 INLINE void slide_avx512_step (const float *v, unsigned block_size, unsigned rank,
-                                                 const float *w, float *r)
+SIMD_FOR_AVX512 INLINE void slide_avx512_step (const float *v, unsigned block_size, unsigned rank,
+                                               const float *w, float *r)
 {
   __m512 s[QUAD][3];
   for (unsigned b = 0; b < QUAD; b++)
@@ -367,7 +367,7 @@ SEEDLM_FOR_AVX512 INLINE void slide_avx512_step (const float *v, unsigned block_
       _mm512_storeu_ps (r + b * STRIDE + 16 * j, s[b][j]);
 }
 
-SEEDLM_FOR_AVX512 static void
+SIMD_FOR_AVX512 static void
 slide_avx512 (const float *values, unsigned block_size, unsigned rank, const float *w,
               unsigned n_blocks, float *r, unsigned count)
 {
@@ -377,7 +377,7 @@ slide_avx512 (const float *values, unsigned block_size, unsigned rank, const flo
 }
 
 /* 8 seeds of one block in the lower half, of the next in the upper. */
-SEEDLM_FOR_AVX512 INLINE __m512
+SIMD_FOR_AVX512 INLINE __m512
 two_blocks (const float *x)
 {
   return _mm512_insertf32x8 (_mm512_castps256_ps512 (_mm256_loadu_ps (x)),
@@ -385,14 +385,14 @@ two_blocks (const float *x)
 }
 
 /* The masks have all lanes; gcc 12 takes what the plain intrinsics leave out for uninitialized. */
-SEEDLM_FOR_AVX512 INLINE __m512
+SIMD_FOR_AVX512 INLINE __m512
 eight_twice (const float *f)
 {
   return _mm512_maskz_broadcast_f32x8 (0xffff, _mm256_load_ps (f));
 }
 
 /* Energies of 8 seeds for blocks at @x and behind it, and for the two after these. */
-SEEDLM_FOR_AVX512 INLINE void
+SIMD_FOR_AVX512 INLINE void
 energy_avx512 (const float *f, const unsigned rank, const float *x, __m512 *e0, __m512 *e1)
 {
   __m512 c0[SEEDLM_MAX_RANK], c1[SEEDLM_MAX_RANK];
@@ -415,7 +415,7 @@ energy_avx512 (const float *f, const unsigned rank, const float *x, __m512 *e0, 
   }
 }
 
-SEEDLM_FOR_AVX512 INLINE void
+SIMD_FOR_AVX512 INLINE void
 tile_avx512_rank (const float *factors, const unsigned rank, const float *r, unsigned n_blocks,
                   uint32_t place, SeedlmList *lists)
 {
@@ -446,7 +446,7 @@ tile_avx512_rank (const float *factors, const unsigned rank, const float *r, uns
     }
 }
 
-SEEDLM_FOR_AVX512 static void
+SIMD_FOR_AVX512 static void
 tile_avx512 (const float *factors, unsigned rank, const float *r, unsigned n_blocks, uint32_t place,
              SeedlmList *lists)
 {
@@ -473,11 +473,11 @@ seedlm_scan (const SeedlmBasis *basis, const float *blocks, unsigned n, SeedlmLi
 {
   Slide slide = slide_portable;
   Tile tile = tile_portable;
-#if SEEDLM_HAS_SIMD
-  const SeedlmSimd simd = seedlm_get_simd ();
-  if (simd != SEEDLM_PORTABLE) {
-    slide = simd == SEEDLM_AVX512 ? slide_avx512 : slide_avx2;
-    tile = simd == SEEDLM_AVX512 ? tile_avx512 : tile_avx2;
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+  if (simd != SIMD_PORTABLE) {
+    slide = simd == SIMD_AVX512 ? slide_avx512 : slide_avx2;
+    tile = simd == SIMD_AVX512 ? tile_avx512 : tile_avx2;
   }
 #endif
   unsigned block_size = basis->block_size, rank = basis->rank, triangle = rank * (rank + 1) / 2;

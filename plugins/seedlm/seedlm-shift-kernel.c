@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-shift-kernel.h"
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #include <immintrin.h>
 #endif
 
@@ -182,9 +182,9 @@ step_4 (const Step *step)
   step_portable (step, 4);
 }
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
 #define NAME(name) name##_avx2
-#define TARGET SEEDLM_FOR_AVX2
+#define TARGET SIMD_FOR_AVX2
 #define LANES 8
 #define VEC __m256
 #define MASK __m256
@@ -221,7 +221,7 @@ step_4 (const Step *step)
 #undef EXPAND
 
 #define NAME(name) name##_avx512
-#define TARGET SEEDLM_FOR_AVX512
+#define TARGET SIMD_FOR_AVX512
 #define LANES 16
 #define VEC __m512
 #define MASK __mmask16
@@ -249,14 +249,14 @@ static StepFunc
 choose_step (unsigned step_bits, size_t groups)
 {
   static const StepFunc portable[] = { step_1, step_2, step_3, step_4 };
-  const SeedlmSimd simd = seedlm_get_simd ();
+  const SimdKind simd = simd_get ();
 
-#if SEEDLM_HAS_SIMD
+#if HAS_SIMD
   static const StepFunc avx2[] = { step_1_avx2, step_2_avx2, step_3_avx2, step_4_avx2 };
   static const StepFunc avx512[] = { step_1_avx512, step_2_avx512, step_3_avx512, step_4_avx512 };
-  if (simd >= SEEDLM_AVX512 && groups >= 16)
+  if (simd >= SIMD_AVX512 && groups >= 16)
     return avx512[step_bits - 1];
-  if (simd >= SEEDLM_AVX2 && groups >= 8)
+  if (simd >= SIMD_AVX2 && groups >= 8)
     return avx2[step_bits - 1];
 #endif
   (void) simd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-weigh-kernel.h"
-#include "seedlm-simd-kernel.h"
+#include "simd-kernel.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -249,8 +249,8 @@ weigh_portable (SeedlmBasis *self, const float *m, double size, Tile *tile, doub
   return weigh (self, m, size, tile, worst, 0);
 }
 
-#if SEEDLM_HAS_SIMD
-SEEDLM_FOR_AVX2 static int
+#if HAS_SIMD
+SIMD_FOR_AVX2 static int
 weigh_avx2 (SeedlmBasis *self, const float *m, double size, Tile *tile, double *worst)
 {
   return weigh (self, m, size, tile, worst, 1);
@@ -273,8 +273,8 @@ seedlm_weigh (SeedlmBasis *self, const float *m)
   }
   self->n_hard = self->n_usable = 0;
   int (*run) (SeedlmBasis *, const float *, double, Tile *, double *) = weigh_portable;
-#if SEEDLM_HAS_SIMD
-  if (seedlm_get_simd () != SEEDLM_PORTABLE)
+#if HAS_SIMD
+  if (simd_get () != SIMD_PORTABLE)
     run = weigh_avx2;
 #endif
   const int ok = run (self, m, size, tile, &worst);

@@ -164,7 +164,7 @@ vptq_search_portable (const VptqTable *t, VptqMetric metric, const float *weight
 
 /* --- AVX2 --- */
 
-#if VPTQ_HAS_SIMD
+#if HAS_SIMD
 
 /* n_points (1 or 4, known to the compiler) vectors against all centroids. */
 AVX2_INLINE void
@@ -247,41 +247,112 @@ search_avx2_diagonal (const VptqTable *t, const float *weights, const float *x, 
   }
 }
 
-static void
-search_avx2 (const VptqTable *t, VptqMetric metric, const float *weights, const float *x, size_t n,
-             uint32_t *indices, float *errors)
+/* --- AVX-512 --- */
+
+/* n_points (1 or 8) vectors of v numbers against all centroids; both are known to the compiler. The numbers are those of avx2_diagonal(). */
+AVX512_INLINE void
+avx512_points (const VptqTable *t, unsigned v, const float *x, const float *weights,
+               unsigned n_points, uint32_t *indices, float *errors)
 {
-  switch (metric) {
-  case VPTQ_METRIC_DIAGONAL:
-    search_avx2_diagonal (t, weights, x, n, indices, errors);
-    return;
-  case VPTQ_METRIC_MATRIX:
-    if (t->length > 1)
-      vptq_search_matrix (t, weights, x, n, indices, errors);
-    else
-      search_avx2_diagonal (t, weights, x, n, indices, errors);
-    return;
-  case VPTQ_METRIC_NONE:
-  case VPTQ_METRIC_SCALAR:
-  default:
-    search_avx2_plain (t, x, n, indices, errors);
+  __m512i id = _mm512_setr_epi32 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  Best16 best[8];
+
+  for (unsigned p = 0; p < n_points; p++)
+    best16_init (&best[p]);
+  for (size_t c = 0; c < t->stride; c += VPTQ_LANES) {
+    __m512 e[8];
+
+    for (unsigned p = 0; p < n_points; p++)
+      e[p] = _mm512_setzero_ps ();
+    for (unsigned j = 0; j < v; j++) {
+      const __m512 own = _mm512_load_ps (t->table + j * t->stride + c);
+
+#pragma GCC unroll 8
+      for (unsigned p = 0; p < n_points; p++) {
+        __m512 d = _mm512_sub_ps (own, _mm512_set1_ps (x[(size_t) p * v + j]));
+
+        d = _mm512_mul_ps (d, d);
+        if (weights)
+          d = _mm512_mul_ps (_mm512_set1_ps (weights[(size_t) p * v + j]), d);
+        e[p] = _mm512_add_ps (e[p], d);
+      }
+    }
+#pragma GCC unroll 8
+    for (unsigned p = 0; p < n_points; p++)
+      best16_update (&best[p], e[p], id);
+    id = _mm512_add_epi32 (id, _mm512_set1_epi32 (VPTQ_LANES));
   }
-  if (metric == VPTQ_METRIC_SCALAR && errors)
-    for (size_t p = 0; p < n; p++)
-      errors[p] = weights[p] * errors[p];
+  for (unsigned p = 0; p < n_points; p++)
+    indices[p] = best16_reduce (&best[p], &errors[p]);
+}
+
+AVX512_INLINE void
+avx512_search (const VptqTable *t, unsigned v, const float *weights, const float *x, size_t n,
+               uint32_t *indices, float *errors)
+{
+  float e[8];
+  size_t p = 0;
+
+  for (; p + 8 <= n; p += 8) {
+    avx512_points (t, v, x + p * v, weights ? weights + p * v : NULL, 8, indices + p, e);
+    if (errors)
+      memcpy (errors + p, e, sizeof e);
+  }
+  for (; p < n; p++) {
+    avx512_points (t, v, x + p * v, weights ? weights + p * v : NULL, 1, indices + p, e);
+    if (errors)
+      errors[p] = e[0];
+  }
+}
+
+AVX512 static void
+search_avx512_plain (const VptqTable *t, const float *x, size_t n, uint32_t *indices, float *errors)
+{
+  switch (t->length) {
+  case 4:
+    avx512_search (t, 4, NULL, x, n, indices, errors);
+    break;
+  case 6:
+    avx512_search (t, 6, NULL, x, n, indices, errors);
+    break;
+  case 8:
+    avx512_search (t, 8, NULL, x, n, indices, errors);
+    break;
+  default:
+    avx512_search (t, t->length, NULL, x, n, indices, errors);
+  }
+}
+
+AVX512 static void
+search_avx512_diagonal (const VptqTable *t, const float *weights, const float *x, size_t n,
+                        uint32_t *indices, float *errors)
+{
+  avx512_search (t, t->length, weights, x, n, indices, errors);
 }
 
 #endif
 
 void
-vptq_search (const VptqTable *table, VptqMetric metric, const float *weights, const float *x,
-             size_t n, uint32_t *indices, float *errors)
+vptq_search (const VptqTable *t, VptqMetric metric, const float *weights, const float *x, size_t n,
+             uint32_t *indices, float *errors)
 {
-#if VPTQ_HAS_SIMD
-  if (__builtin_cpu_supports ("avx2")) {
-    search_avx2 (table, metric, weights, x, n, indices, errors);
-    return;
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+
+  if (simd == SIMD_PORTABLE) {
+    vptq_search_portable (t, metric, weights, x, n, indices, errors);
+  } else if (metric == VPTQ_METRIC_MATRIX && t->length > 1) {
+    vptq_search_matrix (t, weights, x, n, indices, errors);
+  } else if (metric == VPTQ_METRIC_DIAGONAL || metric == VPTQ_METRIC_MATRIX) {
+    (simd >= SIMD_AVX512 ? search_avx512_diagonal : search_avx2_diagonal) (t, weights, x, n,
+                                                                           indices, errors);
+  } else {
+    (simd >= SIMD_AVX512 ? search_avx512_plain : search_avx2_plain) (t, x, n, indices, errors);
+    if (metric == VPTQ_METRIC_SCALAR && errors)
+      for (size_t p = 0; p < n; p++)
+        errors[p] = weights[p] * errors[p];
   }
+#else
+  vptq_search_portable (t, metric, weights, x, n, indices, errors);
 #endif
-  vptq_search_portable (table, metric, weights, x, n, indices, errors);
 }

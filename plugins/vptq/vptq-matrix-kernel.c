@@ -90,7 +90,7 @@ vptq_search_matrix_portable (const VptqTable *t, const float *weights, const flo
   }
 }
 
-#if VPTQ_HAS_SIMD
+#if HAS_SIMD
 
 /* --- AVX2 --- */
 
@@ -233,28 +233,16 @@ search_avx2 (const VptqTable *t, const float *weights, const float *x, size_t n,
 
 /* --- AVX-512 --- */
 
-#define AVX512 __attribute__ ((target ("avx512f,avx512dq,avx2")))
-#define AVX512_INLINE \
-  static inline __attribute__ ((always_inline, target ("avx512f,avx512dq,avx2")))
-
-/* The least of all lanes; of equal ones the lowest index. */
-AVX512_INLINE uint32_t
-avx512_reduce (__m512 errors, __m512i indices, float *error)
-{
-  *error = _mm512_reduce_min_ps (errors);
-  const __mmask16 least = _mm512_cmp_ps_mask (errors, _mm512_set1_ps (*error), _CMP_EQ_OQ);
-  return _mm512_mask_reduce_min_epu32 (least, indices);
-}
-
 /* As avx2_matrix_one(), whose numbers it gets. */
 AVX512_INLINE uint32_t
 avx512_matrix_one (const VptqTable *t, unsigned v, const float *lower, const float *diagonal,
                    const float *x, float *error)
 {
   __m512i id = _mm512_setr_epi32 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  __m512i index = _mm512_setzero_si512 ();
-  __m512 best = _mm512_set1_ps (INFINITY), d[BATCH_LENGTH];
+  __m512 d[BATCH_LENGTH];
+  Best16 best;
 
+  best16_init (&best);
   for (size_t c = 0; c < t->stride; c += LANES) {
     __m512 e = _mm512_setzero_ps ();
     const float *l = lower;
@@ -272,12 +260,10 @@ avx512_matrix_one (const VptqTable *t, unsigned v, const float *lower, const flo
       s = _mm512_mul_ps (_mm512_set1_ps (diagonal[(size_t) j * BATCH]), _mm512_mul_ps (s, s));
       e = j == 0 ? s : _mm512_add_ps (e, s);
     }
-    const __mmask16 less = _mm512_cmp_ps_mask (e, best, _CMP_LT_OQ);
-    best = _mm512_mask_mov_ps (best, less, e);
-    index = _mm512_mask_mov_epi32 (index, less, id);
+    best16_update (&best, e, id);
     id = _mm512_add_epi32 (id, _mm512_set1_epi32 (LANES));
   }
-  return avx512_reduce (best, index, error);
+  return best16_reduce (&best, error);
 }
 
 AVX512_INLINE void
@@ -315,13 +301,11 @@ void
 vptq_search_matrix (const VptqTable *t, const float *weights, const float *x, size_t n,
                     uint32_t *indices, float *errors)
 {
-#if VPTQ_HAS_SIMD
-  if (__builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512dq")) {
-    search_avx512 (t, weights, x, n, indices, errors);
-    return;
-  }
-  if (__builtin_cpu_supports ("avx2")) {
-    search_avx2 (t, weights, x, n, indices, errors);
+#if HAS_SIMD
+  const SimdKind simd = simd_get ();
+
+  if (simd != SIMD_PORTABLE) {
+    (simd >= SIMD_AVX512 ? search_avx512 : search_avx2) (t, weights, x, n, indices, errors);
     return;
   }
 #endif

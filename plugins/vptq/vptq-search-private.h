@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "simd-kernel.h"
 #include "vptq-kernel.h"
 
 #include <math.h>
@@ -15,15 +16,16 @@ void vptq_search_matrix (const VptqTable *table, const float *weights, const flo
 void vptq_search_matrix_portable (const VptqTable *table, const float *weights, const float *x,
                                   size_t n, uint32_t *indices, float *errors);
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define VPTQ_HAS_SIMD 1
+#if HAS_SIMD
 #if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* of gcc 12 in its own AVX-512 header */
 #endif
 #include <immintrin.h>
 
-#define AVX2 __attribute__ ((target ("avx2")))
-#define AVX2_INLINE static inline __attribute__ ((always_inline, target ("avx2")))
+#define AVX2 SIMD_FOR_AVX2
+#define AVX2_INLINE SIMD_FOR_AVX2 static inline __attribute__ ((always_inline))
+#define AVX512 SIMD_FOR_AVX512
+#define AVX512_INLINE SIMD_FOR_AVX512 static inline __attribute__ ((always_inline))
 
 /* The best of each lane so far. */
 typedef struct {
@@ -70,6 +72,34 @@ best_reduce (const Best *best, float *error)
   *error = _mm256_cvtss_f32 (e);
   return (uint32_t) _mm256_cvtsi256_si32 (i);
 }
-#else
-#define VPTQ_HAS_SIMD 0
+
+/* The best of 16 lanes so far. */
+typedef struct {
+  __m512 error;
+  __m512i index;
+} Best16;
+
+AVX512_INLINE void
+best16_init (Best16 *best)
+{
+  best->error = _mm512_set1_ps (INFINITY);
+  best->index = _mm512_setzero_si512 ();
+}
+
+AVX512_INLINE void
+best16_update (Best16 *best, __m512 e, __m512i index)
+{
+  const __mmask16 less = _mm512_cmp_ps_mask (e, best->error, _CMP_LT_OQ);
+
+  best->error = _mm512_mask_mov_ps (best->error, less, e);
+  best->index = _mm512_mask_mov_epi32 (best->index, less, index);
+}
+
+AVX512_INLINE uint32_t
+best16_reduce (const Best16 *best, float *error)
+{
+  *error = _mm512_reduce_min_ps (best->error);
+  const __mmask16 least = _mm512_cmp_ps_mask (best->error, _mm512_set1_ps (*error), _CMP_EQ_OQ);
+  return _mm512_mask_reduce_min_epu32 (least, best->index);
+}
 #endif
