@@ -77,7 +77,7 @@ PY
   folder () { # what the Python package vptq loads, and load, too
     launch --report "$tmp/folder.json" "load location=$shared/data/stories260k/model.safetensors ! vptq axis=output v=4 k=64 k2=16 norm=column exclude=*embed* ! eval ! write location=$tmp/folder format=vptq" &&
       launch --report "$tmp/back.json" "load location=$tmp/folder ! eval original=$shared/data/stories260k/model.safetensors ! null" &&
-      [ -s "$tmp/folder/config.json" ] && holds "abs($(total nmse "$tmp/folder.json") - $(total nmse "$tmp/back.json")) < 1e-4"
+      [ -s "$tmp/folder/config.json" ] && holds "($(total nmse "$tmp/folder.json") - $(total nmse "$tmp/back.json"))^2 < 1e-8"
   }
   check 'a folder of VPTQ goes out and comes back' folder
   check 'llama2.c and safetensors hold the same weights' bash -c "

@@ -288,9 +288,10 @@ START_TEST (with_its_extras)
 {
   static const char config[] = "{\"model_type\": \"llama\", \"dtype\": \"bfloat16\"}";
   const char *header = "{\"w.weight\":{\"dtype\":\"F16\",\"shape\":[2,2],\"data_offsets\":[0,8]}}";
-  g_autofree char *model = put_safetensors ("model.safetensors", header, 8);
-  g_autofree char *own = put_file ("config.json", config, strlen (config));
-  g_autofree char *tokenizer = put_file ("tokenizer.json", "{}", 2), *folder = in_folder ("out/");
+  g_autofree char *model G_GNUC_UNUSED = put_safetensors ("model.safetensors", header, 8);
+  g_autofree char *own G_GNUC_UNUSED = put_file ("config.json", config, strlen (config));
+  g_autofree char *tokenizer G_GNUC_UNUSED = put_file ("tokenizer.json", "{}", 2),
+                             *folder = in_folder ("out/");
   g_autofree char *text =
       g_strdup_printf ("load location=%s ! write location=%s format=vptq", test_folder, folder);
   g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (text, NULL);

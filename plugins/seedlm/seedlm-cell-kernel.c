@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seedlm-cell-kernel.h"
 
-#include "simd-kernel.h"
+#include "seedlm-lists-private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #if HAS_SIMD
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* of gcc 12 in its own AVX-512 header */
-#endif
-#include <immintrin.h>
 #define AVX2 SIMD_FOR_AVX2
-#define AVX512 __attribute__ ((target ("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")))
+#define AVX512 SEEDLM_FOR_VNNI
 #endif
 
 #define INLINE static inline __attribute__ ((always_inline))
@@ -86,16 +82,10 @@ seedlm_cells_free (SeedlmCells *self)
   free (self);
 }
 
-INLINE uint32_t
-place_at (const void *places, const unsigned place_bytes, size_t i)
-{
-  return place_bytes == 2 ? ((const uint16_t *) places)[i] : ((const uint32_t *) places)[i];
-}
-
 INLINE const uint8_t *
 record_at (const SeedlmLists *lists, const void *places, size_t i)
 {
-  return lists->records + lists->record * place_at (places, lists->shape.place_bytes, i);
+  return lists->records + lists->record * seedlm_place_at (places, lists->shape.place_bytes, i);
 }
 
 /* What a scan goes through, and what it finds. */
@@ -107,19 +97,6 @@ typedef struct {
   SeedlmHit *hits;
   size_t max;
 } Scan;
-
-/* Adds the seeds of a step that @mask says. */
-INLINE size_t
-add_hits (const Scan *scan, unsigned place_bytes, size_t n, size_t step, unsigned mask,
-          const float *energies)
-{
-  for (; mask; mask &= mask - 1) {
-    const unsigned i = (unsigned) __builtin_ctz (mask);
-    scan->hits[n++] =
-        (SeedlmHit){ energies[i], place_at (scan->places, place_bytes, step * STEP + i) };
-  }
-  return n;
-}
 
 /* --- portable -------------------------------------------------------------------------------------------------------- */
 
@@ -160,7 +137,8 @@ scan_portable (const SeedlmCells *self, const SeedlmQuery *query, const Scan *sc
       energies[i] = (squares[0] + squares[1]) + (squares[2] + squares[3]);
       mask |= (unsigned) (energies[i] >= scan->low) << i;
     }
-    n = add_hits (scan, self->lists->shape.place_bytes, n, step, mask, energies);
+    n = seedlm_add_hits (scan->hits, n, scan->places, self->lists->shape.place_bytes, step * STEP,
+                         mask, energies);
   }
   return n;
 }
@@ -217,7 +195,8 @@ scan_avx2_of (const SeedlmCells *self, const SeedlmQuery *query, const Scan *sca
     float lanes[STEP];
     _mm256_storeu_ps (lanes, energies[0]);
     _mm256_storeu_ps (lanes + 8, energies[1]);
-    n = add_hits (scan, self->lists->shape.place_bytes, n, step, mask, lanes);
+    n = seedlm_add_hits (scan->hits, n, scan->places, self->lists->shape.place_bytes, step * STEP,
+                         mask, lanes);
   }
   return n;
 }
@@ -363,12 +342,6 @@ scan_avx512 (const SeedlmCells *self, const SeedlmQuery *query, const Scan *scan
              ? scan_avx512_of (self, query, scan, 3, 4)
              : scan_avx512_of (self, query, scan, self->n_groups, rank);
 }
-
-static int
-has_vnni (void)
-{
-  return simd_get () >= SIMD_AVX512 && __builtin_cpu_supports ("avx512vnni");
-}
 #endif
 
 /* --- which cell, which code ------------------------------------------------------------------------------------------ */
@@ -393,7 +366,7 @@ gather (const SeedlmCells *self, Cell *cell, size_t to)
   if (to <= cell->n_steps)
     return;
 #if HAS_SIMD
-  if (has_vnni ())
+  if (seedlm_has_vnni ())
     gather_avx512 (self, cell, to);
   else
 #endif
@@ -412,7 +385,7 @@ seedlm_cells_scan (SeedlmCells *self, const SeedlmQuery *query, size_t from, siz
     const Scan scan = { cell->rows, query->places, from, end, low, hits, max };
     gather (self, cell, end);
 #if HAS_SIMD
-    n = has_vnni ()                ? scan_avx512 (self, query, &scan)
+    n = seedlm_has_vnni ()         ? scan_avx512 (self, query, &scan)
         : simd_get () >= SIMD_AVX2 ? scan_avx2 (self, query, &scan)
                                    : scan_portable (self, query, &scan);
 #else

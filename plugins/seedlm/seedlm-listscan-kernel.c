@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "seedlm-lists-kernel.h"
-
-#include "simd-kernel.h"
+#include "seedlm-lists-private.h"
 
 #include <string.h>
 
@@ -11,12 +9,8 @@
  */
 
 #if HAS_SIMD
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* of gcc 12 in its own AVX-512 header */
-#endif
-#include <immintrin.h>
 #define AVX2 SIMD_FOR_AVX2
-#define AVX512 __attribute__ ((target ("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")))
+#define AVX512 SEEDLM_FOR_VNNI
 #endif
 
 #define INLINE static inline __attribute__ ((always_inline))
@@ -33,24 +27,6 @@ typedef struct {
   size_t max;
 } Scan;
 
-INLINE uint32_t
-place_at (const void *places, const unsigned place_bytes, size_t i)
-{
-  return place_bytes == 2 ? ((const uint16_t *) places)[i] : ((const uint32_t *) places)[i];
-}
-
-/* Adds the seeds of a step that @mask says. */
-INLINE size_t
-add_hits (const Scan *scan, size_t n, const unsigned place_bytes, size_t at, unsigned mask,
-          const float *energies)
-{
-  for (; mask; mask &= mask - 1) {
-    const unsigned i = (unsigned) __builtin_ctz (mask);
-    scan->hits[n++] = (SeedlmHit){ energies[i], place_at (scan->places, place_bytes, at + i) };
-  }
-  return n;
-}
-
 /* --- portable -------------------------------------------------------------------------------------------------------- */
 
 static size_t
@@ -63,7 +39,8 @@ scan_portable (const SeedlmQuery *query, const Scan *scan, const unsigned place_
     unsigned mask = 0;
     for (unsigned i = 0; i < STEP; i++) {
       const uint8_t *record =
-          scan->records + scan->record * place_at (scan->places, place_bytes, step * STEP + i);
+          scan->records +
+          scan->record * seedlm_place_at (scan->places, place_bytes, step * STEP + i);
       int32_t y[4] = { query->offset, query->offset, query->offset, query->offset };
       for (size_t k = 0; k < scan->record; k++)
         y[k / 4 % 4] += (int32_t) record[k] * query->pattern[k];
@@ -73,7 +50,7 @@ scan_portable (const SeedlmQuery *query, const Scan *scan, const unsigned place_
       energies[i] = (squares[0] + squares[1]) + (squares[2] + squares[3]);
       mask |= (unsigned) (energies[i] >= scan->low) << i;
     }
-    n = add_hits (scan, n, place_bytes, step * STEP, mask, energies);
+    n = seedlm_add_hits (scan->hits, n, scan->places, place_bytes, step * STEP, mask, energies);
   }
   return n;
 }
@@ -131,10 +108,10 @@ scan_avx2_chunks (const SeedlmQuery *query, const Scan *scan, const unsigned pla
       __m256 s[4];
       for (unsigned i = 0; i < 4; i++) {
         const size_t at = step * STEP + 8 * half + 2 * i;
-        s[i] =
-            pair_avx2 (scan->records + scan->record * place_at (scan->places, place_bytes, at),
-                       scan->records + scan->record * place_at (scan->places, place_bytes, at + 1),
-                       pattern, n_chunks, offset);
+        s[i] = pair_avx2 (
+            scan->records + scan->record * seedlm_place_at (scan->places, place_bytes, at),
+            scan->records + scan->record * seedlm_place_at (scan->places, place_bytes, at + 1),
+            pattern, n_chunks, offset);
       }
       const __m256 e = _mm256_hadd_ps (_mm256_hadd_ps (s[0], s[1]), _mm256_hadd_ps (s[2], s[3]));
       energies[half] = _mm256_permutevar8x32_ps (e, order);
@@ -146,7 +123,7 @@ scan_avx2_chunks (const SeedlmQuery *query, const Scan *scan, const unsigned pla
     float lanes[STEP];
     _mm256_storeu_ps (lanes, energies[0]);
     _mm256_storeu_ps (lanes + 8, energies[1]);
-    n = add_hits (scan, n, place_bytes, step * STEP, mask, lanes);
+    n = seedlm_add_hits (scan->hits, n, scan->places, place_bytes, step * STEP, mask, lanes);
   }
   return n;
 }
@@ -192,7 +169,7 @@ quad_avx512 (const Scan *scan, const unsigned place_bytes, size_t at, const __m5
   __m512i s[4];
 
   for (unsigned i = 0; i < 4; i++)
-    r[i] = scan->records + scan->record * place_at (scan->places, place_bytes, at + i);
+    r[i] = scan->records + scan->record * seedlm_place_at (scan->places, place_bytes, at + i);
   if (n_chunks == 0) {
     for (unsigned i = 0; i < 2; i++)
       s[i] = _mm512_dpbusd_epi32 (
@@ -246,7 +223,7 @@ scan_avx512_chunks (const SeedlmQuery *query, const Scan *scan, const unsigned p
       continue;
     float lanes[STEP];
     _mm512_storeu_ps (lanes, energies);
-    n = add_hits (scan, n, place_bytes, step * STEP, mask, lanes);
+    n = seedlm_add_hits (scan->hits, n, scan->places, place_bytes, step * STEP, mask, lanes);
   }
   return n;
 }
@@ -283,7 +260,7 @@ seedlm_query_scan_places (const SeedlmQuery *query, const SeedlmLists *lists, co
 
 #if HAS_SIMD
   const SimdKind simd = simd_get ();
-  if (simd >= SIMD_AVX512 && __builtin_cpu_supports ("avx512vnni"))
+  if (seedlm_has_vnni ())
     return place_bytes == 2 ? scan_avx512_2 (query, &scan) : scan_avx512_4 (query, &scan);
   if (simd >= SIMD_AVX2)
     return place_bytes == 2 ? scan_avx2_2 (query, &scan) : scan_avx2_4 (query, &scan);
