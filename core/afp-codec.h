@@ -37,6 +37,8 @@ AFP_API guint afp_layout_add_row_float (AfpLayout *layout, const char *name,
 AFP_API void afp_layout_set_fallback (AfpLayout *layout, guint child, const char *fallback);
 AFP_API void afp_layout_set_metric (AfpLayout *layout, guint child, AfpMetricKind metric);
 AFP_API void afp_layout_set_optional (AfpLayout *layout, guint child);
+/* Contexts of the symbols of a code child, for a lossless coder. @machine: lives as long as the program. */
+AFP_API void afp_layout_set_machine (AfpLayout *layout, guint child, const AfpCodeMachine *machine);
 /* Weights that encode_block had best be given at once. */
 AFP_API void afp_layout_set_tile_weights (AfpLayout *layout, guint64 weights);
 /* A tensor-scope float child that all planes of the same layout share (a codebook for the model): fitted once, in the prepare phase,

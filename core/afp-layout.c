@@ -357,6 +357,38 @@ afp_layout_set_optional (AfpLayout *layout, guint child)
   g_array_index (layout->children, AfpPlaneDesc, child).optional = TRUE;
 }
 
+static gboolean
+machine_is_whole (const AfpCodeMachine *machine)
+{
+  if (machine->n_states < 1 || machine->n_states > AFP_MAX_MACHINE_STATES ||
+      machine->n_contexts < 1 || machine->n_contexts > 256 || machine->bits > AFP_MAX_MACHINE_BITS)
+    return FALSE;
+  for (guint i = 0; i < machine->n_states; i++)
+    if (machine->context[i] >= machine->n_contexts)
+      return FALSE;
+  for (guint i = 0; i < machine->n_states << machine->bits; i++)
+    if (machine->next[i] >= machine->n_states)
+      return FALSE;
+  return TRUE;
+}
+
+/**
+ * afp_layout_set_machine:
+ * @layout: a layout in the making
+ * @child: a code child
+ * @machine: its contexts, all of its states and tables in range; lives as long as the program
+ *
+ * A lossless coder behind the codec may keep a table of frequencies for each context. Codes and sizes do not depend on it.
+ */
+void
+afp_layout_set_machine (AfpLayout *layout, guint child, const AfpCodeMachine *machine)
+{
+  g_return_if_fail (child < layout->children->len && machine && machine_is_whole (machine));
+  AfpPlaneDesc *desc = &g_array_index (layout->children, AfpPlaneDesc, child);
+  g_return_if_fail (desc->kind == AFP_KIND_CODE);
+  desc->machine = machine;
+}
+
 /**
  * afp_layout_set_shared:
  * @layout: a layout in the making

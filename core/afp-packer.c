@@ -15,8 +15,7 @@ afp_packer_child_desc (AfpPacker *self, const AfpPlaneDesc *code)
                          .kind = AFP_KIND_CODE,
                          .scope = AFP_SCOPE_TENSOR,
                          .rows = 1,
-                         .cols =
-                             AFP_PACKER_GET_CLASS (self)->bound (self, afp_plane_desc_bytes (code)),
+                         .cols = AFP_PACKER_GET_CLASS (self)->bound (self, code),
                          .bits = 8,
                          .bound = TRUE,
                          .shared = code->shared };
@@ -42,8 +41,8 @@ afp_packer_unpack_plane (AfpPlane *plane, GError **error)
                  desc->name, afp_plane_get_codec (plane));
     return NULL;
   }
-  GBytes *codes = AFP_PACKER_GET_CLASS (element)->unpack (
-      AFP_PACKER (element), packed, afp_plane_desc_bytes (desc), desc->bits, error);
+  GBytes *codes =
+      AFP_PACKER_GET_CLASS (element)->unpack (AFP_PACKER (element), desc, packed, error);
   if (!codes)
     g_prefix_error (error, "plane '%s': ", desc->name);
   return codes;
@@ -75,8 +74,7 @@ pack_code_plane (AfpPacker *self, AfpPlane *plane, GError **error)
   g_autoptr (GBytes) packed = NULL;
 
   if (afp_plane_get_data (plane)) {
-    packed =
-        AFP_PACKER_GET_CLASS (self)->pack (self, afp_plane_get_data (plane), desc->bits, error);
+    packed = AFP_PACKER_GET_CLASS (self)->pack (self, desc, afp_plane_get_data (plane), error);
     if (!packed)
       return NULL;
     if (g_bytes_get_size (packed) > child_desc.cols) {
@@ -136,8 +134,7 @@ pack_under (PackJob *job, AfpPlane *plane, const char *path, GError **error)
   if (desc->kind == AFP_KIND_CODE) {
     if (job->plan && AFP_PACKER_GET_CLASS (job->self)->scratch)
       afp_plan_note_memory (job->plan, job->spec,
-                            AFP_PACKER_GET_CLASS (job->self)->scratch (
-                                job->self, afp_plane_desc_bytes (desc), desc->bits));
+                            AFP_PACKER_GET_CLASS (job->self)->scratch (job->self, desc));
     return pack_code_plane (job->self, plane, error);
   }
   if (afp_plane_get_codec (plane))

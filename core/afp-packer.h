@@ -12,10 +12,10 @@ G_DECLARE_DERIVABLE_TYPE (AfpPacker, afp_packer, AFP, PACKER, AfpTransform)
 /**
  * AfpPackerClass:
  * @version: of the coded format
- * @bound: largest packed size for @n_bytes
- * @pack: lossless: packed bytes of a code plane (@bits per symbol); (transfer full). Must not exceed @bound
- * @scratch: (nullable): working bytes of pack for @n_bytes of codes, @bits per symbol, beside what it takes and returns: an upper bound
- * @unpack: the original @n_bytes bytes back, or AFP_ERROR_FORMAT
+ * @bound: largest packed size of a code plane
+ * @pack: lossless: packed bytes of a code plane, whose symbols are packed at desc->bits; (transfer full). Must not exceed @bound
+ * @unpack: the original afp_plane_desc_bytes() bytes back, or AFP_ERROR_FORMAT
+ * @scratch: (nullable): working bytes of pack, beside what it takes and returns: an upper bound
  *
  * A lossless stage over code planes. The base class finalizes the float planes that nobody downstream claims, then
  * replaces each code plane by a coded plane with one child "packed" (8-bit symbols, size known after the run).
@@ -23,10 +23,10 @@ G_DECLARE_DERIVABLE_TYPE (AfpPacker, afp_packer, AFP, PACKER, AfpTransform)
 struct _AfpPackerClass {
   AfpTransformClass parent_class;
   guint version;
-  guint64 (*bound) (AfpPacker *self, guint64 n_bytes);
-  GBytes *(*pack) (AfpPacker *self, GBytes *codes, guint bits, GError **error);
-  GBytes *(*unpack) (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GError **error);
-  guint64 (*scratch) (AfpPacker *self, guint64 n_bytes, guint bits);
+  guint64 (*bound) (AfpPacker *self, const AfpPlaneDesc *desc);
+  GBytes *(*pack) (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *codes, GError **error);
+  GBytes *(*unpack) (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *packed, GError **error);
+  guint64 (*scratch) (AfpPacker *self, const AfpPlaneDesc *desc);
   gpointer padding[3];
 };
 

@@ -40,6 +40,12 @@ afp_plane_kind_name (AfpPlaneKind kind)
  *
  * Returns: whether the plane holds numbers that a codec may take
  */
+guint64
+afp_plane_desc_get_period (const AfpPlaneDesc *desc)
+{
+  return desc->scope == AFP_SCOPE_BLOCK ? desc->per_quantum : desc->cols;
+}
+
 gboolean
 afp_plane_desc_is_float (const AfpPlaneDesc *desc)
 {

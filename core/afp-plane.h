@@ -35,6 +35,28 @@ typedef enum {
 typedef enum { AFP_SCOPE_BLOCK, AFP_SCOPE_TENSOR, AFP_SCOPE_ROW } AfpScope;
 
 /**
+ * AfpCodeMachine:
+ * @n_states: 1..1024
+ * @n_contexts: 1..256 tables of frequencies
+ * @bits: 0..8: so many of the lowest bits of a symbol choose the next state
+ * @next: n_states << bits states: next[(state << bits) | (symbol's lowest bits)]
+ * @context: for each state the table of the symbol that comes next
+ *
+ * What the symbols of a code plane tell of those after them: a finite automaton, by which a lossless coder keeps a table of
+ * frequencies for each context. In state 0 at the first symbol of each quantum (a plane of scope TENSOR: of each row).
+ */
+typedef struct {
+  guint n_states;
+  guint n_contexts;
+  guint bits;
+  const guint16 *next;
+  const guint8 *context;
+} AfpCodeMachine;
+
+#define AFP_MAX_MACHINE_STATES 1024u
+#define AFP_MAX_MACHINE_BITS 8u
+
+/**
  * AfpPlaneDesc:
  * @name: interned name, the last part of the plane's path
  * @kind: what it holds
@@ -49,6 +71,7 @@ typedef enum { AFP_SCOPE_BLOCK, AFP_SCOPE_TENSOR, AFP_SCOPE_ROW } AfpScope;
  * @bound: %TRUE if the stored bytes depend on data and rows*cols*bits is an upper bound
  * @fallback: the codec call that stores the plane if nobody takes it, e.g. "f16" or "block-float mantissa-bits=4"; interned
  * @tolerance: largest useful relative error (NMSE); 0 if not declared
+ * @machine: (nullable): of a code plane: contexts of its symbols
  * @shared: (nullable): planes of a model that are one: those with the same interned text hold the same bytes, stored once
  *
  * Shape and meaning of a plane; known at plan time.
@@ -67,6 +90,7 @@ typedef struct {
   gboolean bound;
   const char *fallback;
   double tolerance;
+  const AfpCodeMachine *machine;
   const char *shared;
 } AfpPlaneDesc;
 
@@ -74,6 +98,8 @@ AFP_API const char *afp_plane_kind_name (AfpPlaneKind kind);
 AFP_API guint64 afp_plane_desc_bytes (
     const AfpPlaneDesc *desc); /* packed bytes of a code plane (worst case if bound) */
 AFP_API gboolean afp_plane_desc_is_float (const AfpPlaneDesc *desc);
+/* Symbols after which the machine of a code plane starts again: those of a quantum, or of a row. */
+AFP_API guint64 afp_plane_desc_get_period (const AfpPlaneDesc *desc);
 /* Of tensors in one file a shared plane counts for the first. @owners: g_hash_table_new (NULL, NULL), kept for all of them */
 AFP_API gboolean afp_plane_desc_counts_for (const AfpPlaneDesc *desc, GHashTable *owners,
                                             const char *tensor);

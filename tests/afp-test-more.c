@@ -272,14 +272,14 @@ static const AfpProperty pack_properties[] = {
 };
 
 static guint64
-pack_bound (AfpPacker *self, guint64 n_bytes)
+pack_bound (AfpPacker *self, const AfpPlaneDesc *desc)
 {
-  return n_bytes + 2;
+  return afp_plane_desc_bytes (desc) + 2;
 }
 
 /* Two bytes: the number of bits, and a check; then the bytes. */
 static GBytes *
-pack_pack (AfpPacker *packer, GBytes *codes, guint bits, GError **error)
+pack_pack (AfpPacker *packer, const AfpPlaneDesc *desc, GBytes *codes, GError **error)
 {
   gsize n;
   const guint8 *data = g_bytes_get_data (codes, &n);
@@ -291,7 +291,7 @@ pack_pack (AfpPacker *packer, GBytes *codes, guint bits, GError **error)
     g_set_error_literal (error, AFP_ERROR, AFP_ERROR_CODEC, "test-pack fails");
     return NULL;
   }
-  out[0] = (guint8) bits;
+  out[0] = (guint8) desc->bits;
   for (gsize i = 0; i < n; i++)
     out[1] ^= data[i];
   if (n)
@@ -300,15 +300,16 @@ pack_pack (AfpPacker *packer, GBytes *codes, guint bits, GError **error)
 }
 
 static GBytes *
-pack_unpack (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GError **error)
+pack_unpack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *packed, GError **error)
 {
+  const guint64 n_bytes = afp_plane_desc_bytes (desc);
   gsize n;
   const guint8 *data = g_bytes_get_data (packed, &n);
   guint8 check = 0;
 
   for (gsize i = 2; i < n; i++)
     check ^= data[i];
-  if (n != n_bytes + 2 || data[0] != bits || data[1] != check) {
+  if (n != n_bytes + 2 || data[0] != desc->bits || data[1] != check) {
     g_set_error_literal (error, AFP_ERROR, AFP_ERROR_FORMAT, "test-pack: damaged");
     return NULL;
   }

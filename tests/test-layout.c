@@ -181,6 +181,53 @@ START_TEST (large_enough)
 }
 END_TEST
 
+static const guint16 next_states[] = { 0, 1, 1, 0 };
+static const guint8 contexts[] = { 0, 1 };
+
+/* Contexts change neither symbols nor sizes; they start again with each quantum, or with the row. */
+START_TEST (machines)
+{
+  static const AfpCodeMachine machine = { 2, 2, 1, next_states, contexts };
+  g_autoptr (AfpLayout) layout = describe ("test-q", "quantum=8 table=true", 3, 17);
+  const AfpPlaneDesc *codes = afp_layout_get_child (layout, 0);
+  ck_assert_ptr_null (codes->machine);
+  const guint64 n_bytes = afp_plane_desc_bytes (codes);
+  afp_layout_set_machine (layout, 0, &machine);
+  ck_assert_ptr_eq (codes->machine, &machine);
+  ck_assert_uint_eq (afp_plane_desc_bytes (codes), n_bytes);
+  ck_assert_uint_eq (afp_plane_desc_get_period (codes), 8);
+  const AfpPlaneDesc row = { .kind = AFP_KIND_CODE, .scope = AFP_SCOPE_TENSOR, .cols = 5 };
+  ck_assert_uint_eq (afp_plane_desc_get_period (&row), 5);
+}
+END_TEST
+
+START_TEST (broken_machines)
+{
+  static const guint16 beyond[] = { 0, 1, 2, 0 };
+  static const guint8 no_context[] = { 0, 2 };
+  static const AfpCodeMachine bad[] = {
+    { 0, 2, 1, next_states, contexts },   { 1025, 2, 1, next_states, contexts },
+    { 2, 0, 1, next_states, contexts },   { 2, 257, 1, next_states, contexts },
+    { 2, 2, 9, next_states, contexts },   { 2, 2, 1, beyond, contexts },
+    { 2, 2, 1, next_states, no_context },
+  };
+  static const AfpCodeMachine good = { 2, 2, 1, next_states, contexts };
+  g_autoptr (AfpLayout) layout = describe ("test-q", "residual=true", 3, 16);
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
+    g_test_expect_message ("afpipe", G_LOG_LEVEL_CRITICAL, "*machine_is_whole*");
+    afp_layout_set_machine (layout, 0, &bad[i]);
+    g_test_assert_expected_messages ();
+  }
+  ck_assert_ptr_null (afp_layout_get_child (layout, 0)->machine);
+  for (guint child = 1; child < 100; child += 98) {
+    g_test_expect_message ("afpipe", G_LOG_LEVEL_CRITICAL,
+                           child == 1 ? "*AFP_KIND_CODE*" : "*child < *");
+    afp_layout_set_machine (layout, child, &good);
+    g_test_assert_expected_messages ();
+  }
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -192,6 +239,8 @@ all (void)
   tcase_add_test (tcase, codecs_refuse);
   tcase_add_test (tcase, too_large);
   tcase_add_test (tcase, large_enough);
+  tcase_add_test (tcase, machines);
+  tcase_add_test (tcase, broken_machines);
   return tcase;
 }
 

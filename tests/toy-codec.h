@@ -106,13 +106,13 @@ toy_codec_init (ToyCodec *self)
 
 /* Leaves out the zeros at the end. */
 static guint64
-toy_bound (AfpPacker *self, guint64 n_bytes)
+toy_bound (AfpPacker *self, const AfpPlaneDesc *desc)
 {
-  return n_bytes;
+  return afp_plane_desc_bytes (desc);
 }
 
 static GBytes *
-toy_pack (AfpPacker *self, GBytes *codes, guint bits, GError **error)
+toy_pack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *codes, GError **error)
 {
   gsize n;
   const guint8 *data = g_bytes_get_data (codes, &n);
@@ -123,8 +123,9 @@ toy_pack (AfpPacker *self, GBytes *codes, guint bits, GError **error)
 }
 
 static GBytes *
-toy_unpack (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GError **error)
+toy_unpack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *packed, GError **error)
 {
+  const guint64 n_bytes = afp_plane_desc_bytes (desc);
   guint8 *data = g_malloc0 (n_bytes);
 
   memcpy (data, g_bytes_get_data (packed, NULL), MIN (g_bytes_get_size (packed), n_bytes));

@@ -29,17 +29,18 @@ static const AfpProperty properties[] = {
 };
 
 static guint64
-entropy_bound (AfpPacker *packer, guint64 n_bytes)
+entropy_bound (AfpPacker *packer, const AfpPlaneDesc *desc)
 {
-  return n_bytes + 1;
+  return afp_plane_desc_bytes (desc) + 1;
 }
 
 /* The plane spread, what zstd makes of it, and its tables. */
 static guint64
-entropy_scratch (AfpPacker *packer, guint64 n_bytes, guint bits)
+entropy_scratch (AfpPacker *packer, const AfpPlaneDesc *desc)
 {
   const int level = (int) AFP_ENTROPY (packer)->level;
-  const guint64 n = MAX (n_bytes, entropy_spread_bytes (n_bytes, bits));
+  const guint64 n_bytes = afp_plane_desc_bytes (desc);
+  const guint64 n = MAX (n_bytes, entropy_spread_bytes (n_bytes, desc->bits));
   const ZSTD_compressionParameters params = ZSTD_getCParams (level, n, 0);
 
   return n + ZSTD_compressBound (n) + ZSTD_estimateCCtxSize_usingCParams (params);
@@ -70,8 +71,9 @@ compress (AfpEntropy *self, const guint8 *data, gsize n, guint8 *out, gsize capa
 }
 
 static GBytes *
-entropy_pack (AfpPacker *packer, GBytes *codes, guint bits, GError **error)
+entropy_pack (AfpPacker *packer, const AfpPlaneDesc *desc, GBytes *codes, GError **error)
 {
+  const guint bits = desc->bits;
   AfpEntropy *self = AFP_ENTROPY (packer);
   gsize n, best;
   const guint8 *data = g_bytes_get_data (codes, &n);
@@ -134,8 +136,10 @@ decompress (const guint8 *data, gsize n, gsize expected, GError **error)
 }
 
 static GBytes *
-entropy_unpack (AfpPacker *packer, GBytes *packed, guint64 n_bytes, guint bits, GError **error)
+entropy_unpack (AfpPacker *packer, const AfpPlaneDesc *desc, GBytes *packed, GError **error)
 {
+  const guint64 n_bytes = afp_plane_desc_bytes (desc);
+  const guint bits = desc->bits;
   gsize n;
   const guint8 *data = g_bytes_get_data (packed, &n);
 

@@ -153,13 +153,13 @@ G_DEFINE_TYPE (BadBound, bad_bound, AFP_TYPE_PACKER)
 G_DEFINE_TYPE (BadLossy, bad_lossy, AFP_TYPE_PACKER)
 
 static guint64
-same_bound (AfpPacker *self, guint64 n_bytes)
+same_bound (AfpPacker *self, const AfpPlaneDesc *desc)
 {
-  return n_bytes;
+  return afp_plane_desc_bytes (desc);
 }
 
 static GBytes *
-longer_pack (AfpPacker *self, GBytes *codes, guint bits, GError **error)
+longer_pack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *codes, GError **error)
 {
   gsize n;
   const guint8 *data = g_bytes_get_data (codes, &n);
@@ -171,8 +171,10 @@ longer_pack (AfpPacker *self, GBytes *codes, guint bits, GError **error)
 }
 
 static GBytes *
-shorter_unpack (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GError **error)
+shorter_unpack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *packed, GError **error)
 {
+  const guint64 n_bytes = afp_plane_desc_bytes (desc);
+
   if (g_bytes_get_size (packed) == n_bytes + 1)
     return g_bytes_new_from_bytes (packed, 0, n_bytes);
   g_set_error_literal (error, AFP_ERROR, AFP_ERROR_FORMAT, "damaged");
@@ -195,14 +197,16 @@ bad_bound_init (BadBound *self)
 }
 
 static GBytes *
-copy_pack (AfpPacker *self, GBytes *codes, guint bits, GError **error)
+copy_pack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *codes, GError **error)
 {
   return g_bytes_ref (codes);
 }
 
 static GBytes *
-lossy_unpack (AfpPacker *self, GBytes *packed, guint64 n_bytes, guint bits, GError **error)
+lossy_unpack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *packed, GError **error)
 {
+  const guint64 n_bytes = afp_plane_desc_bytes (desc);
+
   gsize n;
   const guint8 *data = g_bytes_get_data (packed, &n);
 

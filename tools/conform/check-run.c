@@ -99,7 +99,7 @@ static struct {
   gint blocks;
   gboolean (*encode_block) (AfpCodec *self, gpointer state, AfpBlock *block, GError **error);
   gboolean (*fit) (AfpCodec *self, AfpContext *ctx, GError **error);
-  GBytes *(*pack) (AfpPacker *self, GBytes *codes, guint bits, GError **error);
+  GBytes *(*pack) (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *codes, GError **error);
 } hooks;
 
 static void
@@ -124,10 +124,10 @@ hooked_fit (AfpCodec *self, AfpContext *ctx, GError **error)
 }
 
 static GBytes *
-hooked_pack (AfpPacker *self, GBytes *codes, guint bits, GError **error)
+hooked_pack (AfpPacker *self, const AfpPlaneDesc *desc, GBytes *codes, GError **error)
 {
   count_and_cancel ();
-  return hooks.pack (self, codes, bits, error);
+  return hooks.pack (self, desc, codes, error);
 }
 
 static void
