@@ -71,6 +71,8 @@ struct _AfpContext {
   gboolean fitted;
   gboolean decoding;
   guint pass; /* calls of fit so far */
+  gpointer kept;
+  GDestroyNotify free_kept;
   AfpContextChild *children;
 };
 

@@ -75,6 +75,9 @@ AFP_API gboolean afp_context_is_given (
     guint child); /* fit: a shared child that was fitted already: leave it as it is */
 AFP_API gboolean
 afp_context_is_decoding (AfpContext *ctx); /* open: only decode_block will follow */
+/* Something of the encoder's own that fit leaves for open and for the next fit (code lengths, say). A decoder has none: NULL. @free: (nullable) */
+AFP_API void afp_context_keep (AfpContext *ctx, gpointer kept, GDestroyNotify free);
+AFP_API gpointer afp_context_get_kept (AfpContext *ctx);
 AFP_API const char *afp_context_get_name (AfpContext *ctx); /* "tensor/plane/path", for messages */
 AFP_API AfpPool *afp_context_get_pool (AfpContext *ctx);    /* may be NULL */
 AFP_API guint64

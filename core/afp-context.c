@@ -85,6 +85,7 @@ afp_context_free (AfpContext *ctx)
   }
   g_free (ctx->children);
   g_free (ctx->column_weights);
+  afp_context_keep (ctx, NULL, NULL);
   g_clear_pointer (&ctx->matrix, afp_matrix_unref);
   afp_layout_unref (ctx->layout);
   g_object_unref (ctx->codec);
@@ -121,6 +122,29 @@ afp_context_set_columns (AfpContext *ctx, float *weights, guint64 n, float least
   ctx->column_weights = weights;
   ctx->n_columns = n;
   ctx->least_weight = least;
+}
+
+/**
+ * afp_context_keep:
+ * @ctx: a context, in fit
+ * @kept: (nullable): what open is to have; what was kept before is freed
+ * @free: (nullable): frees it
+ *
+ * Hands on what only the encoder needs, and no plane holds.
+ */
+void
+afp_context_keep (AfpContext *ctx, gpointer kept, GDestroyNotify free)
+{
+  if (ctx->kept && ctx->free_kept)
+    ctx->free_kept (ctx->kept);
+  ctx->kept = kept;
+  ctx->free_kept = free;
+}
+
+gpointer
+afp_context_get_kept (AfpContext *ctx)
+{
+  return ctx->kept;
 }
 
 const AfpLayout *

@@ -80,6 +80,37 @@ keep_seed (AfpContext *ctx)
 }
 
 /* FNV-1a of the name; the same whatever the plane is. */
+static guint n_freed;
+
+static void
+count_freed (gpointer kept)
+{
+  n_freed += *(guint *) kept;
+}
+
+static void
+keep_twice (AfpContext *ctx)
+{
+  static guint one = 1, ten = 10;
+
+  n_probes++;
+  ck_assert_ptr_null (afp_context_get_kept (ctx));
+  afp_context_keep (ctx, &one, count_freed);
+  ck_assert_ptr_eq (afp_context_get_kept (ctx), &one);
+  afp_context_keep (ctx, &ten, count_freed);
+  ck_assert_ptr_eq (afp_context_get_kept (ctx), &ten);
+  ck_assert_uint_eq (n_freed, 1);
+}
+
+/* What is kept goes when it is replaced, and with its context. */
+START_TEST (keeping)
+{
+  n_freed = 0;
+  probe (keep_twice, "", 2, 4, 0, AFP_METRIC_NONE, NULL);
+  ck_assert_uint_eq (n_freed, 11);
+}
+END_TEST
+
 START_TEST (seeds)
 {
   guint64 expected = G_GUINT64_CONSTANT (14695981039346656037);
@@ -366,6 +397,7 @@ all (void)
 {
   TCase *tcase = tcase_create ("context");
   tcase_add_test (tcase, what_is_there);
+  tcase_add_test (tcase, keeping);
   tcase_add_test (tcase, seeds);
   tcase_add_test (tcase, reading);
   tcase_add_test (tcase, moments_of_planes);

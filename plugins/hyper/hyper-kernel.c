@@ -219,8 +219,8 @@ typedef struct {
 
 /* A better one among the points of class c, if there is one. */
 static void
-try_class (const HyperCode *code, const HyperFrame *frame, const HyperForm *form, const float *p,
-           unsigned c, Choice *choice)
+try_class (const HyperCode *code, const HyperFrame *frame, const HyperQuadratic *form,
+           const float *p, unsigned c, Choice *choice)
 {
   const unsigned d = code->dimension;
   float t[HYPER_MAX_DIMENSION];
@@ -246,14 +246,14 @@ encode_one_by_one (const HyperCode *code, const HyperFrame *frame, HyperMetric m
 {
   const unsigned d = code->dimension;
   const size_t stride = hyper_metric_stride (metric, d);
-  HyperForm form;
+  HyperQuadratic form;
   float p[HYPER_MAX_DIMENSION];
 
-  hyper_form_init (&form, HYPER_METRIC_NONE, d, NULL);
+  hyper_quadratic_init (&form, HYPER_METRIC_NONE, d, NULL);
   for (size_t v = 0; v < n; v++, x += d) {
     Choice choice = { INFINITY, 0 };
     if (metric != HYPER_METRIC_NONE)
-      hyper_form_init (&form, metric, d, weights + v * stride);
+      hyper_quadratic_init (&form, metric, d, weights + v * stride);
     for (unsigned i = 0; i < d; i++)
       p[i] = x[i] - frame->centre[i];
     const unsigned first = radial_class (code, frame, p);
@@ -317,7 +317,7 @@ batch_class (const HyperCode *code, const HyperFrame *frame, unsigned c, Batch *
 
 /* What is outside of the squares, to be sure. */
 static void
-batch_check (const HyperCode *code, const HyperFrame *frame, const HyperForm *form, Batch *b,
+batch_check (const HyperCode *code, const HyperFrame *frame, const HyperQuadratic *form, Batch *b,
              size_t i)
 {
   const float top = (float) (code->radix[1] - 1);
@@ -342,10 +342,10 @@ static inline __attribute__ ((always_inline)) void
 encode_pairs (const HyperCode *code, const HyperFrame *frame, const float *x, size_t n,
               uint32_t *symbols, float *errors)
 {
-  HyperForm form;
+  HyperQuadratic form;
   Batch b;
 
-  hyper_form_init (&form, HYPER_METRIC_NONE, 2, NULL);
+  hyper_quadratic_init (&form, HYPER_METRIC_NONE, 2, NULL);
   for (size_t done = 0; done < n; done += BATCH) {
     const size_t count = LEAST (n - done, BATCH);
     for (size_t i = 0; i < count; i++) {

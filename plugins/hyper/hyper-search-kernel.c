@@ -10,16 +10,16 @@
 /* --- metrics --- */
 
 static void
-form_plain (HyperForm *form)
+form_plain (HyperQuadratic *form)
 {
-  *form = (HyperForm){ .plain = true, .largest = 1 };
+  *form = (HyperQuadratic){ .plain = true, .largest = 1 };
   for (unsigned i = 0; i < HYPER_MAX_DIMENSION; i++)
     form->diagonal[i] = form->extent[i] = 1;
 }
 
 /* G + ridge = L D L' with a unit lower triangle L: upper = L'. The inverse of L gives the extents. */
 static void
-form_matrix (HyperForm *form, unsigned d, const float *g)
+form_matrix (HyperQuadratic *form, unsigned d, const float *g)
 {
   float lower[HYPER_MAX_DIMENSION][HYPER_MAX_DIMENSION] = { { 0 } };
   float inverse[HYPER_MAX_DIMENSION][HYPER_MAX_DIMENSION] = { { 0 } };
@@ -55,7 +55,8 @@ form_matrix (HyperForm *form, unsigned d, const float *g)
 }
 
 void
-hyper_form_init (HyperForm *form, HyperMetric metric, unsigned dimension, const float *weights)
+hyper_quadratic_init (HyperQuadratic *form, HyperMetric metric, unsigned dimension,
+                      const float *weights)
 {
   const unsigned d = dimension;
 
@@ -87,7 +88,7 @@ hyper_form_init (HyperForm *form, HyperMetric metric, unsigned dimension, const 
 
 typedef struct {
   const HyperCode *code;
-  const HyperForm *form;
+  const HyperQuadratic *form;
   const float *t;
   float best;
   uint32_t index;
@@ -131,7 +132,7 @@ descend (Descent *s, unsigned i, uint32_t low, float partial)
 }
 
 float
-hyper_search_grid (const HyperCode *code, const HyperForm *form, const float *t, float bound,
+hyper_search_grid (const HyperCode *code, const HyperQuadratic *form, const float *t, float bound,
                    uint32_t *index)
 {
   Descent s = { .code = code, .form = form, .t = t, .best = bound, .index = *index };
@@ -145,7 +146,7 @@ hyper_search_grid (const HyperCode *code, const HyperForm *form, const float *t,
 
 typedef struct {
   const HyperCode *code;
-  const HyperForm *form;
+  const HyperQuadratic *form;
   const float *t;
   float best;
   uint32_t index;
@@ -153,7 +154,7 @@ typedef struct {
 } Walk;
 
 static float
-form_error (const HyperForm *form, unsigned d, const float *t, const float *point)
+form_error (const HyperQuadratic *form, unsigned d, const float *t, const float *point)
 {
   float e[HYPER_MAX_DIMENSION], sum = 0;
 
@@ -215,7 +216,7 @@ walk (Walk *s, uint32_t low, uint32_t high, float bound)
 }
 
 float
-hyper_search_tree (const HyperCode *code, const HyperForm *form, const float *t, float bound,
+hyper_search_tree (const HyperCode *code, const HyperQuadratic *form, const float *t, float bound,
                    uint32_t *index)
 {
   Walk s = { .code = code, .form = form, .t = t, .best = bound, .index = *index };

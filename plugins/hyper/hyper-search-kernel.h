@@ -15,19 +15,19 @@ typedef struct {
   float diagonal[HYPER_MAX_DIMENSION];
   float upper[HYPER_MAX_DIMENSION][HYPER_MAX_DIMENSION];
   float extent[HYPER_MAX_DIMENSION]; /* the error is at least extent_i e_i^2 for each i */
-} HyperForm;
+} HyperQuadratic;
 
-void
-hyper_form_init (HyperForm *form, HyperMetric metric, unsigned dimension, const float *weights);
+void hyper_quadratic_init (HyperQuadratic *form, HyperMetric metric, unsigned dimension,
+                           const float *weights);
 
 /*
  * The point nearest to @t (coordinates of the search) whose error is below @bound: its error, and its index in *index;
  * or @bound, and *index as it was.
  */
-float hyper_search_grid (const HyperCode *code, const HyperForm *form, const float *t, float bound,
-                         uint32_t *index);
-float hyper_search_tree (const HyperCode *code, const HyperForm *form, const float *t, float bound,
-                         uint32_t *index);
+float hyper_search_grid (const HyperCode *code, const HyperQuadratic *form, const float *t,
+                         float bound, uint32_t *index);
+float hyper_search_tree (const HyperCode *code, const HyperQuadratic *form, const float *t,
+                         float bound, uint32_t *index);
 
 /* Sets order, axis and tree from the points. */
 void hyper_tree_build (HyperCode *code, float *tree, uint32_t *order, uint8_t *axis);

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "afpipe.h"
+#include "hyper.h"
 #include "hyper-kernel.h"
-
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 /*
  * hyper: vectors become positions on a trajectory that runs through a square, at one of several scales
@@ -12,28 +8,11 @@
  *
  *   afpipe-launch "load location=m.safetensors ! hyper U=225 M=1 ! entropy ! eval ! write location=m.h5"
  */
-#define AFP_TYPE_HYPER (afp_hyper_get_type ())
-G_DECLARE_FINAL_TYPE (AfpHyper, afp_hyper, AFP, HYPER, AfpCodec)
-
-#define CHUNK_NUMBERS 65536u /* read at once */
-#define MAX_AUTO_DIMENSION 7u
-#define AUTO_FRAME_SIZE 256u /* or the least multiple of the dimension beyond it */
 #define MAX_FRAME_SIZE (1u << 20)
-
-typedef enum { FRAME_TENSOR, FRAME_ROW, FRAME_GROUP } HyperFrameScope;
-
-struct _AfpHyper {
-  AfpCodec parent_instance;
-  guint points;
-  guint classes;
-  gint trajectory;
-  guint dimension;
-  gint frame;
-  guint frame_size;
-};
 
 G_DEFINE_FINAL_TYPE (AfpHyper, afp_hyper, AFP_TYPE_CODEC)
 
+/* In the order of HyperTrajectoryValue and HyperFrameScope. */
 static const char *const trajectory_values[] = { "grid", "winding", NULL };
 static const char *const frame_values[] = { "tensor", "row", "group", NULL };
 
@@ -59,506 +38,63 @@ static const AfpProperty hyper_properties[] = {
                  "Weights in a group, a multiple of the dimension (frame=group); auto: 256"),
 };
 
-/* --- layout --- */
+/* --- forms --- */
 
-enum { CHILD_THETAS, CHILD_FRAMES };
+/* In the order of trajectory_values. */
+static const HyperForm *const forms[] = { &hyper_form_points, &hyper_form_points };
 
-static guint
-choose_dimension (const AfpHyper *self, const AfpPlaneDesc *in)
+static const HyperForm *
+form_of (AfpCodec *codec)
 {
-  if (self->dimension)
-    return self->dimension;
-  if (in->vector == 0)
-    return in->cols > 1 || (self->frame == FRAME_TENSOR && in->rows > 1) ? 2 : 1;
-  if (in->vector % 2 == 0)
-    return 2;
-  for (guint d = MAX_AUTO_DIMENSION; d > 1; d -= 2)
-    if (in->vector % d == 0)
-      return d;
-  return 1;
-}
-
-static guint
-choose_frame_size (const AfpHyper *self, guint dimension)
-{
-  if (self->frame_size)
-    return self->frame_size;
-  return (AUTO_FRAME_SIZE + dimension - 1) / dimension * dimension;
-}
-
-static guint64
-groups_per_row (const AfpHyper *self, const AfpLayout *layout)
-{
-  const guint64 cols = afp_layout_get_padded_cols (layout);
-  const guint size = choose_frame_size (self, afp_layout_get_quantum (layout));
-
-  return self->frame == FRAME_GROUP ? (cols + size - 1) / size : 1;
+  return forms[AFP_HYPER (codec)->trajectory];
 }
 
 static gboolean
 hyper_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
-  const AfpHyper *self = AFP_HYPER (codec);
-  const AfpPlaneDesc *in = afp_layout_get_input (layout);
-  const guint d = choose_dimension (self, in), size = choose_frame_size (self, d);
-
-  if (self->frame == FRAME_GROUP && size % d != 0) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
-                 "frame-size=%u is no multiple of dimension=%u: groups hold whole vectors; try "
-                 "frame-size=%u",
-                 size, d, (size + d - 1) / d * d);
-    return FALSE;
-  }
-  afp_layout_set_quantum (layout, d);
-  afp_layout_set_flat (layout, self->frame == FRAME_TENSOR && in->cols % d != 0);
-  afp_layout_set_param (layout, "dimension", d);
-  if (self->frame == FRAME_GROUP)
-    afp_layout_set_param (layout, "frame-size", size);
-  if (self->frame != FRAME_TENSOR)
-    afp_layout_set_open_loop (layout, "frames belong to rows or groups");
-  const guint64 rows = self->frame == FRAME_TENSOR ? 1 : afp_layout_get_rows (layout);
-  afp_layout_add_code (layout, "thetas", 1, hyper_symbol_bits (self->points, self->classes));
-  afp_layout_add_tensor_float (layout, "frames", AFP_KIND_FRAME,
-                               rows * groups_per_row (self, layout), d + 2, d + 2);
-  return TRUE;
-}
-
-/* Vectors that the scales of a tensor's frame are chosen on: about a second at the most. */
-static gsize
-sample_size (const AfpHyper *self, guint dimension)
-{
-  if (self->trajectory == HYPER_WINDING)
-    return dimension <= 2 ? 8192 : dimension <= 4 ? 4096 : 512;
-  return dimension <= 2 ? 16384 : 8192;
-}
-
-static guint64
-hyper_scratch (AfpCodec *codec, const AfpLayout *layout)
-{
-  const AfpHyper *self = AFP_HYPER (codec);
-  const guint d = afp_layout_get_quantum (layout);
-  const guint64 cells = afp_layout_get_rows (layout) * afp_layout_get_padded_cols (layout);
-  const guint64 n_chunks = cells / CHUNK_NUMBERS + 2;
-
-  return hyper_code_bytes ((HyperTrajectory) self->trajectory, d, self->points, TRUE) +
-         2 * sample_size (self, d) * (d + d * d) * sizeof (float) +
-         n_chunks * d * (sizeof (float) + sizeof (double));
-}
-
-/* What is read at once while it is fitted. */
-static guint64
-hyper_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
-{
-  return MAX (CHUNK_NUMBERS, afp_layout_get_padded_cols (layout)) * sizeof (float);
-}
-
-/* --- the trajectory --- */
-
-typedef struct {
-  HyperCode code;
-  gpointer storage;
-  const float *params;
-  HyperFrame frame; /* of the tensor */
-  guint64 groups;   /* frames per row; 0: one frame */
-  guint64 group_size;
-  guint64 cols; /* without padding */
-} HyperState;
-
-static HyperState *
-state_new (const AfpHyper *self, AfpContext *ctx, gboolean search)
-{
-  const AfpLayout *layout = afp_context_get_layout (ctx);
-  const HyperTrajectory trajectory = (HyperTrajectory) self->trajectory;
-  const guint d = afp_layout_get_quantum (layout);
-  HyperState *state = g_new0 (HyperState, 1);
-
-  state->storage = g_malloc (hyper_code_bytes (trajectory, d, self->points, search));
-  hyper_code_init (&state->code, state->storage, trajectory, d, self->points, self->classes,
-                   search);
-  state->params = afp_context_get_values (ctx, CHILD_FRAMES);
-  state->groups = self->frame == FRAME_TENSOR ? 0 : groups_per_row (self, layout);
-  state->group_size = self->frame == FRAME_GROUP ? choose_frame_size (self, d)
-                                                 : MAX (afp_layout_get_padded_cols (layout), 1);
-  state->cols = afp_layout_get_cols (layout);
-  return state;
-}
-
-static void
-hyper_close (AfpCodec *codec, gpointer user_state)
-{
-  HyperState *state = user_state;
-
-  g_free (state->storage);
-  g_free (state);
-}
-
-static gpointer
-hyper_open (AfpCodec *codec, AfpContext *ctx, GError **error)
-{
-  const AfpPlaneDesc *frames = afp_layout_get_child (afp_context_get_layout (ctx), CHILD_FRAMES);
-  HyperState *state = state_new (AFP_HYPER (codec), ctx, !afp_context_is_decoding (ctx));
-
-  for (guint64 f = frames->rows; f-- > 0;)
-    if (!hyper_frame_init (&state->frame, &state->code, state->params + f * frames->cols)) {
-      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                   "%s: frame %" G_GUINT64_FORMAT
-                   " holds a number that is not finite: the plane 'frames' is damaged",
-                   afp_context_get_name (ctx), f);
-      hyper_close (codec, state);
-      return NULL;
-    }
-  return state;
-}
-
-/* The frame of the vector at (row, col); *n_cols: cut to those that share it. @own: room for one. */
-static const HyperFrame *
-find_frame (const HyperState *state, guint64 row, guint64 col, guint64 *n_cols, HyperFrame *own)
-{
-  if (!state->groups)
-    return &state->frame;
-  const guint64 f = row * state->groups + col / state->group_size;
-  *n_cols = MIN (*n_cols, state->group_size - col % state->group_size);
-  hyper_frame_init (own, &state->code, state->params + f * (state->code.dimension + 2));
-  return own;
-}
-
-/* --- fit --- */
-
-typedef struct {
-  AfpContext *ctx;
-  const HyperState *state;
-  guint64 rows, padded;
-  guint64 step_rows, step_cols;
-  gsize n_chunks;
-  float *params;
-  double *sums;      /* of each chunk, for the centre; NULL: the pass for distances */
-  float *farthest;   /* vector of each chunk */
-  double *distances; /* its distance */
-} FitJob;
-
-static void
-fit_job_init (FitJob *job, AfpContext *ctx, const HyperState *state)
-{
-  const AfpLayout *layout = afp_context_get_layout (ctx);
-  const guint64 d = state->code.dimension;
-
-  *job = (FitJob){ .ctx = ctx,
-                   .state = state,
-                   .rows = afp_layout_get_rows (layout),
-                   .padded = afp_layout_get_padded_cols (layout),
-                   .params = afp_context_get_values (ctx, CHILD_FRAMES) };
-  job->step_cols = job->rows == 1 ? CHUNK_NUMBERS / d * d : job->padded;
-  job->step_rows = MAX (CHUNK_NUMBERS / MAX (job->step_cols, 1), 1);
-  if (job->rows && job->padded)
-    job->n_chunks = (gsize) ((job->rows + job->step_rows - 1) / job->step_rows *
-                             ((job->padded + job->step_cols - 1) / job->step_cols));
-}
-
-/* What lies beyond the right edge becomes the centre: no padding counts as a far vector. */
-static void
-fill_padding (const HyperState *state, const float *centre, guint64 col, guint64 n_cols, float *row)
-{
-  const guint d = state->code.dimension;
-
-  for (guint64 c = MAX (state->cols, col); c < col + n_cols; c++)
-    row[c - col] = centre[c % d];
-}
-
-/* A chunk is whole rows, or a part of the only row. */
-static gboolean
-measure_chunk (gsize index, gpointer user_data, GError **error)
-{
-  FitJob *job = user_data;
-  const guint d = job->state->code.dimension;
-  const guint64 row = job->rows == 1 ? 0 : index * job->step_rows;
-  const guint64 col = job->rows == 1 ? index * job->step_cols : 0;
-  const guint64 n_rows = MIN (job->step_rows, job->rows - row);
-  const guint64 n_cols = MIN (job->step_cols, job->padded - col);
-  const gsize n = (gsize) (n_rows * n_cols / d);
-  g_autofree float *x = g_new (float, n_rows *n_cols);
-
-  if (!afp_context_read (job->ctx, row, n_rows, col, n_cols, x, error))
-    return FALSE;
-  if (job->sums) {
-    hyper_sum (d, x, n, job->sums + index * d);
-    return TRUE;
-  }
-  for (guint64 r = 0; r < n_rows; r++)
-    fill_padding (job->state, job->params, col, n_cols, x + r * n_cols);
-  const float *far = x + hyper_farthest (d, job->params, x, n) * d;
-  memcpy (job->farthest + index * d, far, d * sizeof *far);
-  job->distances[index] = hyper_distance (d, job->params, far);
-  return TRUE;
-}
-
-/* Two passes: the centre, then the far vectors. */
-static gboolean
-measure (FitJob *job, GError **error)
-{
-  const guint d = job->state->code.dimension;
-  g_autofree double *sums = job->sums = g_new0 (double, job->n_chunks *d + 1);
-  AfpPool *pool = afp_context_get_pool (job->ctx);
-  double farthest = 0;
-
-  if (!afp_parallel_for (pool, job->n_chunks, measure_chunk, job, error))
-    return FALSE;
-  for (guint i = 0; i < d; i++) {
-    const guint64 per_row = job->state->cols > i ? (job->state->cols - i - 1) / d + 1 : 0;
-    const double count = (double) job->rows * (double) per_row;
-    double sum = 0;
-    for (gsize c = 0; c < job->n_chunks; c++)
-      sum += sums[c * d + i];
-    job->params[i] = count > 0 ? hyper_round (sum / count) : 0;
-  }
-  job->sums = NULL;
-  if (!afp_parallel_for (pool, job->n_chunks, measure_chunk, job, error))
-    return FALSE;
-  for (gsize c = 0; c < job->n_chunks; c++)
-    farthest = MAX (farthest, job->distances[c]);
-  job->params[d + 1] = hyper_round_up (sqrt (farthest));
-  return TRUE;
-}
-
-typedef struct {
-  HyperMetric metric;
-  float *x, *weights;
-  gsize n;
-} Sample;
-
-static void
-sample_clear (Sample *sample)
-{
-  g_free (sample->x);
-  g_free (sample->weights);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Sample, sample_clear)
-
-static gboolean
-take_sample (FitJob *job, gsize max, Sample *sample, GError **error)
-{
-  const guint d = job->state->code.dimension;
-  float last[HYPER_MAX_DIMENSION];
-
-  sample->x = afp_context_sample (job->ctx, max, d, &sample->n, &sample->weights, error);
-  if (!sample->x || sample->n == 0)
-    return sample->x != NULL;
-  if (sample->weights)
-    sample->metric = (HyperMetric) afp_context_get_metric_kind (job->ctx, d);
-  if (job->state->cols == job->padded)
-    return TRUE;
-  /* the only padded vector of a flat plane is the last one; it may be in the sample, then as the last one */
-  if (!afp_context_read (job->ctx, job->rows - 1, 1, job->padded - d, d, last, error))
-    return FALSE;
-  float *end = sample->x + (sample->n - 1) * d;
-  if (memcmp (last, end, d * sizeof *end) == 0)
-    fill_padding (job->state, job->params, job->padded - d, d, end);
-  return TRUE;
-}
-
-typedef struct {
-  double distance;
-  gsize chunk;
-} Far;
-
-static int
-compare_far (const void *a, const void *b)
-{
-  const Far *x = a, *y = b;
-
-  if (x->distance != y->distance)
-    return x->distance > y->distance ? -1 : 1;
-  return x->chunk < y->chunk ? -1 : x->chunk > y->chunk;
-}
-
-/* The sample stands for all vectors; where it is a part of them, far vectors join it, each for itself and under the mean
- * metric, so that none is clipped unseen. */
-static void
-add_far (FitJob *job, Sample *sample)
-{
-  const guint d = job->state->code.dimension;
-  const float share =
-      (float) ((double) job->rows * (double) (job->padded / d) / (double) sample->n);
-  const gsize n = sample->n, more = MIN (job->n_chunks, MAX (n / 4, 1));
-  g_autofree Far *far = g_new (Far, job->n_chunks);
-
-  if (!sample->weights) {
-    sample->metric = HYPER_METRIC_SCALAR;
-    sample->weights = g_new (float, n);
-    for (gsize v = 0; v < n; v++)
-      sample->weights[v] = 1;
-  }
-  for (gsize c = 0; c < job->n_chunks; c++)
-    far[c] = (Far){ job->distances[c], c };
-  qsort (far, job->n_chunks, sizeof *far, compare_far);
-  const gsize stride = hyper_metric_stride (sample->metric, d);
-  sample->x = g_renew (float, sample->x, (n + more) * d);
-  sample->weights = g_renew (float, sample->weights, (n + more) * stride);
-  for (gsize i = 0; i < stride; i++) {
-    double sum = 0;
-    for (gsize v = 0; v < n; v++) {
-      sum += sample->weights[v * stride + i];
-      sample->weights[v * stride + i] *= share;
-    }
-    for (gsize v = n; v < n + more; v++)
-      sample->weights[v * stride + i] = (float) (sum / (double) n);
-  }
-  for (gsize v = 0; v < more; v++)
-    memcpy (sample->x + (n + v) * d, job->farthest + far[v].chunk * d, d * sizeof (float));
-  sample->n = n + more;
-}
-
-/* One frame: the centre of all vectors; scales by the error on a sample. */
-static gboolean
-fit_tensor (FitJob *job, gsize max, GError **error)
-{
-  const guint d = job->state->code.dimension;
-  g_autofree G_GNUC_UNUSED float *farthest = job->farthest = g_new0 (float, job->n_chunks *d + 1);
-  g_autofree G_GNUC_UNUSED double *distances = job->distances = g_new0 (double, job->n_chunks + 1);
-  g_auto (Sample) sample = { 0 };
-
-  if (!measure (job, error) || !take_sample (job, max, &sample, error))
-    return FALSE;
-  if (sample.n < job->rows * (job->padded / d))
-    add_far (job, &sample);
-  hyper_fit_scales (&job->state->code, sample.metric, sample.weights, sample.x, sample.n,
-                    job->params);
-  return TRUE;
-}
-
-/* Padding of the last group becomes the mean of the whole vectors, or the one number that is there. */
-static void
-fill_group (const HyperState *state, guint64 first, guint64 n_cols, float *x)
-{
-  const guint d = state->code.dimension;
-  const guint64 missing = first + n_cols > state->cols ? first + n_cols - state->cols : 0;
-  float centre[HYPER_MAX_DIMENSION];
-
-  if (missing == 0)
-    return;
-  hyper_fit_centre (d, x, n_cols / d - 1, centre);
-  for (guint64 c = n_cols - missing; c < n_cols; c++)
-    x[c] = n_cols > d ? centre[c % d] : x[0];
-}
-
-static gboolean
-fit_row (gsize row, gpointer user_data, GError **error)
-{
-  FitJob *job = user_data;
-  const HyperState *state = job->state;
-  const guint d = state->code.dimension;
-  g_autofree float *x = g_new (float, job->padded);
-
-  if (!afp_context_read (job->ctx, row, 1, 0, job->padded, x, error))
-    return FALSE;
-  for (guint64 g = 0; g < state->groups; g++) {
-    const guint64 first = g * state->group_size, n = MIN (state->group_size, job->padded - first);
-    fill_group (state, first, n, x + first);
-    hyper_fit_frame (&state->code, x + first, n / d,
-                     job->params + (row * state->groups + g) * (d + 2));
-  }
-  return TRUE;
+  return form_of (codec)->describe (AFP_HYPER (codec), layout, error);
 }
 
 static gboolean
 hyper_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
-  const AfpHyper *self = AFP_HYPER (codec);
-  HyperState *state = state_new (self, ctx, TRUE);
-  AfpPool *pool = afp_context_get_pool (ctx);
-  FitJob job;
-
-  fit_job_init (&job, ctx, state);
-  const gboolean ok = state->groups
-                          ? afp_parallel_for (pool, (gsize) job.rows, fit_row, &job, error)
-                          : fit_tensor (&job, sample_size (self, state->code.dimension), error);
-  hyper_close (codec, state);
-  return ok;
+  return form_of (codec)->fit (AFP_HYPER (codec), ctx, error);
 }
 
-/* --- encode, decode --- */
-
-/* Vectors [first, first + n) of the block, which share a frame. */
-static void
-encode_run (const HyperState *state, const HyperFrame *frame, const AfpBlock *block, gsize first,
-            gsize n)
+static gpointer
+hyper_open (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
-  const guint d = state->code.dimension;
-  const HyperMetric metric = (HyperMetric) block->metric.kind;
-  const gsize stride = hyper_metric_stride (metric, d);
-
-  hyper_encode (&state->code, frame, metric, stride ? block->metric.data + first * stride : NULL,
-                block->values + first * d, n, block->planes[CHILD_THETAS].codes + first, NULL);
+  return form_of (codec)->open (AFP_HYPER (codec), ctx, error);
 }
 
-/* The last vector of a row, with the frame's centre for what is beyond the edge. */
 static void
-encode_padded (const HyperState *state, const HyperFrame *frame, const AfpBlock *block, gsize v)
+hyper_close (AfpCodec *codec, gpointer state)
 {
-  const guint d = state->code.dimension;
-  const HyperMetric metric = (HyperMetric) block->metric.kind;
-  const gsize stride = hyper_metric_stride (metric, d);
-  float x[HYPER_MAX_DIMENSION];
-
-  memcpy (x, block->values + v * d, d * sizeof *x);
-  fill_padding (state, frame->centre, block->col + block->n_cols - d, d, x);
-  hyper_encode (&state->code, frame, metric, stride ? block->metric.data + v * stride : NULL, x, 1,
-                block->planes[CHILD_THETAS].codes + v, NULL);
+  form_of (codec)->close (state);
 }
 
 static gboolean
-hyper_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
+hyper_encode_block (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
 {
-  const HyperState *state = user_state;
-  const guint d = state->code.dimension;
-  const gsize per_row = block->n_cols / d;
-  const gboolean padded = block->n_cols > 0 && block->col + block->n_cols > state->cols;
-  HyperFrame own;
-
-  if (!state->groups && !padded) {
-    encode_run (state, &state->frame, block, 0, block->n_rows * per_row);
-    return TRUE;
-  }
-  for (guint64 r = 0; r < block->n_rows; r++) {
-    const HyperFrame *frame = &state->frame;
-    for (guint64 c = 0, n; c < block->n_cols; c += n) {
-      n = block->n_cols - c;
-      frame = find_frame (state, block->row + r, block->col + c, &n, &own);
-      encode_run (state, frame, block, r * per_row + c / d, n / d);
-    }
-    if (padded)
-      encode_padded (state, frame, block, (r + 1) * per_row - 1);
-  }
-  return TRUE;
+  return form_of (codec)->encode_block (state, block, error);
 }
 
 static gboolean
-hyper_decode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
+hyper_decode_block (AfpCodec *codec, gpointer state, AfpBlock *block, GError **error)
 {
-  const HyperState *state = user_state;
-  const guint d = state->code.dimension;
-  const gsize per_row = block->n_cols / d;
-  const guint32 *thetas = block->planes[CHILD_THETAS].codes;
-  HyperFrame own;
+  return form_of (codec)->decode_block (state, block, error);
+}
 
-  for (guint64 r = 0; r < block->n_rows; r++)
-    for (guint64 c = 0, n; c < block->n_cols; c += n) {
-      n = block->n_cols - c;
-      const HyperFrame *frame = find_frame (state, block->row + r, block->col + c, &n, &own);
-      const gsize first = r * per_row + c / d;
-      const gsize done =
-          hyper_decode (&state->code, frame, thetas + first, n / d, block->values + first * d);
-      if (done < n / d) {
-        g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                     "theta %u at row %" G_GUINT64_FORMAT ", column %" G_GUINT64_FORMAT
-                     " is not below %u (points=%u, classes=%u): the plane 'thetas' is damaged",
-                     thetas[first + done], block->row + r, block->col + c + done * d,
-                     state->code.n_points * state->code.n_classes, state->code.n_points,
-                     state->code.n_classes - 1);
-        return FALSE;
-      }
-    }
-  return TRUE;
+static guint64
+hyper_scratch (AfpCodec *codec, const AfpLayout *layout)
+{
+  return form_of (codec)->scratch (AFP_HYPER (codec), layout);
+}
+
+static guint64
+hyper_thread_scratch (AfpCodec *codec, const AfpLayout *layout)
+{
+  return form_of (codec)->thread_scratch (AFP_HYPER (codec), layout);
 }
 
 /* --- class --- */
