@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "entropy/rans-kernel.h"
+#include "entropy/rans-table-kernel.h"
+#include "simd-kernel.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zstd.h>
+
+/* Speeds of entropy's range coder on one core, beside memcpy and zstd, and what it takes over the entropy of its symbols. */
+
+#define N ((size_t) 1 << 20)
+#define RUNS 7
+
+static double
+seconds (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
+}
+
+static void *
+allocate (size_t bytes)
+{
+  void *memory = calloc (1, bytes);
+
+  if (!memory) {
+    fprintf (stderr, "bench-entropy: no memory for %zu bytes\n", bytes);
+    exit (EXIT_FAILURE);
+  }
+  return memory;
+}
+
+static double
+bell (void)
+{
+  double sum = 0;
+
+  for (int i = 0; i < 12; i++)
+    sum += (double) rand () / RAND_MAX;
+  return sum - 6;
+}
+
+/* Two tables by the parity of the symbol before, 8 symbols a quantum. */
+static const uint16_t next[] = { 0, 1, 0, 1 };
+static const uint8_t context[] = { 0, 1 };
+static const RansMachine parity = { 2, 2, 1, next, context };
+
+typedef struct {
+  unsigned bits;
+  const RansMachine *machine;
+  size_t quantum;
+  uint16_t *symbols;
+  uint8_t *tables, *plane;
+} Plane;
+
+typedef struct {
+  double encode, decode, portable;
+  size_t bytes;
+} Figures;
+
+static void
+fill (Plane *p, double step)
+{
+  const int middle = 1 << (p->bits - 1);
+
+  for (size_t i = 0; i < N; i++) {
+    const int q = middle + (int) lrint (bell () / step);
+    p->symbols[i] = (uint16_t) (q < 0 ? 0 : q >= 2 * middle ? 2 * middle - 1 : q);
+  }
+  rans_put (p->plane, 0, p->symbols, 1, N, p->bits);
+}
+
+static double
+decode_time (const RansDecoder *d, const uint8_t *in, size_t n, const Plane *p, uint8_t *back)
+{
+  const size_t n_bytes = N / 8 * p->bits;
+  double best = 1e9;
+
+  for (unsigned run = 0; run < RUNS; run++) {
+    const double start = seconds ();
+    memset (back, 0, n_bytes);
+    if (!rans_decode (d, in, n, N, back, 0) || memcmp (back, p->plane, n_bytes) != 0) {
+      fprintf (stderr, "bench-entropy: another plane came back\n");
+      exit (EXIT_FAILURE);
+    }
+    best = fmin (best, seconds () - start);
+  }
+  return best;
+}
+
+static Figures
+measure (Plane *p, double *entropy)
+{
+  static const uint8_t map[] = { 0, 1 };
+  const unsigned n_tables = p->machine ? 2 : 1, precision = 12;
+  const size_t size = (size_t) 1 << p->bits, capacity = 2 * N + 4 * RANS_LANES;
+  uint32_t *counts = allocate (n_tables * size * sizeof *counts);
+  uint16_t *frequencies = allocate (n_tables * size * sizeof *frequencies);
+  RansSymbol *encoder = allocate (n_tables * size * sizeof *encoder);
+  uint32_t *slots = allocate ((n_tables << precision) * sizeof *slots);
+  uint16_t *values = allocate (((n_tables << precision) + 1) * sizeof *values);
+  uint8_t *out = allocate (capacity), *back = allocate (2 * N);
+  uint32_t steps[4];
+  RansLog log;
+  Figures f = { .encode = 1e9 };
+
+  for (unsigned run = 0; run < RUNS; run++) {
+    const double start = seconds ();
+    memset (counts, 0, n_tables * size * sizeof *counts);
+    rans_get (p->plane, 0, p->symbols, N, p->bits);
+    if (p->machine)
+      rans_follow (p->machine, map, p->symbols, N, p->quantum, p->tables);
+    for (size_t i = 0; i < N; i++)
+      counts[(p->machine ? p->tables[i] * size : 0) + p->symbols[i]]++;
+    for (unsigned t = 0; t < n_tables; t++)
+      rans_normalise (counts + t * size, size, precision, frequencies + t * size);
+    rans_encoder_init (encoder, frequencies, n_tables, p->bits, precision);
+    const RansEncoder e = { encoder, p->bits, precision, RANS_LANES, p->quantum };
+    f.bytes = rans_encode (&e, p->symbols, p->machine ? p->tables : NULL, N, out, capacity);
+    f.encode = fmin (f.encode, seconds () - start);
+  }
+  rans_log_init (&log);
+  *entropy = 0;
+  for (unsigned t = 0; t < n_tables; t++)
+    *entropy += (double) rans_entropy (&log, counts + t * size, size) / RANS_COST_ONE;
+  const bool narrow = rans_is_narrow (p->bits, precision);
+  rans_decoder_init (slots, narrow ? NULL : values, frequencies, n_tables, p->bits);
+  RansDecoder d = { .bits = p->bits,
+                    .precision = precision,
+                    .lanes = RANS_LANES,
+                    .quantum = p->quantum,
+                    .slots = slots,
+                    .symbols = narrow ? NULL : values };
+  if (p->machine) {
+    d.steps = steps;
+    d.step_bits = p->machine->bits;
+    d.first_step = rans_steps_init (steps, p->machine, map);
+  }
+  f.decode = decode_time (&d, out + capacity - f.bytes, f.bytes, p, back);
+  simd_limit (SIMD_PORTABLE);
+  f.portable = decode_time (&d, out + capacity - f.bytes, f.bytes, p, back);
+  simd_limit (SIMD_AVX512);
+  free (counts);
+  free (frequencies);
+  free (encoder);
+  free (slots);
+  free (values);
+  free (out);
+  free (back);
+  return f;
+}
+
+/* memcpy of the plane and zstd at level 3 on whole bytes. */
+static void
+others (const Plane *p, double *copy, double *pack, double *unpack, size_t *bytes)
+{
+  const size_t n_bytes = N / 8 * p->bits, room = ZSTD_compressBound (N);
+  uint8_t *in = allocate (2 * N), *out = allocate (room + 2 * N);
+
+  *copy = *pack = *unpack = 1e9;
+  for (size_t i = 0; i < N; i++)
+    in[i] = (uint8_t) p->symbols[i];
+  for (unsigned run = 0; run < RUNS; run++) {
+    double start = seconds ();
+    memcpy (out, p->plane, n_bytes);
+    *copy = fmin (*copy, seconds () - start);
+    start = seconds ();
+    *bytes = ZSTD_compress (out, room + 2 * N, in, N, 3);
+    *pack = fmin (*pack, seconds () - start);
+    start = seconds ();
+    ZSTD_decompress (in, N, out, *bytes);
+    *unpack = fmin (*unpack, seconds () - start);
+  }
+  free (in);
+  free (out);
+}
+
+static void
+bench (unsigned bits, double step, const RansMachine *machine)
+{
+  Plane p = { .bits = bits, .machine = machine, .quantum = machine ? 8 : 1 };
+  const double rate = 1e-6 * (double) N;
+  double entropy, copy, pack, unpack;
+  size_t zstd;
+
+  p.symbols = allocate (N * sizeof *p.symbols);
+  p.tables = allocate (N);
+  p.plane = allocate (2 * N);
+  fill (&p, step);
+  const Figures f = measure (&p, &entropy);
+  others (&p, &copy, &pack, &unpack, &zstd);
+  const double n = (double) N;
+  printf (
+      "%2u bits step %-5g %s %.4f b/symbol, %+.3f%% | encode %4.0f decode %5.0f portable %4.0f | zstd %.4f b "
+      "%4.0f %5.0f | memcpy %6.0f Msymbols/s\n",
+      bits, step, machine ? "machine" : "plain  ", 8 * (double) f.bytes / n,
+      100 * (8 * (double) f.bytes / entropy - 1), rate / f.encode, rate / f.decode,
+      rate / f.portable, 8 * (double) zstd / n, rate / pack, rate / unpack, rate / copy);
+  free (p.symbols);
+  free (p.tables);
+  free (p.plane);
+}
+
+int
+main (void)
+{
+  static const struct {
+    unsigned bits;
+    double step;
+  } planes[] = { { 8, 1.03 }, { 4, 1.03 }, { 8, 0.5 }, { 8, 0.05 }, { 11, 0.01 } };
+
+  for (size_t i = 0; i < sizeof planes / sizeof *planes; i++) {
+    bench (planes[i].bits, planes[i].step, NULL);
+    bench (planes[i].bits, planes[i].step, &parity);
+  }
+  return EXIT_SUCCESS;
+}
