@@ -182,10 +182,22 @@ afp_claim_get_bytes_once (const AfpClaim *claim, GHashTable *owners, const char 
   return bytes;
 }
 
+/* A fallback has no choices to keep, and its planes may depend on the size (f16's codes are one more than the numbers). */
+static AfpLayout *
+resize_layout (const AfpClaim *claim, guint64 rows, guint64 cols)
+{
+  AfpPlaneDesc desc = *afp_layout_get_input (claim->layout);
+
+  desc.rows = rows;
+  desc.cols = cols;
+  return claim->is_fallback ? afp_codec_describe (claim->codec, &desc, NULL)
+                            : afp_layout_resize (claim->layout, rows, cols);
+}
+
 AfpClaim *
 afp_claim_resize (const AfpClaim *claim, guint64 rows, guint64 cols)
 {
-  AfpLayout *layout = afp_layout_resize (claim->layout, rows, cols);
+  AfpLayout *layout = resize_layout (claim, rows, cols);
   const guint n = afp_layout_get_n_children (layout);
   AfpClaim **children = claim->children ? g_new0 (AfpClaim *, n + 1) : NULL;
 

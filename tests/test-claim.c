@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-codec-private.h"
 #include "afp-test.h"
 
 static AfpPlaneDesc
@@ -53,6 +54,20 @@ START_TEST (bytes)
     g_autoptr (AfpClaim) drop = claim_of (&desc);
     ck_assert_uint_eq (afp_claim_get_bytes (drop, &exact), 0);
     ck_assert (exact);
+  }
+}
+END_TEST
+
+/* Of a sample of another size, as of a plane that had it from the start. */
+START_TEST (bytes_of_another_size)
+{
+  static const char *const fallbacks[] = { "f16", "raw32", "block-float mantissa-bits=3" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (fallbacks); i++) {
+    AfpPlaneDesc desc = coeffs (1, 64, 0, fallbacks[i]), other = coeffs (3, 500, 0, fallbacks[i]);
+    g_autoptr (AfpClaim) claim = claim_of (&desc), expected = claim_of (&other);
+    g_autoptr (AfpClaim) resized = afp_claim_resize (claim, 3, 500);
+    ck_assert_uint_eq (afp_claim_get_bytes (resized, NULL), afp_claim_get_bytes (expected, NULL));
   }
 }
 END_TEST
@@ -244,6 +259,7 @@ all (void)
 {
   TCase *tcase = tcase_create ("claim");
   tcase_add_test (tcase, bytes);
+  tcase_add_test (tcase, bytes_of_another_size);
   tcase_add_test (tcase, what_a_claim_says);
   tcase_add_test (tcase, reasons_for_open_loop);
   tcase_add_test (tcase, no_fallback);
