@@ -12,67 +12,17 @@ bits, does better, and the last column says by how much in dB (positive: block f
 """
 import argparse
 import fnmatch
-import json
 import math
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 
+from arrays import block_float, interpolate, read_safetensors
+from launch import run
+
 CHAINS = ['paper-4bit=seedlm preset=paper-4bit', 'paper-3bit=seedlm preset=paper-3bit',
           'joint-3.0=seedlm preset=joint-3.0 ! vptq preset=joint-3.0',
           'joint-2.0=seedlm preset=joint-2.0 ! vptq preset=joint-2.0']
-
-
-def run(chain):
-    """The report of a chain."""
-    out = subprocess.run(['afpipe-launch', '--json', chain], capture_output=True, text=True)
-    if out.returncode:
-        sys.exit(f'{chain}: {out.stderr.strip()}')
-    return json.loads(out.stdout)
-
-
-def read_safetensors(path):
-    """Names and arrays of f32."""
-    with open(path, 'rb') as file:
-        data = file.read()
-    size = int.from_bytes(data[:8], 'little')
-    for name, entry in json.loads(data[8:8 + size]).items():
-        if name != '__metadata__':
-            begin, end = entry['data_offsets']
-            yield name, np.frombuffer(data[8 + size + begin:8 + size + end], '<f4').reshape(entry['shape'])
-
-
-def block_float_values(w, bits, group):
-    """@w in integers of @bits with a scale for each @group weights of a row."""
-    pad = -w.shape[1] % group
-    x = np.pad(w, ((0, 0), (0, pad))).reshape(-1, group)
-    top = np.abs(x).max(axis=1, keepdims=True)
-    top[top == 0] = 1
-    low, high = -2 ** (bits - 1), 2 ** (bits - 1) - 1
-    best, values = np.full((len(x), 1), np.inf), np.zeros_like(x)
-    for k in range(48):
-        scale = (top / (high + 0.5) * (0.25 + 0.8 * k / 47)).astype('<f2').astype('<f4')
-        scale[scale == 0] = 1
-        q = np.clip(np.rint(x / scale), low, high) * scale
-        error = np.square(x - q).sum(axis=1, keepdims=True, dtype='f8')
-        values = np.where(error < best, q, values)
-        best = np.minimum(best, error)
-    return values.reshape(w.shape[0], -1)[:, :w.shape[1]]
-
-
-def block_float(w, bits, group):
-    """NMSE of that."""
-    return np.square(w - block_float_values(w, bits, group), dtype='f8').sum() / np.square(w, dtype='f8').sum()
-
-
-def interpolate(points, bits):
-    """NMSE at @bits, linear in dB between the two points next to it, or beyond them."""
-    points = sorted(dict(sorted(points, reverse=True)).items())  # of equal bits the better one
-    at = min(max(1, sum(b < bits for b, _ in points)), len(points) - 1)
-    (b0, e0), (b1, e1) = points[at - 1], points[at]
-    return math.exp(math.log(e0) + (bits - b0) / (b1 - b0) * (math.log(e1) - math.log(e0)))
 
 
 def main():

@@ -10,48 +10,15 @@ bench-block-float.py: a scale per row, or per 64 weights, of 2, 3 and 4 bits) is
 better), and with --each a row for each tensor.
 """
 import argparse
-import fnmatch
-import glob
-import importlib.util
-import json
 import math
-import os
 import tempfile
 
 import numpy as np
 
-spec = importlib.util.spec_from_file_location('block_float', os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                                                                          'bench-block-float.py'))
-bench = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(bench)
+from arrays import Model, block_float_values, interpolate
 
 CHAINS = ['paper-3bit=seedlm preset=paper-3bit',
           'joint-2.0=seedlm preset=joint-2.0 samples=16384 rounds=4 ! vptq preset=joint-2.0']
-
-
-def read_moments(path):
-    """Name of a tensor -> H, from calibrate's cache."""
-    with open(path, 'rb') as file:
-        data = file.read()
-    begin, size = np.frombuffer(data[8:24], '<u8')
-    moments = {}
-    for entry in json.loads(data[begin:begin + size]):
-        n = entry['size']
-        stored = np.frombuffer(data, '<f4', n if entry['diagonal'] else n * (n + 1) // 2, entry['offset'])
-        h = np.zeros((n, n), 'f4')
-        if entry['diagonal']:
-            np.fill_diagonal(h, stored)
-        else:
-            h[np.tril_indices(n)] = stored
-            h = h + np.tril(h, -1).T
-        moments.update(dict.fromkeys(entry['tensors'], h))
-    return moments
-
-
-def energy(e, h):
-    """Plain and weighted sums of squares."""
-    e = e.astype('f8')
-    return np.array([np.square(e).sum(), ((e @ h) * e).sum()])
 
 
 def with_importance(chain, on):
@@ -71,36 +38,20 @@ def main():
     chains = [c.split('=', 1) for c in args.chain or CHAINS]
 
     with tempfile.TemporaryDirectory() as folder:
-        load = f'load location={args.model} ! calibrate {args.calibrate} cache={folder} ! select tensors={args.tensors}'
-        out = f'{folder}/out.safetensors'
-
-        def decode(chain):
-            report = bench.run(f'{load} ! {chain}eval ! write overwrite=true location={folder}/coded.h5')
-            bench.run(f'load location={folder}/coded.h5 ! decode dtype=f32 ! write overwrite=true location={out}')
-            bits = {t['name']: t['bits_per_weight'] for t in report['tensors']}
-            return bits, {name: w for name, w in bench.read_safetensors(out) if fnmatch.fnmatch(name, args.tensors)}
-
-        _, originals = decode('')
-        moments = read_moments(glob.glob(f'{folder}/*.moments')[0])
-        names = [n for n in originals if n in moments and originals[n].ndim == 2]
-        if not names:
-            raise SystemExit(f'{args.model}: no tensor of these has moments')
+        model = Model(args.model, args.calibrate, args.tensors, folder)
         points = {}
-        for name in names:
-            w, h = originals[name], moments[name]
-            norm = energy(w, h)
-            points[name] = [(bits + side, energy(w - bench.block_float_values(w, bits, group), h) / norm)
+        for name, w in model.weights.items():
+            points[name] = [(bits + side, model.errors(name, block_float_values(w, bits, group)))
                             for bits in (4, 3, 2) for group, side in ((w.shape[1], 16 / w.shape[1]), (64, 0.25))]
         print('| chain | importance | tensors | bits per weight | NMSE | weighted | against block floating point, dB | weighted, dB | block floating point better on | weighted |')
         print('| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |')
         for title, chain in chains:
             for on in False, True:
-                bits, decoded = decode(with_importance(chain, on) + ' ! ')
+                bits, decoded = model.decode(with_importance(chain, on) + ' ! ')
                 rows = []
-                for name in names:
-                    w, h = originals[name], moments[name]
-                    own = energy(w - decoded[name], h) / energy(w, h)
-                    other = [bench.interpolate([(b, e[i]) for b, e in points[name]], bits[name]) for i in (0, 1)]
+                for name, w in model.weights.items():
+                    own = model.errors(name, decoded[name])
+                    other = [interpolate([(b, e[i]) for b, e in points[name]], bits[name]) for i in (0, 1)]
                     ahead = [10 * math.log10(o / e) for o, e in zip(other, own)]
                     rows.append([w.size * bits[name], *own, *ahead])
                     if args.each:
@@ -108,7 +59,7 @@ def main():
                               f'{ahead[0]:+.2f} | {ahead[1]:+.2f} | {int(ahead[0] < 0)} | {int(ahead[1] < 0)} |')
                 rows = np.array(rows)
                 mean = rows.mean(axis=0)
-                print(f'| {title} | {"yes" if on else "no"} | {len(rows)} | {rows[:, 0].sum() / sum(originals[n].size for n in names):.3f} | '
+                print(f'| {title} | {"yes" if on else "no"} | {len(rows)} | {rows[:, 0].sum() / sum(w.size for w in model.weights.values()):.3f} | '
                       f'{mean[1]:.4f} | {mean[2]:.4f} | {mean[3]:+.2f} | {mean[4]:+.2f} | {(rows[:, 3] < 0).sum()} | {(rows[:, 4] < 0).sum()} |',
                       flush=True)
 
