@@ -94,3 +94,27 @@ afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const f
   }
   g_return_val_if_reached (0);
 }
+
+/**
+ * afp_metric_read_diagonal: (skip)
+ * @metric: a metric
+ * @first: first vector
+ * @n: vectors
+ * @weights: (out): n * length floats
+ *
+ * For codecs whose search knows weights only: what a metric says of each element by itself.
+ */
+void
+afp_metric_read_diagonal (const AfpMetric *metric, gsize first, gsize n, float *weights)
+{
+  const guint length = metric->length;
+  const gsize stride = afp_metric_stride (metric->kind, length);
+  const float *g = stride ? metric->data + first * stride : NULL;
+
+  for (gsize v = 0; v < n; v++, g = g ? g + stride : NULL)
+    for (guint i = 0; i < length; i++)
+      *weights++ = metric->kind == AFP_METRIC_NONE       ? 1
+                   : metric->kind == AFP_METRIC_SCALAR   ? g[0]
+                   : metric->kind == AFP_METRIC_DIAGONAL ? g[i]
+                                                         : g[(gsize) i * length + i];
+}

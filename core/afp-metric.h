@@ -39,6 +39,9 @@ AFP_API gsize afp_metric_stride (AfpMetricKind kind,
                                  guint length); /* floats per vector: 0, 1, L, L*L */
 AFP_API float
 afp_metric_error (const AfpMetric *metric, gsize vector, const float *x, const float *y);
+/* A weight for each element of @n vectors from @first on: the diagonal of their metrics. */
+AFP_API void
+afp_metric_read_diagonal (const AfpMetric *metric, gsize first, gsize n, float *weights);
 AFP_API float afp_squared_error (const float *x, const float *y, gsize n);
 AFP_API const char *afp_metric_kind_name (AfpMetricKind kind);
 

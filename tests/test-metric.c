@@ -74,6 +74,20 @@ START_TEST (not_a_number_is_not_hidden)
 }
 END_TEST
 
+START_TEST (diagonals)
+{
+  static const float g[] = { 1, 2, 3, 4, 5, 6, 7, 8 }, expected[4][4] = {
+    { 1, 1, 1, 1 }, { 2, 2, 3, 3 }, { 3, 4, 5, 6 }, { 5, 8, -1, -1 }
+  };
+  for (guint kind = 0; kind < 4; kind++) {
+    const AfpMetric metric = { (AfpMetricKind) kind, 2, kind ? g : NULL };
+    float weights[4] = { -1, -1, -1, -1 };
+    afp_metric_read_diagonal (&metric, 1, kind == AFP_METRIC_MATRIX ? 1 : 2, weights);
+    ck_assert_mem_eq (weights, expected[kind], sizeof weights);
+  }
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -81,6 +95,7 @@ all (void)
   tcase_add_test (tcase, names_and_strides);
   tcase_add_test (tcase, squared);
   tcase_add_test (tcase, against_the_definition);
+  tcase_add_test (tcase, diagonals);
   tcase_add_test (tcase, no_data_is_needed_for_none);
   tcase_add_test (tcase, not_a_number_is_not_hidden);
   return tcase;

@@ -5,33 +5,6 @@
 
 /* --- decoding: from bytes that are written here, as SPEC.md says -------------------------------------------------- */
 
-typedef struct {
-  const char *path;
-  const guint8 *data;
-  gsize n;
-} Leaf;
-
-static GBytes *
-leaf_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
-           GError **error)
-{
-  for (const Leaf *l = user_data; l->path; l++)
-    if (strcmp (l->path, path) == 0)
-      return g_bytes_new (l->data, l->n);
-  ck_abort_msg ("no data for %s", path);
-  return NULL;
-}
-
-static AfpMatrix *
-open_recipe (const char *recipe, guint64 rows, guint64 cols, Leaf *leaves, GError **error)
-{
-  const guint64 shape[] = { rows, cols };
-  g_autoptr (AfpSpec) spec = afp_spec_new ("fc", AFP_DTYPE_F32, 2, shape, NULL, NULL);
-  g_autoptr (AfpPlane) root = afp_recipe_build (recipe, spec, leaf_data, leaves, error);
-
-  return root ? afp_plane_open (root, spec, error) : NULL;
-}
-
 /* Five centroids of two numbers: (0, 1), (2, 3), (4, 5), (6, 7), (8, 9). Indices of 3 bits. */
 static const float five[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
 static const float two_scales[] = { 2, -1 };

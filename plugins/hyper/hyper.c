@@ -2,6 +2,8 @@
 #include "hyper.h"
 #include "hyper-kernel.h"
 
+#include <math.h>
+
 /*
  * hyper: vectors become positions on a trajectory that runs through a square, at one of several scales
  * (Hyper-Compression). Format and training: SPEC.md.
@@ -13,7 +15,7 @@
 G_DEFINE_FINAL_TYPE (AfpHyper, afp_hyper, AFP_TYPE_CODEC)
 
 /* In the order of HyperTrajectoryValue and HyperFrameScope. */
-static const char *const trajectory_values[] = { "grid", "winding", NULL };
+static const char *const trajectory_values[] = { "grid", "winding", "trellis", NULL };
 static const char *const frame_values[] = { "tensor", "row", "group", NULL };
 
 static const AfpProperty hyper_properties[] = {
@@ -25,7 +27,7 @@ static const AfpProperty hyper_properties[] = {
   AFP_PROP_ENUM ("trajectory", NULL, AFP_PROPERTY_FORMAT, AfpHyper, trajectory, "grid",
                  trajectory_values,
                  "grid: the released code's sheared grid, centred; winding: the paper's irrational "
-                 "winding of the torus"),
+                 "winding of the torus; trellis: paths through a trellis, for entropy behind it"),
   AFP_PROP_UINT ("dimension", "d", AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, dimension, 1,
                  HYPER_MAX_DIMENSION, "auto", "weights",
                  "Numbers coded together; auto: 2, or an odd divisor where the plane's own vectors "
@@ -36,12 +38,38 @@ static const AfpProperty hyper_properties[] = {
   AFP_PROP_UINT ("frame-size", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, frame_size,
                  1, MAX_FRAME_SIZE, "auto", "weights",
                  "Weights in a group, a multiple of the dimension (frame=group); auto: 256"),
+  AFP_PROP_DOUBLE ("bits", NULL, 0, AfpHyper, bits, 0.1, 12, "2", "bits",
+                   "Bits per weight that entropy is to make of the codes (trajectory=trellis)"),
+  AFP_PROP_UINT (
+      "symbol-bits", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, symbol_bits, 4, 16,
+      "auto", "bits",
+      "Width of a symbol before entropy (trajectory=trellis); numbers beyond its range are "
+      "clipped; auto: by bits, for numbers a hundred times as large as most"),
+  AFP_PROP_UINT ("states", NULL, AFP_PROPERTY_FORMAT, AfpHyper, states, 4, 256, "256", NULL,
+                 "States of the trellis: a power of two; more are better and slower"),
 };
+
+#define TRELLIS_AT(R)                                       \
+  {                                                         \
+    "trellis-" R, "trajectory=trellis states=256 bits=" R,  \
+        R " bits per weight with entropy behind: a trellis" \
+  }
+
+static const AfpPreset hyper_presets[] = { TRELLIS_AT ("4.0"), TRELLIS_AT ("3.0"),
+                                           TRELLIS_AT ("2.0"), TRELLIS_AT ("1.5"),
+                                           TRELLIS_AT ("1.0"), TRELLIS_AT ("0.5") };
 
 /* --- forms --- */
 
 /* In the order of trajectory_values. */
-static const HyperForm *const forms[] = { &hyper_form_points, &hyper_form_points };
+static const HyperForm *const forms[] = { &hyper_form_points, &hyper_form_points,
+                                          &hyper_form_trellis };
+
+guint
+hyper_symbol_width (const AfpHyper *self)
+{
+  return self->symbol_bits ? self->symbol_bits : (guint) CLAMP (ceil (self->bits + 6), 8, 16);
+}
 
 static const HyperForm *
 form_of (AfpCodec *codec)
@@ -107,12 +135,13 @@ afp_hyper_class_init (AfpHyperClass *klass)
 
   afp_element_class_add_properties (element_class, hyper_properties,
                                     G_N_ELEMENTS (hyper_properties), 0);
+  afp_element_class_set_presets (element_class, hyper_presets, G_N_ELEMENTS (hyper_presets));
   afp_element_class_set_details (
       element_class,
       "Vectors become positions on a trajectory, at one of several scales (Hyper-Compression)",
       "load location=model.safetensors ! hyper U=225 M=1 ! entropy ! eval ! write "
       "location=model.h5");
-  codec_class->version = 1;
+  codec_class->version = 2;
   codec_class->default_planes = AFP_KINDS_ALL_FLOAT;
   codec_class->describe = hyper_describe;
   codec_class->fit = hyper_fit;

@@ -12,7 +12,11 @@ G_BEGIN_DECLS
 #define AFP_TYPE_HYPER (afp_hyper_get_type ())
 G_DECLARE_FINAL_TYPE (AfpHyper, afp_hyper, AFP, HYPER, AfpCodec)
 
-typedef enum { HYPER_TRAJECTORY_GRID, HYPER_TRAJECTORY_WINDING } HyperTrajectoryValue;
+typedef enum {
+  HYPER_TRAJECTORY_GRID,
+  HYPER_TRAJECTORY_WINDING,
+  HYPER_TRAJECTORY_TRELLIS
+} HyperTrajectoryValue;
 
 typedef enum { HYPER_FRAME_TENSOR, HYPER_FRAME_ROW, HYPER_FRAME_GROUP } HyperFrameScope;
 
@@ -24,6 +28,9 @@ struct _AfpHyper {
   guint dimension;
   gint frame; /* HyperFrameScope */
   guint frame_size;
+  gdouble bits;
+  guint symbol_bits; /* 0: auto */
+  guint states;
 };
 
 /**
@@ -42,6 +49,10 @@ typedef struct {
   guint64 (*thread_scratch) (const AfpHyper *self, const AfpLayout *layout);
 } HyperForm;
 
-extern const HyperForm hyper_form_points; /* hyper-points.c: grid, winding */
+extern const HyperForm hyper_form_points;  /* hyper-points.c: grid, winding */
+extern const HyperForm hyper_form_trellis; /* hyper-trellis.c */
+
+/* symbol-bits=, resolved: wide enough for numbers a hundred times as large as most. */
+guint hyper_symbol_width (const AfpHyper *self);
 
 G_END_DECLS
