@@ -184,6 +184,67 @@ bench_gemm (unsigned v, unsigned k)
   free (other);
 }
 
+/* The search by lists against the exact one, on normal numbers: speed, and what is lost. */
+static void
+bench_lists (unsigned v, unsigned k, VptqMetric metric)
+{
+  const size_t n = 32768, stride = vptq_metric_stride (metric, v), n_train = (size_t) k * 8;
+  float *codebook = allocate ((size_t) k * v * sizeof (float));
+  float *storage = allocate (vptq_table_floats (k, v) * sizeof (float));
+  float *x = allocate ((n > n_train ? n : n_train) * v * sizeof (float));
+  float *weights = allocate ((n * stride + 1) * sizeof (float));
+  float *errors[3];
+  uint32_t *indices = allocate (n * sizeof (uint32_t));
+  void *workspace = allocate (vptq_train_bytes (n_train, k, v));
+  const VptqTrainJob job = {
+    .length = v, .n_centroids = k, .iterations = 4, .vectors = x, .n = n_train
+  };
+  double time[4], loss = 0, sum = 0;
+  VptqTable table;
+  VptqLists lists;
+
+  for (size_t i = 0; i < 3; i++)
+    errors[i] = allocate (n * sizeof (float));
+  for (size_t i = 0; i < (n > n_train ? n : n_train) * v; i++)
+    x[i] = bell ();
+  for (size_t i = 0; metric == VPTQ_METRIC_MATRIX && i < n; i++)
+    fill_matrix (weights + i * stride, v);
+  for (size_t i = 0; metric != VPTQ_METRIC_MATRIX && i < n * stride; i++)
+    weights[i] = 0.5f + (float) (i % 7);
+  vptq_train (&job, workspace, codebook, NULL, NULL);
+  time[3] = seconds ();
+  vptq_lists_init (&lists, allocate (vptq_lists_bytes (k, v)), k, v);
+  vptq_lists_fill (&lists, codebook, false, allocate (vptq_lists_workspace (k, v)), NULL, NULL);
+  time[3] = seconds () - time[3];
+  vptq_table_init (&table, storage, codebook, k, v);
+  for (unsigned way = 0; way < 3; way++) {
+    const double start = seconds ();
+    if (way == 0)
+      vptq_search (&table, metric, weights, x, n, indices, errors[0]);
+    else
+      vptq_lists_search (&lists, way == 1, metric, weights, x, n, indices, errors[way]);
+    time[way] = seconds () - start;
+  }
+  for (size_t i = 0; i < n; i++) {
+    loss += errors[2][i] - errors[0][i];
+    sum += errors[0][i];
+  }
+  printf (
+      "lists  v=%-2u k=%-5u metric=%-8s all %6.1f Mweights/s, exact by lists %6.1f (%.1fx), fast %6.1f "
+      "(%.1fx; %.2f %% more error); lists made in %.2f s\n",
+      v, k, metrics[metric], 1e-6 * (double) (n * v) / time[0], 1e-6 * (double) (n * v) / time[1],
+      time[0] / time[1], 1e-6 * (double) (n * v) / time[2], time[0] / time[2], 100 * loss / sum,
+      time[3]);
+  free (codebook);
+  free (storage);
+  free (x);
+  free (weights);
+  free (indices);
+  free (workspace);
+  for (size_t i = 0; i < 3; i++)
+    free (errors[i]);
+}
+
 static void
 bench_lookup (unsigned v, unsigned k)
 {
@@ -243,6 +304,9 @@ main (void)
   bench_gemm (8, 256);
   bench_gemm (8, 4096);
   bench_gemm (6, 4096);
+  for (VptqMetric metric = VPTQ_METRIC_NONE; metric <= VPTQ_METRIC_MATRIX; metric++)
+    bench_lists (6, 4096, metric);
+  bench_lists (8, 65536, VPTQ_METRIC_NONE);
   /* as an asker calls it */
   for (size_t batch = 1; batch <= 256; batch *= 4)
     bench_search (4, 256, VPTQ_METRIC_MATRIX, batch);

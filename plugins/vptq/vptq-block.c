@@ -8,12 +8,10 @@
 
 /* Blocks of codes: opened from what a decoder will have, searched, looked up. */
 
-/* A codebook; while encoding laid out for the search, where it is not all zeros. */
+/* A codebook; while encoding it is searched. */
 typedef struct {
   float *codebook;
-  float *storage; /* of the table */
-  VptqTable table;
-  float unit; /* of the table */
+  VptqSearcher searcher;
 } Stage;
 
 typedef struct {
@@ -31,7 +29,7 @@ static void
 stage_clear (Stage *stage)
 {
   g_free (stage->codebook);
-  g_free (stage->storage);
+  vptq_searcher_clear (&stage->searcher);
 }
 
 void
@@ -78,21 +76,16 @@ open_codebook (AfpContext *ctx, const VptqChildren *children, GError **error)
   return codebook;
 }
 
-static void
-stage_lay_out (Stage *stage, guint n_centroids, guint length)
+static gboolean
+open_searchers (const AfpVptq *self, VptqState *state, AfpContext *ctx, GError **error)
 {
-  const gsize n = (gsize) n_centroids * length, n_floats = vptq_table_floats (n_centroids, length);
-  gsize i = 0;
+  const gboolean exact = self->search == VPTQ_SEARCH_EXACT;
 
-  while (i < n && stage->codebook[i] == 0)
-    i++;
-  if (i == n)
-    return;
-  stage->unit = vptq_unit (stage->codebook, n);
-  stage->storage = g_new0 (float, n_floats);
-  vptq_table_init (&stage->table, stage->storage, stage->codebook, n_centroids, length);
-  if (stage->unit != 1)
-    vptq_divide (stage->storage, n_floats, stage->unit);
+  return vptq_searcher_init (&state->first.searcher, state->first.codebook, state->n_centroids,
+                             state->length, exact, ctx, error) &&
+         (!state->second.codebook ||
+          vptq_searcher_init (&state->second.searcher, state->second.codebook,
+                              state->children.n_residual, state->length, exact, ctx, error));
 }
 
 /* Copies of what the planes hold. FALSE: one of them is damaged. */
@@ -125,17 +118,13 @@ vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error)
   state->cols = afp_layout_get_cols (layout);
   if (children->residual >= 0)
     state->residual_metric = afp_layout_get_child (layout, (guint) children->residual)->metric;
-  if (!open_planes (state, ctx, error)) {
+  if (!open_planes (state, ctx, error) ||
+      (!afp_context_is_decoding (ctx) && !open_searchers (self, state, ctx, error))) {
     vptq_close (codec, state);
     return NULL;
   }
   state->stages = (VptqStages){ state->length, state->first.codebook, state->second.codebook,
                                 state->n_centroids, children->n_residual };
-  if (!afp_context_is_decoding (ctx)) {
-    stage_lay_out (&state->first, state->n_centroids, state->length);
-    if (state->second.codebook)
-      stage_lay_out (&state->second, children->n_residual, state->length);
-  }
   return state;
 }
 
@@ -154,30 +143,18 @@ row_bias (const VptqState *state, guint64 row)
   return state->bias ? state->bias[row] : 0;
 }
 
-static void
-search_stage (const Stage *stage, const AfpMetric *metric, gsize first, const float *x, gsize n,
-              guint32 *indices)
-{
-  if (stage->storage)
-    vptq_search (&stage->table, (VptqMetric) metric->kind,
-                 metric->data
-                     ? metric->data + first * afp_metric_stride (metric->kind, stage->table.length)
-                     : NULL,
-                 x, n, indices, NULL);
-  else
-    memset (indices, 0, n * sizeof *indices);
-}
-
 /* What the first codebook misses of @x, which is in its unit, in the unit of the second. */
 static void
 subtract_first (const VptqState *state, const guint32 *indices, gsize n, float *x)
 {
-  if (state->first.storage && state->first.unit != 1)
+  const VptqSearcher *first = &state->first.searcher, *second = &state->second.searcher;
+
+  if (first->memory && first->unit != 1)
     for (gsize i = 0; i < n * state->length; i++)
-      x[i] *= state->first.unit;
+      x[i] *= first->unit;
   vptq_subtract (state->first.codebook, state->length, indices, n, x);
-  if (state->second.storage && state->second.unit != 1)
-    vptq_divide (x, n * state->length, state->second.unit);
+  if (second->memory && second->unit != 1)
+    vptq_divide (x, n * state->length, second->unit);
 }
 
 /* A row's vectors, less its bias and divided by its scale; the metric needs no factor: it is the same for all centroids. @x: from
@@ -185,10 +162,10 @@ subtract_first (const VptqState *state, const guint32 *indices, gsize n, float *
 static void
 search_row (const VptqState *state, const AfpBlock *block, gsize row, const float *x)
 {
-  const gsize per_row = block->n_cols / state->length, step = 4096 / VPTQ_MAX_LENGTH;
+  const gsize per_row = block->n_cols / state->length, step = 4096 / state->length;
   const float bias = row_bias (state, block->row + row);
-  const float scale =
-      row_scale (state, block->row + row) * (state->first.storage ? state->first.unit : 1);
+  const float scale = row_scale (state, block->row + row) *
+                      (state->first.searcher.memory ? state->first.searcher.unit : 1);
   guint32 *indices = block->planes[VPTQ_CHILD_INDICES].codes + row * per_row;
   float scaled[4096];
 
@@ -200,12 +177,13 @@ search_row (const VptqState *state, const AfpBlock *block, gsize row, const floa
       vptq_normalise (scaled, MIN (n * state->length, state->cols - col), bias, scale);
     else
       vptq_divide (scaled, n * state->length, scale);
-    search_stage (&state->first, &block->metric, first, scaled, n, indices + i);
+    vptq_searcher_search (&state->first.searcher, &block->metric, first, scaled, n, indices + i);
     if (state->children.residual_indices < 0)
       continue;
     subtract_first (state, indices + i, n, scaled);
-    search_stage (&state->second, &block->metric, first, scaled, n,
-                  block->planes[state->children.residual_indices].codes + row * per_row + i);
+    vptq_searcher_search (&state->second.searcher, &block->metric, first, scaled, n,
+                          block->planes[state->children.residual_indices].codes + row * per_row +
+                              i);
   }
 }
 
@@ -244,10 +222,10 @@ vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
                  block->metric.length, state->length);
     return FALSE;
   }
-  const gboolean direct =
-      !state->scale && !state->second.codebook && (!state->first.storage || state->first.unit == 1);
+  const gboolean direct = !state->scale && !state->second.codebook &&
+                          (!state->first.searcher.memory || state->first.searcher.unit == 1);
   if (direct)
-    search_stage (&state->first, &block->metric, 0, block->values, n, indices);
+    vptq_searcher_search (&state->first.searcher, &block->metric, 0, block->values, n, indices);
   for (gsize r = 0; !direct && r < block->n_rows; r++)
     search_row (state, block, r, block->values + r * block->n_cols);
   if (state->children.residual < 0)

@@ -40,7 +40,7 @@ vptq_scratch (AfpCodec *codec, const AfpLayout *layout)
   guint64 bytes = n * (v + weights) * sizeof (float) + vptq_train_bytes (MAX (n, 1), k, v);
 
   if (children.n_residual)
-    bytes += (vptq_table_floats (children.n_centroids, v) + n) * sizeof (float);
+    bytes += vptq_searcher_bytes (children.n_centroids, v) + n * sizeof (float);
   return bytes;
 }
 
@@ -172,34 +172,6 @@ fit_norm (AfpContext *ctx, float *scale, float *bias, GError **error)
 
 /* --- k-means on the pool --- */
 
-typedef struct {
-  AfpPool *pool;
-  GError *error;
-} Runner;
-
-typedef struct {
-  void (*task) (size_t index, void *data);
-  void *data;
-} Task;
-
-static gboolean
-run_task (gsize index, gpointer user_data, GError **error)
-{
-  const Task *task = user_data;
-
-  task->task (index, task->data);
-  return TRUE;
-}
-
-static int
-run_tasks (void *pool, size_t n, void (*func) (size_t, void *), void *data)
-{
-  Runner *runner = pool;
-  Task task = { func, data };
-
-  return afp_parallel_for (runner->pool, n, run_task, &task, &runner->error) ? 0 : -1;
-}
-
 /* Trains the codebook of a child, from where it stands if @warm. */
 static gboolean
 train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const Sample *sample,
@@ -207,7 +179,7 @@ train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const S
 {
   const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), child);
   const guint v = (guint) desc->cols, k = (guint) desc->rows;
-  Runner runner = { afp_context_get_pool (ctx), NULL };
+  VptqRunner runner = { afp_context_get_pool (ctx), NULL };
   float *codebook = afp_context_get_values (ctx, child);
   const float unit = vptq_unit (sample->vectors, sample->n * v);
 
@@ -225,7 +197,7 @@ train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const S
     .weights = sample->weights,
     .n = sample->n,
     .warm = warm,
-    .parallel_for = run_tasks,
+    .parallel_for = vptq_run_tasks,
     .pool = &runner,
   };
   const gsize bytes = vptq_train_bytes (sample->n, k, v);
@@ -292,27 +264,48 @@ is_zero (const float *x, gsize n)
   return TRUE;
 }
 
-/* The vectors less their nearest centroids. */
-static void
-subtract_nearest (const float *codebook, guint k, guint v, Sample *sample)
-{
-  const gsize n_codebook = (gsize) k * v;
-  g_autofree float *storage = g_new0 (float, vptq_table_floats (k, v));
-  g_autofree float *scaled = g_memdup2 (codebook, n_codebook * sizeof *codebook);
-  g_autofree guint32 *indices = g_new (guint32, sample->n);
-  const float unit = vptq_unit (codebook, n_codebook);
-  VptqTable table;
+#define SUBTRACT_VECTORS 1024
 
-  if (unit != 1) {
-    vptq_divide (scaled, n_codebook, unit);
-    vptq_divide (sample->vectors, sample->n * v, unit);
-  }
-  vptq_table_init (&table, storage, scaled, k, v);
-  vptq_search (&table, (VptqMetric) sample->kind, sample->weights, sample->vectors, sample->n,
-               indices, NULL);
-  vptq_subtract (scaled, v, indices, sample->n, sample->vectors);
-  for (gsize i = 0; unit != 1 && i < sample->n * v; i++)
-    sample->vectors[i] *= unit;
+typedef struct {
+  const VptqSearcher *searcher;
+  const float *codebook;
+  Sample *sample;
+  guint length;
+} SubtractJob;
+
+static gboolean
+subtract_some (gsize index, gpointer user_data, GError **error)
+{
+  const SubtractJob *job = user_data;
+  const gsize first = index * SUBTRACT_VECTORS;
+  const gsize n = MIN (SUBTRACT_VECTORS, job->sample->n - first);
+  const AfpMetric metric = { job->sample->kind, job->length, job->sample->weights };
+  const float unit = job->searcher->memory ? job->searcher->unit : 1;
+  float *x = job->sample->vectors + first * job->length;
+  guint32 indices[SUBTRACT_VECTORS];
+
+  if (unit != 1)
+    vptq_divide (x, n * job->length, unit);
+  vptq_searcher_search (job->searcher, &metric, first, x, n, indices);
+  for (gsize i = 0; unit != 1 && i < n * job->length; i++)
+    x[i] *= unit;
+  vptq_subtract (job->codebook, job->length, indices, n, x);
+  return TRUE;
+}
+
+/* The vectors less their nearest centroids. */
+static gboolean
+subtract_nearest (AfpContext *ctx, const float *codebook, guint k, guint v, Sample *sample,
+                  GError **error)
+{
+  VptqSearcher searcher = { 0 };
+  SubtractJob job = { &searcher, codebook, sample, v };
+  const gsize n = (sample->n + SUBTRACT_VECTORS - 1) / SUBTRACT_VECTORS;
+  const gboolean ok = vptq_searcher_init (&searcher, codebook, k, v, FALSE, ctx, error) &&
+                      afp_parallel_for (afp_context_get_pool (ctx), n, subtract_some, &job, error);
+
+  vptq_searcher_clear (&searcher);
+  return ok;
 }
 
 /* The second pass: what the codebook misses of what was to be coded. */
@@ -333,9 +326,9 @@ fit_residual (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children
     builtin = g_new (float, children->n_centroids *v);
     vptq_builtin_fill (v, children->n_centroids, builtin);
   }
-  subtract_nearest (builtin ? builtin : afp_context_get_values (ctx, (guint) children->codebook),
-                    children->n_centroids, v, &sample);
-  return train (self, ctx, child, warm, &sample, error);
+  const float *first = builtin ? builtin : afp_context_get_values (ctx, (guint) children->codebook);
+  return subtract_nearest (ctx, first, children->n_centroids, v, &sample, error) &&
+         train (self, ctx, child, warm, &sample, error);
 }
 
 gboolean

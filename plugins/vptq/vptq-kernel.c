@@ -44,24 +44,37 @@ vptq_table_floats (unsigned n_centroids, unsigned length)
 }
 
 void
+vptq_table_of (VptqTable *table, float *storage, unsigned n_centroids, unsigned length)
+{
+  const size_t misaligned = ((uintptr_t) storage / sizeof (float)) % VPTQ_LANES;
+
+  table->length = length;
+  table->n_centroids = n_centroids;
+  table->stride = padded (n_centroids);
+  table->table = storage + (VPTQ_LANES - misaligned) % VPTQ_LANES;
+}
+
+void
+vptq_table_init_some (VptqTable *table, float *storage, const float *codebook, const uint32_t *some,
+                      unsigned n_some, unsigned length)
+{
+  vptq_table_of (table, storage, n_some, length);
+  float *out = storage + (table->table - storage);
+
+  for (unsigned j = 0; j < length; j++, out += table->stride) {
+    for (unsigned i = 0; i < n_some; i++)
+      out[i] = codebook[(size_t) (some ? some[i] : i) * length + j];
+    /* never nearer than a centroid: the error is infinite, or not a number */
+    for (size_t i = n_some; i < table->stride; i++)
+      out[i] = INFINITY;
+  }
+}
+
+void
 vptq_table_init (VptqTable *table, float *storage, const float *codebook, unsigned n_centroids,
                  unsigned length)
 {
-  size_t stride = padded (n_centroids);
-  size_t misaligned = ((uintptr_t) storage / sizeof (float)) % VPTQ_LANES;
-  float *out = storage + (VPTQ_LANES - misaligned) % VPTQ_LANES;
-
-  for (unsigned j = 0; j < length; j++) {
-    for (unsigned i = 0; i < n_centroids; i++)
-      out[j * stride + i] = codebook[(size_t) i * length + j];
-    /* never nearer than a centroid: the error is infinite, or not a number */
-    for (size_t i = n_centroids; i < stride; i++)
-      out[j * stride + i] = INFINITY;
-  }
-  table->length = length;
-  table->n_centroids = n_centroids;
-  table->stride = stride;
-  table->table = out;
+  vptq_table_init_some (table, storage, codebook, NULL, n_centroids, length);
 }
 
 float

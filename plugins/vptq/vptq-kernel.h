@@ -44,6 +44,13 @@ size_t vptq_table_floats (unsigned n_centroids, unsigned length);
 void vptq_table_init (VptqTable *table, float *storage, const float *codebook, unsigned n_centroids,
                       unsigned length);
 
+/* Likewise of n_some vectors of the codebook alone: centroid i of the table is vector some[i]. */
+void vptq_table_init_some (VptqTable *table, float *storage, const float *codebook,
+                           const uint32_t *some, unsigned n_some, unsigned length);
+
+/* A table whose storage was laid out before. */
+void vptq_table_of (VptqTable *table, float *storage, unsigned n_centroids, unsigned length);
+
 /*
  * indices[i]: the centroid of least error for vector i; the lowest of equal ones. errors (or NULL): that error.
  * weights: n x vptq_metric_stride() floats, not read for VPTQ_METRIC_NONE.

@@ -1,38 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "vptq-train-kernel.h"
+#include "vptq-train-private.h"
 
 #include <math.h>
 #include <string.h>
 
-#define TILE 1024u        /* vectors of one task */
 #define CENTROID_TILE 16u /* centroids of one task */
 #define SEED_VECTORS 32u  /* per centroid: the first centroids are drawn from so many vectors */
+#define SEED_FEW 4u       /* instead, where the search goes by lists */
 #define SEED_PAIRS (UINT64_C (1) << 31) /* errors computed to draw centroids, at the most */
 #define LEAST_GAIN 1e-4                 /* of the objective: less ends the training */
 #define RIDGE 1e-9
-
-typedef struct {
-  const VptqTrainJob *job;
-  VptqTable table;
-  float *storage;
-  float *codebook;
-  float *occupancy;
-  float *errors;
-  uint32_t *indices;
-  uint32_t *order; /* vectors grouped by centroid */
-  uint32_t *start; /* n_centroids + 1 places in order */
-  double *tile_sums;
-  uint32_t *tile_moves; /* vectors of a tile that changed their centroid */
-  /* while drawing */
-  size_t n_drawn_from;
-  const float *drawn;
-} Train;
-
-static size_t
-count_tiles (size_t n)
-{
-  return (n + TILE - 1) / TILE;
-}
 
 size_t
 vptq_train_bytes (size_t n, unsigned n_centroids, unsigned length)
@@ -40,20 +17,29 @@ vptq_train_bytes (size_t n, unsigned n_centroids, unsigned length)
   if (n < 1 || n > UINT32_MAX || n_centroids < 1 || n_centroids > VPTQ_MAX_CENTROIDS ||
       length < 1 || length > VPTQ_MAX_LENGTH)
     return 0;
-  uint64_t bytes = (uint64_t) count_tiles (n) * (sizeof (double) + sizeof (uint32_t)) +
+  uint64_t bytes = (uint64_t) vptq_train_count_tiles (n) * (sizeof (double) + sizeof (uint32_t)) +
                    (uint64_t) n * (sizeof (float) + 2 * sizeof (uint32_t)) +
                    ((uint64_t) n_centroids + 1) * sizeof (uint32_t) +
                    (uint64_t) vptq_table_floats (n_centroids, length) * sizeof (float);
+  if (vptq_lists_has (n_centroids, length))
+    bytes += n * sizeof (uint32_t) + vptq_lists_bytes (n_centroids, length) +
+             vptq_lists_workspace (n_centroids, length) + 4 * sizeof (double);
   return bytes <= SIZE_MAX ? (size_t) bytes : 0;
 }
 
+static void *
+aligned (void *memory)
+{
+  return (void *) (((uintptr_t) memory + sizeof (double) - 1) / sizeof (double) * sizeof (double));
+}
+
 static void
-train_init (Train *train, const VptqTrainJob *job, void *workspace, float *codebook,
+train_init (VptqTrain *train, const VptqTrainJob *job, void *workspace, float *codebook,
             float *occupancy)
 {
-  size_t n_tiles = count_tiles (job->n);
+  size_t n_tiles = vptq_train_count_tiles (job->n);
 
-  *train = (Train){ .job = job, .codebook = codebook, .occupancy = occupancy };
+  *train = (VptqTrain){ .job = job, .codebook = codebook, .occupancy = occupancy };
   train->tile_sums = workspace;
   train->tile_moves = (uint32_t *) (train->tile_sums + n_tiles);
   train->indices = train->tile_moves + n_tiles;
@@ -61,81 +47,12 @@ train_init (Train *train, const VptqTrainJob *job, void *workspace, float *codeb
   train->start = train->order + job->n;
   train->errors = (float *) (train->start + job->n_centroids + 1);
   train->storage = train->errors + job->n;
-}
-
-static int
-run (const Train *train, size_t n, void (*task) (size_t, void *), void *data)
-{
-  const VptqTrainJob *job = train->job;
-
-  if (job->parallel_for)
-    return job->parallel_for (job->pool, n, task, data);
-  for (size_t i = 0; i < n; i++)
-    task (i, data);
-  return 0;
-}
-
-static double
-sum_tiles (const Train *train, size_t n)
-{
-  double sum = 0;
-
-  for (size_t i = 0; i < count_tiles (n); i++)
-    sum += train->tile_sums[i];
-  return sum;
-}
-
-/* --- assignment --- */
-
-static void
-assign_tile (size_t index, void *data)
-{
-  Train *train = data;
-  const VptqTrainJob *job = train->job;
-  size_t first = index * TILE;
-  size_t n = job->n - first < TILE ? job->n - first : TILE;
-  size_t stride = vptq_metric_stride (job->metric, job->length);
-  const float *weights = stride ? job->weights + first * stride : NULL;
-  uint32_t indices[TILE], moves = 0;
-  float *errors = train->errors + first;
-  double sum = 0;
-
-  vptq_search (&train->table, job->metric, weights, job->vectors + first * job->length, n, indices,
-               errors);
-  for (size_t i = 0; i < n; i++) {
-    moves += indices[i] != train->indices[first + i];
-    sum += errors[i];
-  }
-  memcpy (train->indices + first, indices, n * sizeof *indices);
-  train->tile_moves[index] = moves;
-  train->tile_sums[index] = sum;
-}
-
-/* Every vector to its nearest centroid: errors, indices, tile_sums; order and start group the vectors. */
-static int
-assign (Train *train, double *objective, size_t *moves)
-{
-  const VptqTrainJob *job = train->job;
-
-  vptq_table_init (&train->table, train->storage, train->codebook, job->n_centroids, job->length);
-  if (run (train, count_tiles (job->n), assign_tile, train))
-    return -1;
-  *objective = sum_tiles (train, job->n);
-  *moves = 0;
-  for (size_t i = 0; i < count_tiles (job->n); i++)
-    *moves += train->tile_moves[i];
-
-  memset (train->start, 0, ((size_t) job->n_centroids + 1) * sizeof *train->start);
-  for (size_t i = 0; i < job->n; i++)
-    train->start[train->indices[i] + 1]++;
-  for (unsigned c = 0; c < job->n_centroids; c++)
-    train->start[c + 1] += train->start[c];
-  /* start[c] runs to the end of group c, which is the start of group c + 1 */
-  for (size_t i = 0; i < job->n; i++)
-    train->order[train->start[train->indices[i]]++] = (uint32_t) i;
-  memmove (train->start + 1, train->start, job->n_centroids * sizeof *train->start);
-  train->start[0] = 0;
-  return 0;
+  if (!vptq_lists_has (job->n_centroids, job->length))
+    return;
+  train->found = (uint32_t *) (train->storage + vptq_table_floats (job->n_centroids, job->length));
+  char *lists = aligned (train->found + job->n);
+  vptq_lists_init (&train->lists, lists, job->n_centroids, job->length);
+  train->workspace = aligned (lists + vptq_lists_bytes (job->n_centroids, job->length));
 }
 
 /* --- drawing centroids: each vector by its error (k-means++) --- */
@@ -156,42 +73,9 @@ next_uniform (uint64_t *state)
   return (double) (next_random (state) >> 11) * 0x1p-53;
 }
 
-static float
-error_of (const VptqTrainJob *job, size_t i, const float *c)
-{
-  unsigned v = job->length;
-  const float *x = job->vectors + i * v;
-  const float *g = job->weights;
-  float d[VPTQ_MAX_LENGTH], e = 0;
-
-  switch (job->metric) {
-  case VPTQ_METRIC_DIAGONAL:
-    for (unsigned j = 0; j < v; j++)
-      e += g[i * v + j] * ((x[j] - c[j]) * (x[j] - c[j]));
-    return e;
-  case VPTQ_METRIC_MATRIX:
-    g += i * v * v;
-    for (unsigned j = 0; j < v; j++) {
-      float s = 0;
-
-      d[j] = x[j] - c[j];
-      for (unsigned m = 0; m < j; m++)
-        s += g[(size_t) j * v + m] * d[m];
-      e += d[j] * (2 * s + g[(size_t) j * v + j] * d[j]);
-    }
-    return e > 0 ? e : 0;
-  case VPTQ_METRIC_NONE:
-  case VPTQ_METRIC_SCALAR:
-  default:
-    for (unsigned j = 0; j < v; j++)
-      e += (x[j] - c[j]) * (x[j] - c[j]);
-    return job->metric == VPTQ_METRIC_SCALAR ? g[i] * e : e;
-  }
-}
-
 /* The vector at a place of the set that is drawn from. */
 static size_t
-drawn_vector (const Train *train, size_t place)
+drawn_vector (const VptqTrain *train, size_t place)
 {
   return (size_t) ((uint64_t) place * train->job->n / train->n_drawn_from);
 }
@@ -199,14 +83,14 @@ drawn_vector (const Train *train, size_t place)
 static void
 draw_tile (size_t index, void *data)
 {
-  Train *train = data;
+  VptqTrain *train = data;
   size_t first = index * TILE, end = first + TILE;
   double sum = 0;
 
   if (end > train->n_drawn_from)
     end = train->n_drawn_from;
   for (size_t i = first; i < end; i++) {
-    float e = error_of (train->job, drawn_vector (train, i), train->drawn);
+    float e = vptq_train_error_of (train->job, drawn_vector (train, i), train->drawn);
 
     if (e < train->errors[i])
       train->errors[i] = e;
@@ -217,10 +101,11 @@ draw_tile (size_t index, void *data)
 
 /* A place with an error, drawn by its error; n_drawn_from if there is none. */
 static size_t
-draw_place (const Train *train, uint64_t *random)
+draw_place (const VptqTrain *train, uint64_t *random)
 {
-  double total = sum_tiles (train, train->n_drawn_from), sum = 0;
-  size_t tile = 0, n_tiles = count_tiles (train->n_drawn_from), found = train->n_drawn_from;
+  double total = vptq_train_sum_tiles (train, train->n_drawn_from), sum = 0;
+  size_t tile = 0, n_tiles = vptq_train_count_tiles (train->n_drawn_from),
+         found = train->n_drawn_from;
 
   if (!(total > 0) || isinf (total))
     return found;
@@ -238,7 +123,7 @@ draw_place (const Train *train, uint64_t *random)
 
 /* Draws one more centroid into the codebook at c. 1: all vectors are on centroids already. -1: stopped. */
 static int
-draw_centroid (Train *train, uint64_t *random, unsigned c)
+draw_centroid (VptqTrain *train, uint64_t *random, unsigned c)
 {
   const VptqTrainJob *job = train->job;
   size_t place = draw_place (train, random);
@@ -247,12 +132,13 @@ draw_centroid (Train *train, uint64_t *random, unsigned c)
     return 1;
   train->drawn = job->vectors + drawn_vector (train, place) * job->length;
   memcpy (train->codebook + (size_t) c * job->length, train->drawn, job->length * sizeof (float));
-  return run (train, count_tiles (train->n_drawn_from), draw_tile, train) ? -1 : 0;
+  return vptq_train_run (train, vptq_train_count_tiles (train->n_drawn_from), draw_tile, train) ? -1
+                                                                                                : 0;
 }
 
 /* One vector from each of n_centroids stretches: where drawing by errors would take too long. */
 static void
-start_evenly (Train *train, uint64_t *random)
+start_evenly (VptqTrain *train, uint64_t *random)
 {
   const VptqTrainJob *job = train->job;
 
@@ -267,10 +153,10 @@ start_evenly (Train *train, uint64_t *random)
 }
 
 static int
-start_cold (Train *train, uint64_t *random)
+start_cold (VptqTrain *train, uint64_t *random)
 {
   const VptqTrainJob *job = train->job;
-  uint64_t set = (uint64_t) job->n_centroids * SEED_VECTORS;
+  uint64_t set = (uint64_t) job->n_centroids * (train->found ? SEED_FEW : SEED_VECTORS);
   unsigned v = job->length, c = 1;
   int status = 0;
 
@@ -284,7 +170,7 @@ start_cold (Train *train, uint64_t *random)
   train->drawn =
       job->vectors + drawn_vector (train, next_random (random) % train->n_drawn_from) * v;
   memcpy (train->codebook, train->drawn, v * sizeof (float));
-  if (run (train, count_tiles (train->n_drawn_from), draw_tile, train))
+  if (vptq_train_run (train, vptq_train_count_tiles (train->n_drawn_from), draw_tile, train))
     return -1;
   for (; c < job->n_centroids && status == 0; c++)
     status = draw_centroid (train, random, c);
@@ -296,7 +182,7 @@ start_cold (Train *train, uint64_t *random)
 
 /* Centroids without vectors are drawn anew, by the errors of the last assignment. */
 static int
-refill (Train *train, uint64_t *random)
+refill (VptqTrain *train, uint64_t *random)
 {
   const VptqTrainJob *job = train->job;
   uint64_t left = SEED_PAIRS / job->n;
@@ -403,7 +289,7 @@ update_mean (const VptqTrainJob *job, const uint32_t *members, size_t n, float *
 static void
 update_centroids (size_t index, void *data)
 {
-  Train *train = data;
+  VptqTrain *train = data;
   const VptqTrainJob *job = train->job;
   size_t end = (index + 1) * CENTROID_TILE;
 
@@ -425,7 +311,7 @@ update_centroids (size_t index, void *data)
 static void
 weigh_centroids (size_t index, void *data)
 {
-  Train *train = data;
+  VptqTrain *train = data;
   const VptqTrainJob *job = train->job;
   size_t end = (index + 1) * CENTROID_TILE, stride = vptq_metric_stride (job->metric, job->length);
   unsigned n_weights = stride > 1 ? job->length : (unsigned) stride;
@@ -454,21 +340,22 @@ vptq_train (const VptqTrainJob *job, void *workspace, float *codebook, float *oc
   uint64_t random = job->seed;
   double objective, last;
   int n = 1;
-  Train train;
+  VptqTrain train;
 
   train_init (&train, job, workspace, codebook, occupancy);
   memset (train.indices, 0xff, job->n * sizeof *train.indices);
   if (!job->warm && start_cold (&train, &random) < 0)
     return -1;
-  if (assign (&train, &objective, &moves) < 0)
+  if (vptq_train_assign (&train, &objective, &moves) < 0)
     return -1;
   if (objectives)
     objectives[0] = objective;
   for (unsigned i = 0; i < job->iterations && objective > 0; i++) {
-    if (run (&train, n_updates, update_centroids, &train) || refill (&train, &random) < 0)
+    if (vptq_train_run (&train, n_updates, update_centroids, &train) ||
+        refill (&train, &random) < 0)
       return -1;
     last = objective;
-    if (assign (&train, &objective, &moves) < 0)
+    if (vptq_train_assign (&train, &objective, &moves) < 0)
       return -1;
     if (objectives)
       objectives[n] = objective;
@@ -476,7 +363,7 @@ vptq_train (const VptqTrainJob *job, void *workspace, float *codebook, float *oc
     if (moves == 0 || !(last - objective > LEAST_GAIN * last))
       break;
   }
-  if (occupancy && run (&train, n_updates, weigh_centroids, &train))
+  if (occupancy && vptq_train_run (&train, n_updates, weigh_centroids, &train))
     return -1;
   return n;
 }

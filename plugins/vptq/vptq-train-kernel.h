@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "vptq-kernel.h"
+#include "vptq-list-kernel.h"
 
 /*
  * k-means under a metric. Pure C11: no allocation, no other headers of the project. The same bytes for any number of threads:
  * vectors are searched in fixed tiles, and each centroid sums its own vectors in their order.
  */
-
-/* Calls task (index, data) for all indices below n, in any order and in parallel; not zero: stopped. */
-typedef int (*VptqFor) (void *pool, size_t n, void (*task) (size_t index, void *data), void *data);
 
 typedef struct {
   unsigned length;

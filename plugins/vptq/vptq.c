@@ -18,6 +18,7 @@ G_DEFINE_FINAL_TYPE (AfpVptq, afp_vptq, AFP_TYPE_CODEC)
 static const char *const scale_values[] = { "auto", "none", "tensor", "row", NULL };
 static const char *const codebook_values[] = { "trained", "builtin", "builtin-1", NULL };
 static const char *const axis_values[] = { "input", "output", NULL };
+static const char *const search_values[] = { "exact", "fast", NULL };
 static const char *const norm_values[] = { "none", "column", NULL };
 static const char *const sharing_values[] = { "tensor", "model", NULL };
 
@@ -52,6 +53,10 @@ static const AfpProperty vptq_properties[] = {
   AFP_PROP_UINT ("residual-centroids", "k2", AFP_PROPERTY_FORMAT, AfpVptq, residual_centroids, 0,
                  VPTQ_MAX_CENTROIDS, "0", "vectors",
                  "A second codebook, of so many vectors, for what the first one misses; 0: none"),
+  AFP_PROP_ENUM (
+      "search", NULL, 0, AfpVptq, search, "exact", search_values,
+      "The nearest of all centroids, or the nearest of those near by (fast), which costs about 0.05 % of the "
+      "error, under a matrix metric 1 %; for 2,048 centroids and more. Training is always fast there"),
   AFP_PROP_UINT ("iterations", NULL, 0, AfpVptq, iterations, 1, 10000, "25", NULL,
                  "Rounds of k-means at the most; it ends where a round gains less than 1e-4"),
   AFP_PROP_UINT ("samples", NULL, 0, AfpVptq, samples, 1, 1 << 20, "256", "vectors",

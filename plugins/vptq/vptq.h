@@ -2,11 +2,12 @@
 #pragma once
 
 #include "afpipe.h"
+#include "vptq-list-kernel.h"
 
 /*
  * What the files of vptq share.
  *   vptq.c      properties and layout      vptq-fit.c      scales and codebook from the data
- *   vptq-block.c  blocks of codes
+ *   vptq-block.c  blocks of codes          vptq-search.c   a codebook that is searched
  */
 
 #define AFP_TYPE_VPTQ (afp_vptq_get_type ())
@@ -17,6 +18,7 @@ typedef enum { VPTQ_CODEBOOK_TRAINED, VPTQ_CODEBOOK_BUILTIN, VPTQ_CODEBOOK_BUILT
 typedef enum { VPTQ_SHARING_TENSOR, VPTQ_SHARING_MODEL } VptqSharing;
 typedef enum { VPTQ_AXIS_INPUT, VPTQ_AXIS_OUTPUT } VptqAxis;
 typedef enum { VPTQ_NORM_NONE, VPTQ_NORM_COLUMN } VptqNorm;
+typedef enum { VPTQ_SEARCH_EXACT, VPTQ_SEARCH_FAST } VptqSearch;
 
 struct _AfpVptq {
   AfpCodec parent_instance;
@@ -31,6 +33,7 @@ struct _AfpVptq {
   gint sharing;
   gint axis;
   gint norm;
+  gint search;
   guint residual_centroids;
 };
 
@@ -43,6 +46,31 @@ typedef struct {
 #define VPTQ_CHILD_INDICES 0
 
 void vptq_get_children (AfpVptq *self, const AfpLayout *layout, VptqChildren *children);
+
+/* Kernels' loops on a pool; error: why one stopped. */
+typedef struct {
+  AfpPool *pool;
+  GError *error;
+} VptqRunner;
+int vptq_run_tasks (void *runner, size_t n, void (*func) (size_t, void *), void *data);
+
+/* A codebook that is searched, laid out for that; all zeros are not. */
+typedef struct {
+  gpointer memory;
+  VptqTable table;
+  VptqLists lists; /* n_cells 0: none */
+  gboolean exact;
+  float unit; /* vectors are to be divided by it */
+} VptqSearcher;
+
+/* @searcher: zeros. FALSE: no memory. */
+gboolean vptq_searcher_init (VptqSearcher *searcher, const float *codebook, guint n_centroids,
+                             guint length, gboolean exact, AfpContext *ctx, GError **error);
+void vptq_searcher_clear (VptqSearcher *searcher);
+guint64 vptq_searcher_bytes (guint n_centroids, guint length);
+/* Of @metric, numbers from vector @first on. */
+void vptq_searcher_search (const VptqSearcher *searcher, const AfpMetric *metric, gsize first,
+                           const float *x, gsize n, guint32 *indices);
 
 guint64 vptq_scratch (AfpCodec *codec, const AfpLayout *layout);
 guint vptq_passes (AfpCodec *codec, const AfpLayout *layout);
