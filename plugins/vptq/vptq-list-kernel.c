@@ -66,15 +66,14 @@ vptq_lists_init (VptqLists *lists, void *memory, unsigned n_centroids, unsigned 
 size_t
 vptq_lists_bytes (unsigned n_centroids, unsigned length)
 {
-  VptqLists lists;
+  const size_t n_cells = count_cells (n_centroids), n_listed = count_listed (n_centroids);
 
   if (!vptq_lists_has (n_centroids, length))
     return 0;
-  vptq_lists_init (&lists, NULL, n_centroids, length);
-  return (lists.n_cells * (lists.table_floats + lists.n_listed) +
-          even (vptq_table_floats (n_centroids, length)) + even (lists.n_cells) +
-          even (vptq_table_floats (lists.n_cells, length)) +
-          even ((size_t) lists.n_cells * length)) *
+  return (n_cells * (even (vptq_table_floats ((unsigned) n_listed, length)) + n_listed) +
+          even (vptq_table_floats (n_centroids, length)) +
+          even (vptq_table_floats ((unsigned) n_cells, length)) + even (n_cells) +
+          even (n_cells * length)) *
          sizeof (float);
 }
 
