@@ -64,6 +64,7 @@ points_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
   afp_layout_set_quantum (layout, d);
   afp_layout_set_flat (layout, self->frame == HYPER_FRAME_TENSOR && in->cols % d != 0);
   afp_layout_set_param (layout, "dimension", d);
+  afp_layout_set_param_text (layout, "lattice", NULL);
   afp_layout_set_param_text (layout, "symbol-bits", NULL);
   afp_layout_set_param_text (layout, "states", NULL);
   if (self->frame == HYPER_FRAME_GROUP)

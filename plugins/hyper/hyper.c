@@ -15,7 +15,8 @@
 G_DEFINE_FINAL_TYPE (AfpHyper, afp_hyper, AFP_TYPE_CODEC)
 
 /* In the order of HyperTrajectoryValue and HyperFrameScope. */
-static const char *const trajectory_values[] = { "grid", "winding", "trellis", NULL };
+static const char *const trajectory_values[] = { "grid", "winding", "lattice", "trellis", NULL };
+static const char *const lattice_values[] = { "auto", "z", "a2", "d4", "e8", NULL };
 static const char *const frame_values[] = { "tensor", "row", "group", NULL };
 
 static const AfpProperty hyper_properties[] = {
@@ -27,7 +28,8 @@ static const AfpProperty hyper_properties[] = {
   AFP_PROP_ENUM ("trajectory", NULL, AFP_PROPERTY_FORMAT, AfpHyper, trajectory, "grid",
                  trajectory_values,
                  "grid: the released code's sheared grid, centred; winding: the paper's irrational "
-                 "winding of the torus; trellis: paths through a trellis, for entropy behind it"),
+                 "winding of the torus; lattice and trellis: points of a lattice, paths through a "
+                 "trellis, for entropy behind it"),
   AFP_PROP_UINT ("dimension", "d", AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, dimension, 1,
                  HYPER_MAX_DIMENSION, "auto", "weights",
                  "Numbers coded together; auto: 2, or an odd divisor where the plane's own vectors "
@@ -38,32 +40,45 @@ static const AfpProperty hyper_properties[] = {
   AFP_PROP_UINT ("frame-size", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, frame_size,
                  1, MAX_FRAME_SIZE, "auto", "weights",
                  "Weights in a group, a multiple of the dimension (frame=group); auto: 256"),
-  AFP_PROP_DOUBLE ("bits", NULL, 0, AfpHyper, bits, 0.1, 12, "2", "bits",
-                   "Bits per weight that entropy is to make of the codes (trajectory=trellis)"),
+  AFP_PROP_ENUM ("lattice", NULL, AFP_PROPERTY_FORMAT, AfpHyper, lattice, "auto", lattice_values,
+                 "With trajectory=lattice; auto: e8, or the best one whose dimension divides the "
+                 "plane's own vectors"),
+  AFP_PROP_DOUBLE (
+      "bits", NULL, 0, AfpHyper, bits, 0.1, 12, "2", "bits",
+      "Bits per weight that entropy is to make of the codes (trajectory=lattice, trellis)"),
+  AFP_PROP_DOUBLE (
+      "rdo", NULL, 0, AfpHyper, rdo, 0, 1, "0.09", NULL,
+      "What a bit costs in the choice of points, in squared steps (trajectory=lattice); 0: "
+      "the nearest point"),
   AFP_PROP_UINT (
       "symbol-bits", NULL, AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, symbol_bits, 4, 16,
       "auto", "bits",
-      "Width of a symbol before entropy (trajectory=trellis); numbers beyond its range are "
-      "clipped; auto: by bits, for numbers a hundred times as large as most"),
+      "Width of a symbol before entropy (trajectory=lattice, trellis): sets a limit to far numbers; auto: by bits, "
+      "for numbers a hundred times as large as most"),
   AFP_PROP_UINT ("states", NULL, AFP_PROPERTY_FORMAT, AfpHyper, states, 4, 256, "256", NULL,
                  "States of the trellis: a power of two; more are better and slower"),
 };
 
-#define TRELLIS_AT(R)                                       \
-  {                                                         \
-    "trellis-" R, "trajectory=trellis states=256 bits=" R,  \
-        R " bits per weight with entropy behind: a trellis" \
+#define PRESETS_AT(R)                                               \
+  { "z-" R, "trajectory=lattice lattice=z bits=" R,                 \
+    R " bits per weight with entropy behind: whole numbers" },      \
+      { "lattice-" R, "trajectory=lattice lattice=e8 bits=" R,      \
+        R " bits per weight with entropy behind: the lattice E8" }, \
+  {                                                                 \
+    "trellis-" R, "trajectory=trellis states=256 bits=" R,          \
+        R " bits per weight with entropy behind: a trellis"         \
   }
 
-static const AfpPreset hyper_presets[] = { TRELLIS_AT ("4.0"), TRELLIS_AT ("3.0"),
-                                           TRELLIS_AT ("2.0"), TRELLIS_AT ("1.5"),
-                                           TRELLIS_AT ("1.0"), TRELLIS_AT ("0.5") };
+static const AfpPreset hyper_presets[] = {
+  PRESETS_AT ("4.0"), PRESETS_AT ("3.0"), PRESETS_AT ("2.0"),
+  PRESETS_AT ("1.5"), PRESETS_AT ("1.0"), PRESETS_AT ("0.5"),
+};
 
 /* --- forms --- */
 
 /* In the order of trajectory_values. */
 static const HyperForm *const forms[] = { &hyper_form_points, &hyper_form_points,
-                                          &hyper_form_trellis };
+                                          &hyper_form_lattice, &hyper_form_trellis };
 
 guint
 hyper_symbol_width (const AfpHyper *self)

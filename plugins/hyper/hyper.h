@@ -15,10 +15,13 @@ G_DECLARE_FINAL_TYPE (AfpHyper, afp_hyper, AFP, HYPER, AfpCodec)
 typedef enum {
   HYPER_TRAJECTORY_GRID,
   HYPER_TRAJECTORY_WINDING,
+  HYPER_TRAJECTORY_LATTICE,
   HYPER_TRAJECTORY_TRELLIS
 } HyperTrajectoryValue;
 
 typedef enum { HYPER_FRAME_TENSOR, HYPER_FRAME_ROW, HYPER_FRAME_GROUP } HyperFrameScope;
+
+typedef enum { HYPER_LATTICE_AUTO } HyperLatticeValue; /* then those of HyperLatticeKind */
 
 struct _AfpHyper {
   AfpCodec parent_instance;
@@ -28,7 +31,9 @@ struct _AfpHyper {
   guint dimension;
   gint frame; /* HyperFrameScope */
   guint frame_size;
-  gdouble bits;
+  gint lattice; /* HyperLatticeValue */
+  double bits;
+  double rdo;
   guint symbol_bits; /* 0: auto */
   guint states;
 };
@@ -50,6 +55,7 @@ typedef struct {
 } HyperForm;
 
 extern const HyperForm hyper_form_points;  /* hyper-points.c: grid, winding */
+extern const HyperForm hyper_form_lattice; /* hyper-lattice.c */
 extern const HyperForm hyper_form_trellis; /* hyper-trellis.c */
 
 /* symbol-bits=, resolved: wide enough for numbers a hundred times as large as most. */
