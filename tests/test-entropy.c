@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* The lossless stage over planes of codes: what comes back, and what damage does. */
+/* The lossless stage over planes of codes: what comes back, and what damage does. Of the range coder: test-entropy-rans.c. */
 
 static AfpTensor *
 chain (AfpTensor *tensor, const char *text)
@@ -23,7 +23,7 @@ packed_codes (const char *what, guint bits, GBytes **plain)
                                                : ldexpf (values[i], (int) bits - 5);
   g_autoptr (AfpTensor) tensor = test_tensor_from ("t", "40x50", NULL, values);
   g_autofree char *coded = g_strdup_printf ("test-q scale=none force=true bits=%u", bits);
-  g_autofree char *text = g_strconcat (coded, " ! entropy", NULL);
+  g_autofree char *text = g_strconcat (coded, " ! entropy coder=zstd", NULL);
   g_autoptr (AfpTensor) a = chain (tensor, coded);
   AfpPlane *codes = test_find (afp_tensor_get_root (a), "weight/codes");
   *plain = g_bytes_ref (afp_plane_get_data (codes));
@@ -211,7 +211,8 @@ START_TEST (wrong_modes)
     other[0] = (guint8) mode;
     if (mode != examples[_i].mode)
       assert_damaged (codes, other, n,
-                      mode > 2                ? "unknown mode"
+                      mode > 3                ? "unknown mode"
+                      : mode == 3             ? "range-coded plane"
                       : mode == 0             ? "stored bytes where"
                       : examples[_i].bits % 8 ? "zstd frame"
                                               : "symbols of 16 bits");
@@ -287,10 +288,10 @@ START_TEST (newer_version)
   g_autoptr (AfpPlane) codes = packed_codes ("narrow", 11, &plain);
   AfpPlane *child = afp_plane_get_child (codes, 0);
   g_autoptr (AfpPlane) newer =
-      afp_plane_new_coded (afp_plane_get_desc (codes), "entropy", 2, "", 1, &child);
+      afp_plane_new_coded (afp_plane_get_desc (codes), "entropy", 3, "", 1, &child);
   ck_assert_ptr_null (afp_plane_get_codes (newer, &error));
   assert_error (error, AFP_ERROR_PLUGIN,
-                "'entropy' version 2 is needed, but version 1 is installed");
+                "'entropy' version 3 is needed, but version 2 is installed");
 }
 END_TEST
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afpipe.h"
 #include "entropy-kernel.h"
+#include "entropy-rans.h"
 
 #include <string.h>
 #define ZSTD_STATIC_LINKING_ONLY /* the estimate of its memory */
 #include <zstd.h>
 
 /*
- * entropy: lossless coding of code planes with zstd; a plane that does not shrink is kept as it is. Format: SPEC.md.
+ * entropy: lossless coding of code planes with a range coder or zstd; a plane that does not shrink is kept as it is. Format: SPEC.md.
  *
  *   afpipe-launch "load location=m.safetensors ! hyper ! entropy ! eval ! write location=m.h5"
  */
 struct _AfpEntropy {
   AfpPacker parent_instance;
   guint level;
+  gint coder;
 };
 
 #define AFP_TYPE_ENTROPY (afp_entropy_get_type ())
@@ -21,11 +23,16 @@ G_DECLARE_FINAL_TYPE (AfpEntropy, afp_entropy, AFP, ENTROPY, AfpPacker)
 G_DEFINE_FINAL_TYPE (AfpEntropy, afp_entropy, AFP_TYPE_PACKER)
 
 /* The first byte of a packed plane. */
-enum { MODE_STORED, MODE_ZSTD, MODE_SPREAD };
+enum { MODE_STORED, MODE_ZSTD, MODE_SPREAD, MODE_RANS };
+
+enum { CODER_AUTO, CODER_ZSTD, CODER_RANS };
+static const char *const coders[] = { "auto", "zstd", "rans", NULL };
 
 static const AfpProperty properties[] = {
   AFP_PROP_UINT ("level", NULL, 0, AfpEntropy, level, 1, 19, "19", NULL,
                  "Compression level of zstd"),
+  AFP_PROP_ENUM ("coder", NULL, 0, AfpEntropy, coder, "auto", coders,
+                 "Which coder is tried: a range coder with contexts, zstd, or what is smaller"),
 };
 
 static guint64
@@ -34,16 +41,18 @@ entropy_bound (AfpPacker *packer, const AfpPlaneDesc *desc)
   return afp_plane_desc_bytes (desc) + 1;
 }
 
-/* The plane spread, what zstd makes of it, and its tables. */
+/* The plane spread, what zstd makes of it, and its tables; or what the range coder makes of it, and its. */
 static guint64
 entropy_scratch (AfpPacker *packer, const AfpPlaneDesc *desc)
 {
-  const int level = (int) AFP_ENTROPY (packer)->level;
+  const AfpEntropy *self = AFP_ENTROPY (packer);
   const guint64 n_bytes = afp_plane_desc_bytes (desc);
   const guint64 n = MAX (n_bytes, entropy_spread_bytes (n_bytes, desc->bits));
-  const ZSTD_compressionParameters params = ZSTD_getCParams (level, n, 0);
+  const ZSTD_compressionParameters params = ZSTD_getCParams ((int) self->level, n, 0);
+  const guint64 zstd = n + ZSTD_compressBound (n) + ZSTD_estimateCCtxSize_usingCParams (params);
+  const guint64 rans = n_bytes + entropy_rans_scratch (desc);
 
-  return n + ZSTD_compressBound (n) + ZSTD_estimateCCtxSize_usingCParams (params);
+  return self->coder == CODER_RANS ? rans : self->coder == CODER_ZSTD ? zstd : MAX (zstd, rans);
 }
 
 static void
@@ -52,58 +61,114 @@ set_zstd_error (GError **error, AfpError code, const char *what, gsize result)
   g_set_error (error, AFP_ERROR, code, "%s: %s", what, ZSTD_getErrorName (result));
 }
 
-/* zstd of @data into room for @capacity bytes; 0: does not fit. G_MAXSIZE: failed. */
-static gsize
-compress (AfpEntropy *self, const guint8 *data, gsize n, guint8 *out, gsize capacity,
-          GError **error)
+/* (transfer full): zstd of @data */
+static guint8 *
+compress (const guint8 *data, gsize n, int level, gsize *size, GError **error)
 {
-  g_autofree guint8 *own = g_malloc (ZSTD_compressBound (n));
-  const gsize size = ZSTD_compress (own, ZSTD_compressBound (n), data, n, (int) self->level);
+  g_autofree guint8 *out = g_malloc (ZSTD_compressBound (n));
 
-  if (ZSTD_isError (size)) {
-    set_zstd_error (error, AFP_ERROR_CODEC, "zstd cannot compress a plane", size);
-    return G_MAXSIZE;
+  *size = ZSTD_compress (out, ZSTD_compressBound (n), data, n, level);
+  if (ZSTD_isError (*size)) {
+    set_zstd_error (error, AFP_ERROR_CODEC, "zstd cannot compress a plane", *size);
+    return NULL;
   }
-  if (size > capacity)
-    return 0;
-  memcpy (out, own, size);
-  return size;
+  return g_steal_pointer (&out);
+}
+
+/* A packed plane: the best so far. */
+typedef struct {
+  guint8 *out; /* the mode, and room for the plane */
+  gsize size;  /* of the body */
+} Best;
+
+/* Tries zstd on @data; FALSE: failed. */
+static gboolean
+try_level (Best *best, guint8 mode, const guint8 *data, gsize n, int level, GError **error)
+{
+  gsize size;
+  g_autofree guint8 *packed = compress (data, n, level, &size, error);
+
+  if (!packed)
+    return FALSE;
+  if (size < best->size) {
+    best->out[0] = mode;
+    best->size = size;
+    memcpy (best->out + 1, packed, size);
+  }
+  return TRUE;
+}
+
+#define SMALL 16384 /* bytes of a plane on which zstd takes no time */
+
+/*
+ * Where the range coder did well, only repetitions make zstd the better one, and its fastest level sees them, too: the slow one is
+ * for them. FALSE: failed.
+ */
+static gboolean
+is_promising (const Best *best, const guint8 *const *data, const gsize *sizes, gboolean *promising,
+              GError **error)
+{
+  *promising = FALSE;
+  for (guint i = 0; i < 2 && data[i] && !*promising; i++) {
+    gsize size;
+    g_autofree guint8 *packed = compress (data[i], sizes[i], 1, &size, error);
+    if (!packed)
+      return FALSE;
+    *promising = size <= best->size + best->size / 64;
+  }
+  return TRUE;
+}
+
+/* Tries zstd on the plane and on its symbols spread. */
+static gboolean
+try_zstd (AfpEntropy *self, Best *best, const guint8 *data, gsize n, guint bits, GError **error)
+{
+  const gsize n_spread = bits % 8 ? entropy_spread_bytes (n, bits) : 0;
+  g_autofree guint8 *spread = n_spread ? g_malloc (n_spread) : NULL;
+  const int level = (int) self->level;
+  gboolean promising = TRUE;
+
+  if (spread)
+    entropy_spread (data, n, bits, spread);
+  if (self->coder == CODER_AUTO && n > SMALL &&
+      !is_promising (best, (const guint8 *[]){ data, spread }, (gsize[]){ n, n_spread }, &promising,
+                     error))
+    return FALSE;
+  if (!promising)
+    return TRUE;
+  return try_level (best, MODE_ZSTD, data, n, level, error) &&
+         (!spread || try_level (best, MODE_SPREAD, spread, n_spread, level, error));
+}
+
+static void
+try_rans (Best *best, const AfpPlaneDesc *desc, GBytes *codes)
+{
+  g_autofree guint8 *body = g_malloc (best->size - 1);
+  const gsize size = entropy_rans_pack (desc, codes, body, best->size - 1);
+
+  if (size) {
+    best->out[0] = MODE_RANS;
+    best->size = size;
+    memcpy (best->out + 1, body, size);
+  }
 }
 
 static GBytes *
 entropy_pack (AfpPacker *packer, const AfpPlaneDesc *desc, GBytes *codes, GError **error)
 {
-  const guint bits = desc->bits;
   AfpEntropy *self = AFP_ENTROPY (packer);
-  gsize n, best;
+  gsize n;
   const guint8 *data = g_bytes_get_data (codes, &n);
   g_autofree guint8 *out = g_malloc (n + 1);
+  Best best = { out, n };
 
   out[0] = MODE_STORED;
   memcpy (out + 1, data, n);
-  best = n;
-  if (n > 1) {
-    const gsize size = compress (self, data, n, out + 1, best - 1, error);
-    if (size == G_MAXSIZE)
-      return NULL;
-    if (size) {
-      out[0] = MODE_ZSTD;
-      best = size;
-    }
-  }
-  if (n > 1 && bits % 8 != 0) {
-    const gsize n_spread = entropy_spread_bytes (n, bits);
-    g_autofree guint8 *spread = g_malloc (MAX (n_spread, 1));
-    entropy_spread (data, n, bits, spread);
-    const gsize size = compress (self, spread, n_spread, out + 1, best - 1, error);
-    if (size == G_MAXSIZE)
-      return NULL;
-    if (size) {
-      out[0] = MODE_SPREAD;
-      best = size;
-    }
-  }
-  return g_bytes_new_take (g_realloc (g_steal_pointer (&out), best + 1), best + 1);
+  if (n > 1 && self->coder != CODER_ZSTD)
+    try_rans (&best, desc, codes);
+  if (n > 1 && self->coder != CODER_RANS && !try_zstd (self, &best, data, n, desc->bits, error))
+    return NULL;
+  return g_bytes_new_take (g_realloc (g_steal_pointer (&out), best.size + 1), best.size + 1);
 }
 
 #define MAX_BLOCK 131072 /* bytes of a zstd block */
@@ -172,9 +237,12 @@ entropy_unpack (AfpPacker *packer, const AfpPlaneDesc *desc, GBytes *packed, GEr
     entropy_gather (g_bytes_get_data (spread, NULL), n_bytes, bits, stream);
     return g_bytes_new_take (stream, n_bytes);
   }
+  case MODE_RANS:
+    return entropy_rans_unpack (desc, data + 1, n - 1, error);
   default:
     g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
-                 "unknown mode %u of a packed plane (0 stored, 1 zstd, 2 spread)", data[0]);
+                 "unknown mode %u of a packed plane (0 stored, 1 zstd, 2 spread, 3 range coder)",
+                 data[0]);
     return NULL;
   }
 }
@@ -187,9 +255,9 @@ afp_entropy_class_init (AfpEntropyClass *klass)
   afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties,
                                     G_N_ELEMENTS (properties), 0);
   afp_element_class_set_details (
-      AFP_ELEMENT_CLASS (klass), "Codes code planes without loss (zstd)",
+      AFP_ELEMENT_CLASS (klass), "Codes code planes without loss (range coder, zstd)",
       "load location=model.safetensors ! hyper ! entropy ! eval ! write location=model.h5");
-  packer_class->version = 1;
+  packer_class->version = 2;
   packer_class->bound = entropy_bound;
   packer_class->scratch = entropy_scratch;
   packer_class->pack = entropy_pack;
