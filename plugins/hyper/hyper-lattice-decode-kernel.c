@@ -29,25 +29,57 @@ decode_flat (const HyperLattice *l, const HyperLatticeFrame *f, const uint32_t *
   return all >= l->n_symbols;
 }
 
+#define VECTORS 16u
+#define NUMBERS (8 * VECTORS)
+
+/* What belongs to each number of so many vectors. */
+typedef struct {
+  float step[NUMBERS], shift[2][HYPER_LATTICE_SHIFTS][NUMBERS];
+} Places;
+
+static void
+places_init (Places *places, const HyperLatticeFrame *f, unsigned d)
+{
+  for (unsigned i = 0; i < NUMBERS; i++) {
+    const unsigned s = d == 2 ? i % 2 : 0;
+    places->step[i] = f->step[s];
+    for (unsigned c = 0; c < 2; c++)
+      for (unsigned k = 0; k < HYPER_LATTICE_SHIFTS; k++)
+        places->shift[c][k][i] = f->shift[s][c][k];
+  }
+}
+
+/* Two cosets: the first symbol of a vector says which. */
 INLINE bool
 decode_cosets (const HyperLattice *l, const HyperLatticeFrame *f, unsigned d,
-               const uint32_t *restrict symbols, size_t n, float *restrict out)
+               const uint32_t *symbols, size_t n, float *out)
 {
   const int32_t offset = l->offset;
-  uint32_t all = 0;
+  const float centre = f->centre;
+  uint32_t all = 0, coded[NUMBERS] = { 0 };
+  float half[NUMBERS] = { 0 };
+  Places at;
 
-  for (size_t v = 0; v < n; v++, symbols += d, out += d) {
-    const unsigned c = symbols[0] & 1;
-    const float half = 0.5f * (float) c;
-    uint32_t coded[8];
-    for (unsigned i = 0; i < d; i++)
-      coded[i] = symbols[i];
-    coded[0] >>= 1;
-    for (unsigned i = 0; i < d; i++) {
-      const unsigned s = d == 2 && i ? 1 : 0;
-      const float p = (float) ((int32_t) coded[i] - offset) + half;
+  places_init (&at, f, d);
+  for (size_t done = 0; done < n; done += VECTORS) {
+    const size_t count = n - done < VECTORS ? n - done : VECTORS, numbers = count * d;
+    for (size_t i = 0; i < numbers; i++)
+      coded[i] = symbols[done * d + i];
+    for (size_t v = 0; v < count; v++) {
+      for (unsigned i = 0; i < d; i++)
+        half[v * d + i] = 0.5f * (float) (symbols[(done + v) * d] & 1);
+      coded[v * d] >>= 1;
+    }
+    for (size_t i = 0; i < numbers; i++) {
+      const bool second = half[i] > 0;
+      const float shift[HYPER_LATTICE_SHIFTS] = {
+        second ? at.shift[1][0][i] : at.shift[0][0][i],
+        second ? at.shift[1][1][i] : at.shift[0][1][i],
+        second ? at.shift[1][2][i] : at.shift[0][2][i],
+      };
+      const float p = (float) ((int32_t) coded[i] - offset) + half[i];
       all |= coded[i];
-      out[i] = bounded (f->centre + value_at (p, half, f->step[s], f->shift[s][c]));
+      out[done * d + i] = bounded (centre + value_at (p, half[i], at.step[i], shift));
     }
   }
   return all >= 2 * (uint32_t) offset;

@@ -9,10 +9,12 @@
 /* Points of a scaled lattice, chosen by error and by what an entropy coder will make of their symbols. */
 
 #define SAMPLE_WEIGHTS 131072u /* coded again and again to find the step */
-#define RUN 256u               /* vectors whose metric is brought to a mean of 1 at once */
-#define NEAR_STEP 3.5          /* of a normal number coded in 0 bits */
-#define OFF_CENTRE 0.05        /* deviations: means beyond are subtracted */
-#define LEAST_SIZE 1e-37       /* of a step: binary32 holds the inverse */
+#define THINNED 8u
+#define THIN_WEIGHTS (SAMPLE_WEIGHTS / THINNED) /* that the search begins with */
+#define RUN 256u         /* vectors whose metric is brought to a mean of 1 at once */
+#define NEAR_STEP 3.5    /* of a normal number coded in 0 bits */
+#define OFF_CENTRE 0.05  /* deviations: means beyond are subtracted */
+#define LEAST_SIZE 1e-37 /* of a step: binary32 holds the inverse */
 #define READ_AT_ONCE 65536u
 
 enum { CHILD_SYMBOLS, CHILD_FRAMES };
@@ -106,7 +108,8 @@ lattice_scratch (const AfpHyper *self, const AfpLayout *layout)
   describe_lattice (self, afp_layout_get_input (layout), &lattice);
   const guint64 cells = (guint64) lattice.n_contexts * lattice.n_symbols;
   return cells * 2 * sizeof (float) +
-         SAMPLE_WEIGHTS * (sizeof (guint32) + (1 + lattice.dimension) * sizeof (float));
+         (SAMPLE_WEIGHTS + THIN_WEIGHTS) *
+             (sizeof (guint32) + (1 + lattice.dimension) * sizeof (float));
 }
 
 static guint64
@@ -274,6 +277,26 @@ make_kept (AfpContext *ctx, const HyperLattice *lattice, gboolean *warm)
   return kept;
 }
 
+/* Every so-manieth vector of a sample, to come near the step with. */
+static void
+thin_sample (const Sample *sample, Sample *thin)
+{
+  const guint d = sample->lattice->dimension;
+  const gsize stride = hyper_metric_stride (sample->metric, d);
+
+  *thin = *sample;
+  thin->n = sample->n / THINNED;
+  thin->x = g_new (float, thin->n *d);
+  thin->weights = stride ? g_new (float, thin->n *stride) : NULL;
+  thin->symbols = g_new (guint32, thin->n * d);
+  for (gsize v = 0; v < thin->n; v++) {
+    memcpy (thin->x + v * d, sample->x + v * THINNED * d, d * sizeof (float));
+    if (stride)
+      memcpy (thin->weights + v * stride, sample->weights + v * THINNED * stride,
+              stride * sizeof (float));
+  }
+}
+
 static void
 search_step (AfpContext *ctx, const AfpHyper *self, Sample *sample, double deviation,
              double least_step)
@@ -295,6 +318,17 @@ search_step (AfpContext *ctx, const AfpHyper *self, Sample *sample, double devia
                      .counts = counts };
 
   clear_tally (&sample->tally, counts);
+  if (!warm && sample->n * lattice->dimension >= 2 * THIN_WEIGHTS) {
+    g_auto (Sample) thin = { 0 };
+    HyperRate near = rate;
+    thin_sample (sample, &thin);
+    near.coder = &thin;
+    near.n_weights = (double) thin.n * lattice->dimension;
+    hyper_rate_search (&near, FALSE);
+    rate.step = near.step;
+    sample->tally = thin.tally;
+    warm = TRUE;
+  }
   hyper_rate_search (&rate, warm);
   hyper_lattice_set_params (lattice, rate.step, &sample->tally, sample->params);
   kept->unit = sample->unit;

@@ -75,6 +75,7 @@ void
 hyper_rate_search (HyperRate *rate, bool warm)
 {
   double last_rate = 0, move = 0;
+  const unsigned settling = warm ? 1 : SETTLING;
   unsigned close = 0;
 
   rate->n_codings = 0;
@@ -85,8 +86,8 @@ hyper_rate_search (HyperRate *rate, bool warm)
   while (rate->n_codings < MAX_CODINGS) {
     code_once (rate);
     close = fabs (rate->rate - rate->bits) < CLOSE ? close + 1 : 0;
-    if ((close >= 2 && rate->n_codings > SETTLING) ||
-        (rate->step <= rate->least_step && rate->rate < rate->bits && rate->n_codings > SETTLING))
+    if ((close >= 2 && rate->n_codings > settling) ||
+        (rate->step <= rate->least_step && rate->rate < rate->bits && rate->n_codings > settling))
       return;
     move = rate->n_codings == 1 && !warm ? 0 : next_move (rate, last_rate, move);
     last_rate = rate->rate;
