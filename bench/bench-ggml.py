@@ -25,14 +25,14 @@ SIZES = {
     'small': {'Q4_K': 'v=2 k=512', 'Q3_K': 'v=2 k=128', 'Q2_K': 'v=3 k=256', 'IQ2_XS': 'v=4 k=512', 'IQ2_XXS': 'v=4 k=256'},
 }
 STEPS = ['importance=off', '', 'feedback=true', 'feedback=true order=importance']
-OTHERS = ['IQ2_XS=vptq v=6 k=128 k2=128 feedback=true order=importance',
-          'IQ2_XXS=vptq v=4 k=256 axis=output norm=column feedback=true order=importance']
+OTHERS = ['IQ2_XS=vptq v=6 k=128 k2=128 samples=16384 feedback=true order=importance',
+          'IQ2_XXS=vptq v=4 k=256 axis=output norm=column samples=16384 feedback=true order=importance']
 OTHERS += [f'{kind}=seedlm preset=joint-{rate} samples=16384 rounds=4 importance=off ! vptq preset=joint-{rate}'
            for kind, rate in (('Q3_K', '3.0'), ('Q2_K', '2.5'), ('IQ2_XXS', '2.0'))]
 
 
 def list_chains(size):
-    own = ' sharing=model' if size == 'small' else ''
+    own = ' sharing=model' if size == 'small' else ' samples=16384'  # all vectors: the few weights that count most are among them
     return ([f'{kind}=vptq {words}{own} {step}'.strip() for kind, words in SIZES[size].items() for step in STEPS] +
             (OTHERS if size == 'large' else []))
 

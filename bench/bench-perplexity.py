@@ -4,11 +4,11 @@
 
     build/afpipe-uninstalled bench/bench-perplexity.py MODEL --calibrate 'text=OTHER context=512' --text 'text=TEXT context=512'
                              [--exclude GLOBS] [--size large | small] [--rates 2 3 4] [--steps plain H ...]
-                             [--chain NAME=CHAIN ...] [--jobs N] [--cache FOLDER]
+                             [--options OPTIONS] [--chain NAME=CHAIN ...] [--jobs N] [--cache FOLDER]
 
 --calibrate and --text are the properties of `calibrate` and of `eval`. At each rate vptq codes the matrices: k-means alone (plain), then with H as weights of the
 errors, then with feedback, then in the order of importance, then with two codebooks for the same bytes, then with vectors down the columns, as in the paper.
---size small shares a codebook among all matrices where it is one; --exclude names what stays as it is; --chain runs others instead. Bits are those of the matrices that the
+--size small shares a codebook among all matrices where it is one; --exclude names what stays as it is, --options go to every codec; --chain runs others instead. Bits are those of the matrices that the
 chain changed, codebooks, scales, table rows and all. The increase is in nats over the model as it was, and as a part of the first row's of the same rate.
 """
 import argparse
@@ -45,6 +45,7 @@ def main():
     parser.add_argument('--size', choices=SIZES, default='large')
     parser.add_argument('--rates', type=int, nargs='+', default=[2, 3, 4], choices=[2, 3, 4])
     parser.add_argument('--steps', nargs='+', default=list(STEPS), choices=STEPS)
+    parser.add_argument('--options', default='')
     parser.add_argument('--chain', action='append')
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--cache')
@@ -58,7 +59,7 @@ def main():
         for group in groups:
             first = None
             for name, chain in group:
-                codecs = with_codecs(chain, f'exclude={args.exclude}')
+                codecs = with_codecs(chain, f'{args.options} exclude={args.exclude}'.strip())
                 report = run(f'{load} ! {codecs} ! eval {args.text} ! null', f'-j{args.jobs}')
                 metrics = report['evals'][-1]['metrics']
                 increase = metrics['nll'] - metrics['nll_ref']
