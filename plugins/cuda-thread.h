@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -74,4 +75,25 @@ afp_thread_half (float x)
                  half = 1u << (cut - 1);
   const uint32_t rounded = kept + (rest > half || (rest == half && (kept & 1)));
   return (uint16_t) (sign | (exponent > 112 ? ((exponent - 113) << 10) + rounded : rounded));
+}
+
+/* Symbol @n of @bits, 1 to 16; no byte behind its last one is read. */
+AFP_THREAD uint32_t
+afp_thread_symbol (const uint8_t *codes, uint64_t n, unsigned bits)
+{
+  const uint64_t first = n * bits, last = first + bits - 1;
+  uint32_t value = 0;
+  for (uint64_t byte = first / 8; byte <= last / 8; byte++)
+    value |= (uint32_t) codes[byte] << (8 * (unsigned) (byte - first / 8));
+  return value >> (unsigned) (first % 8) & ((1u << bits) - 1);
+}
+
+/* Of @threads sums that stand @stride apart, in the order of threads. */
+AFP_THREAD float
+afp_thread_total (const float *sums, unsigned threads, unsigned stride)
+{
+  float total = 0;
+  for (unsigned thread = 0; thread < threads; thread++)
+    total = afp_thread_sum (total, sums[thread * stride]);
+  return total;
 }

@@ -2,7 +2,7 @@
 /* What the tests of codecs as plugins share. CODEC is the name of the element. */
 #pragma once
 
-#include "core-test.h"
+#include "recipe-test.h"
 
 #include <math.h>
 
@@ -129,32 +129,4 @@ read_plane (AfpPlane *plane)
   ck_assert_msg (matrix != NULL, "%s", error ? error->message : "");
   ck_assert (afp_matrix_read (matrix, 0, desc->rows, 0, desc->cols, values, &error));
   return values;
-}
-
-/* Bytes of a leaf of a recipe, written by hand. */
-typedef struct {
-  const char *path;
-  const guint8 *data;
-  gsize n;
-} Leaf;
-
-static inline GBytes *
-leaf_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
-           GError **error)
-{
-  for (const Leaf *l = user_data; l->path; l++)
-    if (strcmp (l->path, path) == 0)
-      return g_bytes_new (l->data, l->n);
-  ck_abort_msg ("no data for %s", path);
-  return NULL;
-}
-
-static inline AfpMatrix *
-open_recipe (const char *recipe, guint64 rows, guint64 cols, Leaf *leaves, GError **error)
-{
-  const guint64 shape[] = { rows, cols };
-  g_autoptr (AfpSpec) spec = afp_spec_new ("fc", AFP_DTYPE_F32, 2, shape, NULL, NULL);
-  g_autoptr (AfpPlane) root = afp_recipe_build (recipe, spec, leaf_data, leaves, error);
-
-  return root ? afp_plane_open (root, spec, error) : NULL;
 }

@@ -2,7 +2,7 @@
 /* What the tests of the element seedlm share: layouts, decoding of planes made by hand, runs of pipelines. */
 #pragma once
 
-#include "core-test.h"
+#include "recipe-test.h"
 
 static inline AfpElement *
 make_seedlm (const char *properties)
@@ -74,30 +74,10 @@ encode_plane (const char *properties, const AfpPlaneDesc *desc, const float *val
 
 /* --- decoding: from bytes that are written by hand ------------------------------------------------------------------- */
 
-typedef struct {
-  const char *path;
-  const void *data;
-  gsize n;
-} Leaf;
-
-static inline GBytes *
-leaf_data (guint leaf, const AfpPlaneDesc *desc, const char *path, gpointer user_data,
-           GError **error)
-{
-  for (const Leaf *l = user_data; l->path; l++)
-    if (strcmp (l->path, path) == 0)
-      return g_bytes_new (l->data, l->n);
-  ck_abort_msg ("no data for %s", path);
-  return NULL;
-}
-
 static inline gboolean
 decode (const char *recipe, guint64 rows, guint64 cols, Leaf *leaves, float *out, GError **error)
 {
-  const guint64 shape[] = { rows, cols };
-  g_autoptr (AfpSpec) spec = afp_spec_new ("fc", AFP_DTYPE_F32, 2, shape, NULL, NULL);
-  g_autoptr (AfpPlane) root = afp_recipe_build (recipe, spec, leaf_data, leaves, error);
-  g_autoptr (AfpMatrix) matrix = root ? afp_plane_open (root, spec, error) : NULL;
+  g_autoptr (AfpMatrix) matrix = open_recipe (recipe, rows, cols, leaves, error);
 
   return matrix && afp_matrix_read (matrix, 0, rows, 0, cols, out, error);
 }

@@ -315,7 +315,7 @@ START_TEST (decodes_the_same_bits)
     vptq_lookup (p->codebook, p->centroids, p->length, p->residuals ? 1 : scale,
                  c.indices + r * vectors, vectors, row);
     for (size_t q = 0; q < vectors; q++) {
-      ck_assert_uint_eq (vptq_thread_symbol (p->indices, r * vectors + q, p->bits),
+      ck_assert_uint_eq (afp_thread_symbol (p->indices, r * vectors + q, p->bits),
                          c.indices[r * vectors + q]);
       for (unsigned j = 0; j < p->length && q * p->length + j < p->cols; j++) {
         const size_t col = q * p->length + j;

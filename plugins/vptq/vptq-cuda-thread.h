@@ -90,25 +90,14 @@ vptq_thread_vectors (const VptqThreadPlane *plane)
   return (plane->cols + plane->length - 1) / plane->length;
 }
 
-/* Symbol @n of @bits, 1 to 16; no byte behind its last one is read. */
-AFP_THREAD uint32_t
-vptq_thread_symbol (const uint8_t *codes, uint64_t n, unsigned bits)
-{
-  const uint64_t first = n * bits, last = first + bits - 1;
-  uint32_t value = 0;
-  for (uint64_t byte = first / 8; byte <= last / 8; byte++)
-    value |= (uint32_t) codes[byte] << (8 * (unsigned) (byte - first / 8));
-  return value >> (unsigned) (first % 8) & ((1u << bits) - 1);
-}
-
 /* The indices of vector @q of a row; 0: one reaches beyond its codebook. */
 AFP_THREAD int
 vptq_thread_indices (const VptqThreadPlane *plane, size_t row, size_t q, uint32_t *index,
                      uint32_t *residual)
 {
   const uint64_t n = (uint64_t) row * vptq_thread_vectors (plane) + q;
-  *index = vptq_thread_symbol (plane->indices, n, plane->bits);
-  *residual = plane->residuals ? vptq_thread_symbol (plane->residuals, n, plane->residual_bits) : 0;
+  *index = afp_thread_symbol (plane->indices, n, plane->bits);
+  *residual = plane->residuals ? afp_thread_symbol (plane->residuals, n, plane->residual_bits) : 0;
   return *index < plane->centroids && (!plane->residuals || *residual < plane->residual_centroids);
 }
 
@@ -196,9 +185,6 @@ vptq_thread_total (const VptqThreadPlane *plane, size_t block, unsigned lane, co
 {
   const unsigned lanes = vptq_thread_lanes (plane);
   const size_t at = block * lanes + lane, n = plane->turned ? plane->cols : plane->rows;
-  float total = 0;
-  for (unsigned thread = 0; thread < VPTQ_THREADS; thread++)
-    total = afp_thread_sum (total, sums[thread * lanes + lane]);
   if (at < n)
-    output[at] = total;
+    output[at] = afp_thread_total (sums + lane, VPTQ_THREADS, lanes);
 }

@@ -2,26 +2,12 @@
 extern "C" {
 #include "vptq-kernel.h"
 }
-#include "../cuda-device.cuh"
+#include "../cuda-plane.cuh"
 #include "vptq-cuda.h"
-
-#include <stdlib.h>
 
 /* The grid, and memory. What a thread does stands in vptq-cuda-thread.h. */
 
 #define STAGED 4096 /* numbers of a codebook that a block of threads looks at together */
-
-static unsigned
-grid (size_t n)
-{
-  return (unsigned) (n < MAX_GRID ? n : MAX_GRID);
-}
-
-static size_t
-count_blocks (size_t n)
-{
-  return (n + VPTQ_THREADS - 1) / VPTQ_THREADS;
-}
 
 /* --- kernels ----------------------------------------------------------------------------------------------------------- */
 
@@ -87,36 +73,44 @@ update_kernel (Update update)
   }
 }
 
-__global__ void
-decode_kernel (VptqThreadPlane plane, float *out, uint16_t *half, int *damaged)
+static_assert (VPTQ_THREADS == PLANE_THREADS, "one size of blocks");
+
+__device__ __host__ static size_t
+plane_numbers (const VptqThreadPlane *plane)
 {
-  const size_t stride = (size_t) gridDim.x * blockDim.x;
-  for (size_t at = (size_t) blockIdx.x * blockDim.x + threadIdx.x; at < plane.rows * plane.cols;
-       at += stride) {
-    size_t place;
-    float x = 0;
-    if (!vptq_thread_decode (&plane, at, &x, &place))
-      *damaged = 1;
-    if (out)
-      out[place] = x;
-    if (half)
-      half[place] = afp_thread_half (x);
-  }
+  return plane->rows * plane->cols;
 }
 
-__global__ void
-multiply_kernel (VptqThreadPlane plane, const float *input, float *output, int *damaged)
+__device__ static int
+plane_decode (const VptqThreadPlane *plane, size_t at, float *x, size_t *place)
 {
-  __shared__ float sums[VPTQ_THREADS * VPTQ_MAX_LENGTH];
-  const unsigned lanes = vptq_thread_lanes (&plane);
-  for (size_t block = blockIdx.x; block < vptq_thread_blocks (&plane); block += gridDim.x) {
-    __syncthreads ();
-    if (!vptq_thread_gather (&plane, block, threadIdx.x, input, sums + threadIdx.x * lanes))
-      *damaged = 1;
-    __syncthreads ();
-    if (threadIdx.x < lanes)
-      vptq_thread_total (&plane, block, threadIdx.x, sums, output);
-  }
+  return vptq_thread_decode (plane, at, x, place);
+}
+
+__device__ __host__ static size_t
+plane_blocks (const VptqThreadPlane *plane)
+{
+  return vptq_thread_blocks (plane);
+}
+
+__device__ static unsigned
+plane_lanes (const VptqThreadPlane *plane)
+{
+  return vptq_thread_lanes (plane);
+}
+
+__device__ static int
+plane_gather (const VptqThreadPlane *plane, size_t block, unsigned thread, const float *input,
+              float *sums)
+{
+  return vptq_thread_gather (plane, block, thread, input, sums);
+}
+
+__device__ static void
+plane_total (const VptqThreadPlane *plane, size_t block, unsigned lane, const float *sums,
+             float *output)
+{
+  vptq_thread_total (plane, block, lane, sums, output);
 }
 
 /* --- k-means ----------------------------------------------------------------------------------------------------------- */
@@ -209,27 +203,14 @@ vptq_cuda_update (int device, float *codebook, unsigned centroids, unsigned leng
 
 /* --- a plane ----------------------------------------------------------------------------------------------------------- */
 
-struct VptqCuda {
-  int device;
-  VptqThreadPlane plane; /* with arrays on the device */
-  int *damaged;
-};
+struct VptqCuda : CudaPlane<VptqThreadPlane> {};
+
+static const char damage[] = "an index is outside of its codebook: the indices are damaged";
 
 static size_t
 count_bytes (const VptqThreadPlane *plane, unsigned bits)
 {
   return (plane->rows * vptq_thread_vectors (plane) * bits + 7) / 8;
-}
-
-/* As upload(), for arrays that may be none. */
-template <typename T>
-static int
-upload_some (const T **to, const T *from, size_t n, const char **why)
-{
-  T *there = NULL;
-  const int ok = !from || upload (&there, from, n, why);
-  *to = there;
-  return ok;
 }
 
 static int
@@ -252,16 +233,10 @@ upload_plane (VptqThreadPlane *to, const VptqThreadPlane *from, const char **why
 VptqCuda *
 vptq_cuda_new (int device, const VptqThreadPlane *plane, const char **why)
 {
-  if (!check_metric (VPTQ_METRIC_NONE, plane->length, why) || !find_device (device, why))
-    return NULL;
-  VptqCuda *self = (VptqCuda *) calloc (1, sizeof *self);
-  if (!self) {
-    *why = "no memory";
-    return NULL;
-  }
-  self->device = device;
-  if (!upload_plane (&self->plane, plane, why) ||
-      !upload (&self->damaged, (const int *) NULL, 1, why)) {
+  VptqCuda *self = check_metric (VPTQ_METRIC_NONE, plane->length, why)
+                       ? plane_new<VptqCuda> (device, why)
+                       : NULL;
+  if (self && !upload_plane (&self->plane, plane, why)) {
     vptq_cuda_free (self);
     return NULL;
   }
@@ -284,63 +259,17 @@ vptq_cuda_free (VptqCuda *self)
   free (self);
 }
 
-static int
-begin (VptqCuda *self, const char **why)
-{
-  return check (cudaSetDevice (self->device), why) &&
-         check (cudaMemset (self->damaged, 0, sizeof *self->damaged), why);
-}
-
-/* After a kernel: did all indices lie in their codebooks? */
-static int
-end (VptqCuda *self, const char **why)
-{
-  int damaged = 0;
-  if (!check (cudaGetLastError (), why) || !download (&damaged, self->damaged, 1, why))
-    return 0;
-  if (damaged)
-    *why = "an index is outside of its codebook: the indices are damaged";
-  return !damaged;
-}
-
 int
 vptq_cuda_decode (VptqCuda *self, float *out, uint16_t *half, const char **why)
 {
-  const size_t n = self->plane.rows * self->plane.cols;
-  float *out_there = NULL;
-  uint16_t *half_there = NULL;
-  if (n == 0)
-    return 1;
-  int ok = begin (self, why) && (!out || upload (&out_there, (const float *) NULL, n, why)) &&
-           (!half || upload (&half_there, (const uint16_t *) NULL, n, why));
-  if (ok) {
-    decode_kernel<<<grid (count_blocks (n)), VPTQ_THREADS>>> (self->plane, out_there, half_there,
-                                                              self->damaged);
-    ok = end (self, why) && (!out || download (out, out_there, n, why)) &&
-         (!half || download (half, half_there, n, why));
-  }
-  cudaFree (out_there);
-  cudaFree (half_there);
-  return ok;
+  return plane_decode_all (self, out, half, damage, why);
 }
 
 int
 vptq_cuda_multiply (VptqCuda *self, const float *input, float *output, const char **why)
 {
   const VptqThreadPlane *plane = &self->plane;
-  const size_t n_in = plane->turned ? plane->rows : plane->cols;
-  const size_t n_out = plane->turned ? plane->cols : plane->rows;
-  float *input_there = NULL, *output_there = NULL;
-  if (n_out == 0)
-    return 1;
-  int ok = begin (self, why) && upload (&input_there, input, n_in, why) &&
-           upload (&output_there, (const float *) NULL, n_out, why);
-  if (ok) {
-    multiply_kernel<<<grid (vptq_thread_blocks (plane)), VPTQ_THREADS>>> (
-        *plane, input_there, output_there, self->damaged);
-    ok = end (self, why) && download (output, output_there, n_out, why);
-  }
-  cudaFree (input_there);
-  cudaFree (output_there);
-  return ok;
+  return plane_multiply<VPTQ_MAX_LENGTH> (self, input, plane->turned ? plane->rows : plane->cols,
+                                          output, plane->turned ? plane->cols : plane->rows, damage,
+                                          why);
 }
