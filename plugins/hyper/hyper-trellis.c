@@ -12,8 +12,7 @@ enum { CHILD_PATHS, CHILD_FRAMES };
 
 #define LONGEST_SEGMENT 8192u
 #define SHORTEST_SEGMENT 1024u /* shorter rows are joined */
-#define SAMPLE_NUMBERS 131072u
-#define LONGEST_SAMPLE 2048u /* numbers in a row */
+#define LONGEST_SAMPLE 2048u   /* numbers in a row */
 
 /* --- layout --- */
 
@@ -112,6 +111,13 @@ trellis_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
 
 /* --- memory --- */
 
+/* Numbers of the sample: more where few symbols tell anything. */
+static guint
+sample_size (const AfpHyper *self)
+{
+  return self->bits < 0.75 ? 1u << 19 : 1u << 17;
+}
+
 /* Numbers in a row of the sample: a divisor of the segment, not too short. */
 static guint
 sample_length (guint quantum)
@@ -127,7 +133,7 @@ trellis_scratch (const AfpHyper *self, const AfpLayout *layout)
 {
   const guint length = sample_length (afp_layout_get_quantum (layout));
   const guint64 total = afp_layout_get_rows (layout) * afp_layout_get_padded_cols (layout);
-  const guint64 n = MIN (total, MAX (SAMPLE_NUMBERS, length));
+  const guint64 n = MIN (total, MAX (sample_size (self), length));
   HyperTrellis trellis = { .n_states = self->states };
   const HyperTrellisFit fit = { .trellis = &trellis,
                                 .n_segments = n / length,
@@ -160,7 +166,7 @@ trellis_fit (const AfpHyper *self, AfpContext *ctx, GError **error)
                           .bits = hyper_symbol_width (self) };
   AfpMetric metric = { afp_context_get_metric_kind (ctx, length), length, NULL };
   g_autofree float *data = NULL, *weights = NULL;
-  g_autofree float *x = afp_context_sample (ctx, MAX (SAMPLE_NUMBERS / length, 1), length,
+  g_autofree float *x = afp_context_sample (ctx, MAX (sample_size (self) / length, 1), length,
                                             &fit.n_segments, &data, error);
 
   if (!x || !afp_context_get_moments (ctx, NULL, &fit.peak, NULL, error))
