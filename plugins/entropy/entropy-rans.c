@@ -65,25 +65,39 @@ count_used (const guint32 *counts, gsize n)
   return used;
 }
 
-/* Takes plain low bits off the symbols as long as that pays: their counts become one. */
+#define FEW \
+  65536 /* symbols for which tables with any number of plain bits are written to see what is best */
+
+/* Takes one plain low bit off the symbols: pairs of counts become one. */
+static void
+fold (guint32 *counts, guint bits)
+{
+  for (gsize i = 0; i < (gsize) 1 << (bits - 1); i++)
+    counts[i] = counts[2 * i] + counts[2 * i + 1];
+}
+
+/* Takes plain low bits off the symbols as long as that seems to pay. */
 static void
 choose_raw (Plan *plan, guint bits)
 {
   g_autofree guint32 *counts = g_memdup2 (plan->counts, sizeof (guint32) << bits);
+  guint best = 0;
 
   plan->cost = G_MAXUINT64;
-  for (guint raw = 0; raw < bits; raw++) {
+  for (guint raw = 0; raw < bits; fold (counts, bits - raw), raw++) {
     const gsize size = (gsize) 1 << (bits - raw), used = count_used (counts, size);
     const guint64 cost = rans_entropy (&plan->log, counts, size) + rans_guess_table (used) +
                          plan->form.n * raw * RANS_COST_ONE;
     if (cost < plan->cost && used <= (gsize) 1 << RANS_MAX_PRECISION) {
       plan->cost = cost;
-      plan->form.raw = raw;
-      memcpy (plan->counts, counts, size * sizeof *counts);
+      best = raw;
     }
-    for (gsize i = 0; i < size / 2; i++)
-      counts[i] = counts[2 * i] + counts[2 * i + 1];
   }
+  if (plan->form.n <= FEW) /* only those that no table for all would ever pay for */
+    for (best = 0; best + 1 < bits && plan->form.n * 4 < (guint64) 1 << (bits - best);)
+      best++;
+  for (; plan->form.raw < best; plan->form.raw++)
+    fold (plan->counts, bits - plan->form.raw);
   plan->tables.bits = bits - plan->form.raw;
 }
 
@@ -127,21 +141,22 @@ plan_new (const AfpPlaneDesc *desc, const guint8 *codes, EntropyContexts context
   return g_steal_pointer (&plan);
 }
 
-/* Writes the tables with @precision and @digits, and keeps them if they are the best so far. */
+/* Writes tables of the symbols' high @bits, and keeps them if they are the best so far. */
 static void
-try_tables (Plan *plan, const guint16 *exact, guint precision, guint digits)
+try_tables (Plan *plan, const guint16 *exact, guint bits, guint precision, guint digits)
 {
-  const gsize size = (gsize) 1 << plan->tables.bits, n = plan->tables.n_tables * size;
+  const gsize size = (gsize) 1 << bits, n = plan->tables.n_tables * size;
   const gsize capacity = 256 + n * 4;
+  const guint raw = plan->form.raw + plan->tables.bits - bits;
   g_autofree guint8 *out = g_malloc (capacity);
   RansTables tables = plan->tables;
 
+  tables.bits = bits;
   tables.precision = precision;
   tables.digits = digits;
   tables.frequencies = g_memdup2 (exact, n * sizeof *exact);
   const gsize n_out = rans_write_tables (&tables, out, capacity);
-  guint64 cost =
-      (guint64) n_out * 8 * RANS_COST_ONE + plan->form.n * plan->form.raw * RANS_COST_ONE;
+  guint64 cost = ((guint64) n_out * 8 + plan->form.n * raw) * RANS_COST_ONE;
   for (guint t = 0; t < tables.n_tables; t++)
     cost += rans_cost (&plan->log, plan->counts + t * size, tables.frequencies + t * size, size,
                        precision);
@@ -150,6 +165,7 @@ try_tables (Plan *plan, const guint16 *exact, guint precision, guint digits)
     plan->cost = cost;
     g_free (plan->tables.frequencies);
     plan->tables = tables;
+    plan->form.raw = raw;
     g_byte_array_set_size (plan->coded_tables, 0);
     g_byte_array_append (plan->coded_tables, out, (guint) n_out);
   } else {
@@ -158,15 +174,13 @@ try_tables (Plan *plan, const guint16 *exact, guint precision, guint digits)
 }
 
 static void
-choose_tables (Plan *plan)
+try_precisions (Plan *plan, guint bits)
 {
   static const guint digits[] = { RANS_EXACT, 6, 4, 3, 2, 1 };
-  const gsize size = (gsize) 1 << plan->tables.bits, n = plan->tables.n_tables * size;
+  const gsize size = (gsize) 1 << bits, n = plan->tables.n_tables * size;
   g_autofree guint16 *exact = g_new (guint16, n);
   gsize used = 0;
 
-  plan->cost = G_MAXUINT64;
-  plan->coded_tables = g_byte_array_new ();
   for (guint t = 0; t < plan->tables.n_tables; t++)
     used = MAX (used, count_used (plan->counts + t * size, size));
   for (guint precision = RANS_MIN_PRECISION; precision <= RANS_MAX_PRECISION; precision++) {
@@ -176,8 +190,23 @@ choose_tables (Plan *plan)
     for (guint t = 0; t < plan->tables.n_tables; t++)
       rans_normalise (plan->counts + t * size, size, precision, exact + t * size);
     for (guint i = 0; i < G_N_ELEMENTS (digits); i++)
-      try_tables (plan, exact, precision, digits[i]);
+      try_tables (plan, exact, bits, precision, digits[i]);
   }
+}
+
+static void
+choose_tables (Plan *plan)
+{
+  guint bits = plan->tables.bits;
+
+  plan->cost = G_MAXUINT64;
+  plan->coded_tables = g_byte_array_new ();
+  try_precisions (plan, bits);
+  if (plan->form.contexts == ENTROPY_PLAIN && plan->form.n <= FEW)
+    for (; bits > 1; bits--) {
+      fold (plan->counts, bits);
+      try_precisions (plan, bits - 1);
+    }
   plan->form.precision = plan->tables.precision;
   plan->form.digits = plan->tables.digits;
 }
