@@ -210,6 +210,36 @@ END_TEST
 
 /* --- what must not do harm --- */
 
+START_TEST (joined_symbols)
+{
+  const uint32_t symbols[6] = { 5, 7, 24, 0, 0, 1 };
+  uint32_t codes[2], back[6];
+
+  ck_assert_uint_eq (hyper_joined_bits (25, 0, 1), 5);
+  ck_assert_uint_eq (hyper_joined_bits (25, 0, 3), 14);
+  ck_assert_uint_eq (hyper_joined_bits (65536, 0, 2), 32);
+  ck_assert_uint_eq (hyper_joined_bits (1, 0, 8), 1);
+  hyper_join (symbols, 2, 3, 25, codes);
+  ck_assert_uint_eq (codes[0], 15180);
+  ck_assert_uint_eq (codes[1], 625);
+  hyper_split (codes, 2, 3, 25, back);
+  ck_assert_mem_eq (back, symbols, sizeof symbols);
+}
+END_TEST
+
+START_TEST (what_is_no_code_shows)
+{
+  const uint32_t codes[2] = { 15624, 15625 }; /* 25^3 - 1, 25^3 */
+  uint32_t back[6];
+
+  hyper_split (codes, 2, 3, 25, back);
+  ck_assert_uint_eq (back[2], 24);
+  ck_assert_uint_eq (back[5], 25);
+  ck_assert_uint_eq (hyper_joined_bits (65536, 1, 2), 0);
+  ck_assert_uint_eq (hyper_joined_bits (25, 0, 7), 0);
+}
+END_TEST
+
 START_TEST (bad_symbol_is_found)
 {
   const float params[4] = { 0, 0, 1, 2 };
@@ -341,6 +371,8 @@ main (void)
   tcase_add_test (good, scale_does_not_matter);
   tcase_add_test (good, gaussian_error);
   tcase_add_test (good, symbol_bits);
+  tcase_add_test (good, joined_symbols);
+  tcase_add_test (bad, what_is_no_code_shows);
   tcase_add_test (bad, bad_symbol_is_found);
   tcase_add_loop_test (bad, bad_frames, 0, 4);
   tcase_add_loop_test (bad, degenerate_data, 0, 3);

@@ -29,6 +29,43 @@ hyper_symbol_bits (unsigned points, unsigned classes)
   return bits;
 }
 
+unsigned
+hyper_joined_bits (unsigned points, unsigned classes, unsigned join)
+{
+  const uint64_t radix = (uint64_t) points * (classes + 1);
+  uint64_t codes = 1;
+  unsigned bits = 1;
+
+  while (join-- > 0)
+    if ((codes *= radix) > UINT64_C (1) << 32)
+      return 0;
+  while ((UINT64_C (1) << bits) < codes)
+    bits++;
+  return bits;
+}
+
+void
+hyper_join (const uint32_t *symbols, size_t n, unsigned join, uint32_t radix, uint32_t *codes)
+{
+  for (size_t c = 0; c < n; c++, symbols += join) {
+    uint32_t code = 0;
+    for (unsigned i = join; i-- > 0;)
+      code = code * radix + symbols[i];
+    codes[c] = code;
+  }
+}
+
+void
+hyper_split (const uint32_t *codes, size_t n, unsigned join, uint32_t radix, uint32_t *symbols)
+{
+  for (size_t c = 0; c < n; c++, symbols += join) {
+    uint32_t rest = codes[c];
+    for (unsigned i = 0; i + 1 < join; i++, rest /= radix)
+      symbols[i] = rest % radix;
+    symbols[join - 1] = rest;
+  }
+}
+
 size_t
 hyper_code_bytes (HyperTrajectory trajectory, unsigned dimension, unsigned points, bool search)
 {

@@ -62,6 +62,14 @@ typedef struct {
 /* Symbols: indices 0 .. points * (classes + 1) - 1. @classes: beyond the inner one. */
 unsigned hyper_symbol_bits (unsigned points, unsigned classes);
 
+/* Bits of a code that joins so many symbols as digits of one number; 0: more than 32. */
+unsigned hyper_joined_bits (unsigned points, unsigned classes, unsigned join);
+
+/* codes: n; symbols: n x join, the first one of a code is its lowest digit. What is no code shows in the highest digit. */
+void hyper_join (const uint32_t *symbols, size_t n, unsigned join, uint32_t radix, uint32_t *codes);
+void
+hyper_split (const uint32_t *codes, size_t n, unsigned join, uint32_t radix, uint32_t *symbols);
+
 /* Bytes of storage that hyper_code_init() needs; @search: for encoding too. */
 size_t
 hyper_code_bytes (HyperTrajectory trajectory, unsigned dimension, unsigned points, bool search);

@@ -72,8 +72,8 @@ static gboolean
 lattice_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
 {
   static const char *const names[] = { "z", "a2", "d4", "e8" };
-  static const char *const others[] = { "points", "classes",    "dimension",
-                                        "frame",  "frame-size", "states" };
+  static const char *const others[] = { "join",  "points",     "classes", "dimension",
+                                        "frame", "frame-size", "states" };
   const AfpPlaneDesc *in = afp_layout_get_input (layout);
   HyperLattice lattice;
 

@@ -32,6 +32,12 @@ choose_dimension (const AfpHyper *self, const AfpPlaneDesc *in)
 }
 
 static guint
+get_dimension (const AfpHyper *self, const AfpLayout *layout)
+{
+  return afp_layout_get_quantum (layout) / self->join;
+}
+
+static guint
 choose_frame_size (const AfpHyper *self, guint dimension)
 {
   if (self->frame_size)
@@ -43,7 +49,7 @@ static guint64
 groups_per_row (const AfpHyper *self, const AfpLayout *layout)
 {
   const guint64 cols = afp_layout_get_padded_cols (layout);
-  const guint size = choose_frame_size (self, afp_layout_get_quantum (layout));
+  const guint size = choose_frame_size (self, get_dimension (self, layout));
 
   return self->frame == HYPER_FRAME_GROUP ? (cols + size - 1) / size : 1;
 }
@@ -53,7 +59,10 @@ points_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
 {
   const AfpPlaneDesc *in = afp_layout_get_input (layout);
   const guint d = choose_dimension (self, in), size = choose_frame_size (self, d);
+  const guint bits = hyper_code_bits (self, error);
 
+  if (bits == 0)
+    return FALSE;
   if (self->frame == HYPER_FRAME_GROUP && size % d != 0) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
                  "frame-size=%u is no multiple of dimension=%u: groups hold whole vectors; try "
@@ -61,18 +70,21 @@ points_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
                  size, d, (size + d - 1) / d * d);
     return FALSE;
   }
-  afp_layout_set_quantum (layout, d);
-  afp_layout_set_flat (layout, self->frame == HYPER_FRAME_TENSOR && in->cols % d != 0);
+  afp_layout_set_quantum (layout, d * self->join);
+  afp_layout_set_flat (layout,
+                       self->frame == HYPER_FRAME_TENSOR && in->cols % (d * self->join) != 0);
   afp_layout_set_param (layout, "dimension", d);
   afp_layout_set_param_text (layout, "lattice", NULL);
   afp_layout_set_param_text (layout, "symbol-bits", NULL);
   afp_layout_set_param_text (layout, "states", NULL);
+  if (self->join == 1)
+    afp_layout_set_param_text (layout, "join", NULL);
   if (self->frame == HYPER_FRAME_GROUP)
     afp_layout_set_param (layout, "frame-size", size);
   if (self->frame != HYPER_FRAME_TENSOR)
     afp_layout_set_open_loop (layout, "frames belong to rows or groups");
   const guint64 rows = self->frame == HYPER_FRAME_TENSOR ? 1 : afp_layout_get_rows (layout);
-  afp_layout_add_code (layout, "thetas", 1, hyper_symbol_bits (self->points, self->classes));
+  afp_layout_add_code (layout, "thetas", 1, bits);
   afp_layout_add_tensor_float (layout, "frames", AFP_KIND_FRAME,
                                rows * groups_per_row (self, layout), d + 2, d + 2);
   return TRUE;
@@ -90,7 +102,7 @@ sample_size (const AfpHyper *self, guint dimension)
 static guint64
 points_scratch (const AfpHyper *self, const AfpLayout *layout)
 {
-  const guint d = afp_layout_get_quantum (layout);
+  const guint d = get_dimension (self, layout);
   const guint64 cells = afp_layout_get_rows (layout) * afp_layout_get_padded_cols (layout);
   const guint64 n_chunks = cells / CHUNK_NUMBERS + 2;
 
@@ -99,11 +111,13 @@ points_scratch (const AfpHyper *self, const AfpLayout *layout)
          n_chunks * d * (sizeof (float) + sizeof (double));
 }
 
-/* What is read at once while it is fitted. */
+/* What is read at once while it is fitted; weights and symbols of a block that are joined. */
 static guint64
 points_thread_scratch (const AfpHyper *self, const AfpLayout *layout)
 {
-  return MAX (CHUNK_NUMBERS, afp_layout_get_padded_cols (layout)) * sizeof (float);
+  const guint64 n = MAX (CHUNK_NUMBERS, afp_layout_get_padded_cols (layout));
+
+  return n * sizeof (float) * (self->join > 1 ? 2 : 1);
 }
 
 /* --- the trajectory --- */
@@ -116,6 +130,7 @@ typedef struct {
   guint64 groups;   /* frames per row; 0: one frame */
   guint64 group_size;
   guint64 cols; /* without padding */
+  guint join;   /* vectors of a code */
 } HyperState;
 
 static HyperState *
@@ -123,7 +138,7 @@ state_new (const AfpHyper *self, AfpContext *ctx, gboolean search)
 {
   const AfpLayout *layout = afp_context_get_layout (ctx);
   const HyperTrajectory trajectory = (HyperTrajectory) self->trajectory;
-  const guint d = afp_layout_get_quantum (layout);
+  const guint d = get_dimension (self, layout);
   HyperState *state = g_new0 (HyperState, 1);
 
   state->storage = g_malloc (hyper_code_bytes (trajectory, d, self->points, search));
@@ -135,6 +150,7 @@ state_new (const AfpHyper *self, AfpContext *ctx, gboolean search)
                           ? choose_frame_size (self, d)
                           : MAX (afp_layout_get_padded_cols (layout), 1);
   state->cols = afp_layout_get_cols (layout);
+  state->join = self->join;
   return state;
 }
 
@@ -195,14 +211,14 @@ static void
 fit_job_init (FitJob *job, AfpContext *ctx, const HyperState *state)
 {
   const AfpLayout *layout = afp_context_get_layout (ctx);
-  const guint64 d = state->code.dimension;
+  const guint64 quantum = afp_layout_get_quantum (layout);
 
   *job = (FitJob){ .ctx = ctx,
                    .state = state,
                    .rows = afp_layout_get_rows (layout),
                    .padded = afp_layout_get_padded_cols (layout),
                    .params = afp_context_get_values (ctx, CHILD_FRAMES) };
-  job->step_cols = job->rows == 1 ? CHUNK_NUMBERS / d * d : job->padded;
+  job->step_cols = job->rows == 1 ? CHUNK_NUMBERS / quantum * quantum : job->padded;
   job->step_rows = MAX (CHUNK_NUMBERS / MAX (job->step_cols, 1), 1);
   if (job->rows && job->padded)
     job->n_chunks = (gsize) ((job->rows + job->step_rows - 1) / job->step_rows *
@@ -300,7 +316,12 @@ take_sample (FitJob *job, gsize max, Sample *sample, GError **error)
     return sample->x != NULL;
   if (sample->weights)
     sample->metric = (HyperMetric) afp_context_get_metric_kind (job->ctx, d);
-  if (job->state->cols == job->padded)
+  if (job->state->join > 1 && sample->n == job->rows * (job->padded / d)) {
+    const guint64 last_col = job->state->cols - 1 - (job->state->cols - 1) % d;
+    sample->n = (gsize) ((job->rows - 1) * job->padded + last_col) / d + 1; /* less all padding */
+    fill_padding (job->state, job->params, last_col, d, sample->x + (sample->n - 1) * d);
+  }
+  if (job->state->cols == job->padded || job->state->join > 1)
     return TRUE;
   /* the only padded vector of a flat plane is the last one; it may be in the sample, then as the last one */
   if (!afp_context_read (job->ctx, job->rows - 1, 1, job->padded - d, d, last, error))
@@ -445,7 +466,7 @@ encode_run (const HyperState *state, const HyperFrame *frame, const AfpBlock *bl
                 block->values + first * d, n, block->planes[CHILD_THETAS].codes + first, NULL);
 }
 
-/* The last vector of a row, with the frame's centre for what is beyond the edge. */
+/* A vector of a row that reaches beyond the edge, with the frame's centre for what is there. */
 static void
 encode_padded (const HyperState *state, const HyperFrame *frame, const AfpBlock *block, gsize v)
 {
@@ -455,15 +476,14 @@ encode_padded (const HyperState *state, const HyperFrame *frame, const AfpBlock 
   float x[HYPER_MAX_DIMENSION];
 
   memcpy (x, block->values + v * d, d * sizeof *x);
-  fill_padding (state, frame->centre, block->col + block->n_cols - d, d, x);
+  fill_padding (state, frame->centre, block->col + v % (block->n_cols / d) * d, d, x);
   hyper_encode (&state->code, frame, metric, stride ? block->metric.data + v * stride : NULL, x, 1,
                 block->planes[CHILD_THETAS].codes + v, NULL);
 }
 
 static gboolean
-points_encode_block (gpointer user_state, AfpBlock *block, GError **error)
+encode_vectors (const HyperState *state, AfpBlock *block)
 {
-  const HyperState *state = user_state;
   const guint d = state->code.dimension;
   const gsize per_row = block->n_cols / d;
   const gboolean padded = block->n_cols > 0 && block->col + block->n_cols > state->cols;
@@ -480,19 +500,43 @@ points_encode_block (gpointer user_state, AfpBlock *block, GError **error)
       frame = find_frame (state, block->row + r, block->col + c, &n, &own);
       encode_run (state, frame, block, r * per_row + c / d, n / d);
     }
-    if (padded)
-      encode_padded (state, frame, block, (r + 1) * per_row - 1);
+    for (gsize v = per_row; padded && v-- > 0 && block->col + (v + 1) * d > state->cols;)
+      encode_padded (state, frame, block, r * per_row + v);
   }
   return TRUE;
 }
 
+/* A block whose codes are symbols joined, with those of its own. */
 static gboolean
-points_decode_block (gpointer user_state, AfpBlock *block, GError **error)
+points_encode_block (gpointer user_state, AfpBlock *block, GError **error)
 {
   const HyperState *state = user_state;
+  const gsize numbers = block->n_rows * block->n_cols;
+  const gsize n = numbers / (state->code.dimension * state->join);
+
+  if (state->join == 1)
+    return encode_vectors (state, block);
+  g_autofree guint32 *thetas = g_new (guint32, MAX (n * state->join, 1));
+  g_autofree float *weights = g_new (float, MAX (numbers, 1));
+  AfpBlockPlane planes[] = { { .codes = thetas }, { 0 } };
+  AfpBlock own = *block;
+  own.planes = planes;
+  if (block->metric.kind != AFP_METRIC_NONE) {
+    afp_metric_read_diagonal (&block->metric, 0, n, weights);
+    own.metric = (AfpMetric){ AFP_METRIC_DIAGONAL, state->code.dimension, weights };
+  }
+  encode_vectors (state, &own);
+  hyper_join (thetas, n, state->join, state->code.n_points * state->code.n_classes,
+              block->planes[CHILD_THETAS].codes);
+  return TRUE;
+}
+
+static gboolean
+decode_vectors (const HyperState *state, const AfpBlock *block, const guint32 *thetas,
+                GError **error)
+{
   const guint d = state->code.dimension;
   const gsize per_row = block->n_cols / d;
-  const guint32 *thetas = block->planes[CHILD_THETAS].codes;
   HyperFrame own;
 
   for (guint64 r = 0; r < block->n_rows; r++)
@@ -513,6 +557,20 @@ points_decode_block (gpointer user_state, AfpBlock *block, GError **error)
       }
     }
   return TRUE;
+}
+
+static gboolean
+points_decode_block (gpointer user_state, AfpBlock *block, GError **error)
+{
+  const HyperState *state = user_state;
+  const guint32 *codes = block->planes[CHILD_THETAS].codes;
+  const gsize n = block->n_rows * block->n_cols / (state->code.dimension * state->join);
+
+  if (state->join == 1)
+    return decode_vectors (state, block, codes, error);
+  g_autofree guint32 *thetas = g_new (guint32, MAX (n * state->join, 1));
+  hyper_split (codes, n, state->join, state->code.n_points * state->code.n_classes, thetas);
+  return decode_vectors (state, block, thetas, error);
 }
 
 const HyperForm hyper_form_points = {

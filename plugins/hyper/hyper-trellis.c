@@ -98,7 +98,8 @@ trellis_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
   afp_layout_set_flat (layout, flat);
   afp_layout_set_tile_weights (layout, (guint64) HYPER_TRELLIS_LANES * length);
   afp_layout_set_open_loop (layout, "a path runs through many numbers");
-  static const char *const others[] = { "points", "classes", "dimension", "frame-size", "lattice" };
+  static const char *const others[] = { "join",      "points",     "classes",
+                                        "dimension", "frame-size", "lattice" };
   for (guint i = 0; i < G_N_ELEMENTS (others); i++)
     afp_layout_set_param_text (layout, others[i], NULL);
   afp_layout_set_param (layout, "symbol-bits", symbol_bits);

@@ -29,6 +29,7 @@ struct _AfpHyper {
   guint classes;
   gint trajectory; /* HyperTrajectoryValue */
   guint dimension;
+  guint join;
   gint frame; /* HyperFrameScope */
   guint frame_size;
   gint lattice; /* HyperLatticeValue */
@@ -60,5 +61,7 @@ extern const HyperForm hyper_form_trellis; /* hyper-trellis.c */
 
 /* symbol-bits=, resolved: wide enough for numbers a hundred times as large as most. */
 guint hyper_symbol_width (const AfpHyper *self);
+/* Bits of a code of grid and winding; 0: symbols cannot be joined so, and why. */
+guint hyper_code_bits (const AfpHyper *self, GError **error);
 
 G_END_DECLS
