@@ -22,6 +22,7 @@ typedef struct {
   Stage first, second;
   VptqStages stages;
   float *scale, *bias; /* NULL: none */
+  float rate_unit;     /* of the scales, where bits count */
   AfpMetricKind residual_metric;
 } VptqState;
 
@@ -80,12 +81,14 @@ static gboolean
 open_searchers (const AfpVptq *self, VptqState *state, AfpContext *ctx, GError **error)
 {
   const gboolean exact = self->search == VPTQ_SEARCH_EXACT;
+  const VptqRates *rates = afp_context_get_kept (ctx);
 
+  state->rate_unit = rates ? rates->unit : 1;
   return vptq_searcher_init (&state->first.searcher, state->first.codebook, state->n_centroids,
-                             state->length, exact, ctx, error) &&
+                             state->length, rates, exact, ctx, error) &&
          (!state->second.codebook ||
           vptq_searcher_init (&state->second.searcher, state->second.codebook,
-                              state->children.n_residual, state->length, exact, ctx, error));
+                              state->children.n_residual, state->length, NULL, exact, ctx, error));
 }
 
 /* Copies of what the planes hold. FALSE: one of them is damaged. */
@@ -157,6 +160,15 @@ subtract_first (const VptqState *state, const guint32 *indices, gsize n, float *
     vptq_divide (x, n * state->length, second->unit);
 }
 
+/* Errors of a row come out as the square of its scale, bits do not. */
+static float
+row_bits (const VptqState *state, guint64 row)
+{
+  const float scale = state->children.row_scale ? row_scale (state, row) / state->rate_unit : 1;
+
+  return scale > 0 ? 1 / (scale * scale) : 1;
+}
+
 /* A row's vectors, less its bias and divided by its scale; the metric needs no factor: it is the same for all centroids. @x: from
  * column @col on; what is beyond the last one stays zero. */
 static void
@@ -167,6 +179,7 @@ search_row (const VptqState *state, const AfpBlock *block, gsize row, const floa
   const float scale = row_scale (state, block->row + row) *
                       (state->first.searcher.memory ? state->first.searcher.unit : 1);
   guint32 *indices = block->planes[VPTQ_CHILD_INDICES].codes + row * per_row;
+  const float bits = state->first.searcher.rated ? row_bits (state, block->row + row) : 1;
   float scaled[4096];
 
   for (gsize i = 0; i < per_row; i += step) {
@@ -177,11 +190,12 @@ search_row (const VptqState *state, const AfpBlock *block, gsize row, const floa
       vptq_normalise (scaled, MIN (n * state->length, state->cols - col), bias, scale);
     else
       vptq_divide (scaled, n * state->length, scale);
-    vptq_searcher_search (&state->first.searcher, &block->metric, first, scaled, n, indices + i);
+    vptq_searcher_search (&state->first.searcher, &block->metric, first, bits, scaled, n,
+                          indices + i);
     if (state->children.residual_indices < 0)
       continue;
     subtract_first (state, indices + i, n, scaled);
-    vptq_searcher_search (&state->second.searcher, &block->metric, first, scaled, n,
+    vptq_searcher_search (&state->second.searcher, &block->metric, first, 1, scaled, n,
                           block->planes[state->children.residual_indices].codes + row * per_row +
                               i);
   }
@@ -225,7 +239,7 @@ vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
   const gboolean direct = !state->scale && !state->second.codebook &&
                           (!state->first.searcher.memory || state->first.searcher.unit == 1);
   if (direct)
-    vptq_searcher_search (&state->first.searcher, &block->metric, 0, block->values, n, indices);
+    vptq_searcher_search (&state->first.searcher, &block->metric, 0, 1, block->values, n, indices);
   for (gsize r = 0; !direct && r < block->n_rows; r++)
     search_row (state, block, r, block->values + r * block->n_cols);
   if (state->children.residual < 0)

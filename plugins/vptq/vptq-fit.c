@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq.h"
 #include "vptq-builtin-kernel.h"
+#include "vptq-rate-kernel.h"
 #include "vptq-stage-kernel.h"
 #include "vptq-train-kernel.h"
 
@@ -38,6 +39,12 @@ vptq_scratch (AfpCodec *codec, const AfpLayout *layout)
   const guint64 weights = in->metric == AFP_METRIC_NONE ? (children.row_scale ? 1 : 0)
                                                         : afp_metric_stride (in->metric, v);
   guint64 bytes = n * (v + weights) * sizeof (float) + vptq_train_bytes (MAX (n, 1), k, v);
+
+  if (self->rate_lambda > 0) {
+    const VptqMetric kind = vptq_rate_metric_kind ((VptqMetric) in->metric);
+    bytes += n * (v + 1 + vptq_metric_stride (kind, v + 1)) * sizeof (float) +
+             vptq_train_bytes (MAX (n, 1), k, v + 1);
+  }
 
   if (children.n_residual)
     bytes += vptq_searcher_bytes (children.n_centroids, v) + n * sizeof (float);
@@ -172,23 +179,14 @@ fit_norm (AfpContext *ctx, float *scale, float *bias, GError **error)
 
 /* --- k-means on the pool --- */
 
-/* Trains the codebook of a child, from where it stands if @warm. */
+/* A training: k centroids of @length numbers in @codebook, from where they stand if @warm. */
 static gboolean
-train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const Sample *sample,
-       GError **error)
+run_training (const AfpVptq *self, AfpContext *ctx, const Sample *sample, guint length, guint k,
+              double rate, gboolean warm, float *codebook, float *occupancy, GError **error)
 {
-  const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), child);
-  const guint v = (guint) desc->cols, k = (guint) desc->rows;
   VptqRunner runner = { afp_context_get_pool (ctx), NULL };
-  float *codebook = afp_context_get_values (ctx, child);
-  const float unit = vptq_unit (sample->vectors, sample->n * v);
-
-  if (unit != 1)
-    vptq_divide (sample->vectors, sample->n * v, unit);
-  if (unit != 1 && warm)
-    vptq_divide (codebook, (gsize) k * v, unit);
   const VptqTrainJob job = {
-    .length = v,
+    .length = length,
     .n_centroids = k,
     .iterations = self->iterations,
     .seed = afp_context_get_seed (ctx) ^ (self->seed * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)),
@@ -196,12 +194,14 @@ train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const S
     .vectors = sample->vectors,
     .weights = sample->weights,
     .n = sample->n,
+    .rate = rate,
     .warm = warm,
     .parallel_for = vptq_run_tasks,
     .pool = &runner,
   };
-  const gsize bytes = vptq_train_bytes (sample->n, k, v);
+  const gsize bytes = vptq_train_bytes (sample->n, k, length);
   g_autofree gpointer workspace = bytes ? g_try_malloc (bytes) : NULL;
+
   if (!workspace) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_MEMORY,
                  "%s: no memory to train %u centroids on %" G_GSIZE_FORMAT
@@ -209,12 +209,83 @@ train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const S
                  afp_context_get_name (ctx), k, sample->n, bytes, self->samples);
     return FALSE;
   }
-  if (vptq_train (&job, workspace, codebook, afp_context_get_child_metric (ctx, child), NULL) < 0) {
-    g_propagate_error (error, runner.error);
+  if (vptq_train (&job, workspace, codebook, occupancy, NULL) >= 0)
+    return TRUE;
+  g_propagate_error (error, runner.error);
+  return FALSE;
+}
+
+/* The mean square of the sample's numbers, as errors count. */
+static double
+mean_square (const Sample *sample, guint v)
+{
+  const VptqTrainJob job = { .length = v,
+                             .metric = (VptqMetric) sample->kind,
+                             .vectors = sample->vectors,
+                             .weights = sample->weights };
+  g_autofree float *zeros = g_new0 (float, v);
+  double sum = 0;
+
+  for (gsize i = 0; i < sample->n; i++)
+    sum += vptq_train_error_of (&job, i, zeros);
+  return sum / ((double) sample->n * v);
+}
+
+/* Bits count: the sample and the centroids get one coordinate more, and the last ones are kept for who opens the codebook. Centroids
+ * that no vector has become zeros. */
+static gboolean
+train_rated (const AfpVptq *self, AfpContext *ctx, const Sample *sample, guint v, guint k,
+             gboolean warm, float *codebook, float *occupancy, GError **error)
+{
+  const AfpMetricKind kind = (AfpMetricKind) vptq_rate_metric_kind ((VptqMetric) sample->kind);
+  const gsize stride = afp_metric_stride (kind, v + 1);
+  g_auto (Sample) longer = { g_new (float, sample->n *(v + 1)), g_new (float, sample->n *stride),
+                             sample->n, kind };
+  g_autofree float *centroids = g_new (float, (gsize) k *(v + 1));
+
+  vptq_rate_vectors (sample->vectors, v, sample->n, NULL, longer.vectors);
+  vptq_rate_metric ((VptqMetric) sample->kind, sample->weights, v, sample->n, 1, longer.weights);
+  vptq_rate_vectors (codebook, v, k, NULL, centroids);
+  if (!run_training (self, ctx, &longer, v + 1, k, self->rate_lambda * mean_square (sample, v),
+                     warm, centroids, occupancy, error))
     return FALSE;
+  VptqRates *rates = g_malloc (sizeof *rates + k * sizeof (float));
+  rates->unit = 1;
+  rates->n = k;
+  vptq_rate_cut (centroids, v, k, codebook);
+  for (guint i = 0; i < k; i++) {
+    rates->places[i] = centroids[(gsize) i * (v + 1) + v];
+    if (rates->places[i] >= VPTQ_RATE_NEVER)
+      memset (codebook + (gsize) i * v, 0, v * sizeof *codebook);
   }
+  afp_context_keep (ctx, rates, g_free);
+  return TRUE;
+}
+
+/* Trains the codebook of a child, from where it stands if @warm. */
+static gboolean
+train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const Sample *sample,
+       GError **error)
+{
+  const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), child);
+  const guint v = (guint) desc->cols, k = (guint) desc->rows;
+  float *codebook = afp_context_get_values (ctx, child);
+  float *occupancy = afp_context_get_child_metric (ctx, child);
+  const float unit = vptq_unit (sample->vectors, sample->n * v);
+
+  if (unit != 1)
+    vptq_divide (sample->vectors, sample->n * v, unit);
+  if (unit != 1 && warm)
+    vptq_divide (codebook, (gsize) k * v, unit);
+  if (!(self->rate_lambda > 0
+            ? train_rated (self, ctx, sample, v, k, warm, codebook, occupancy, error)
+            : run_training (self, ctx, sample, v, k, 0, warm, codebook, occupancy, error)))
+    return FALSE;
+  VptqRates *rates = afp_context_get_kept (ctx);
   for (gsize i = 0; unit != 1 && i < (gsize) k * v; i++)
     codebook[i] *= unit;
+  for (guint i = 0; unit != 1 && rates && i < k; i++)
+    rates->places[i] *= unit;
   return TRUE;
 }
 
@@ -252,7 +323,13 @@ fit_first (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, G
     return FALSE;
   if (sample.n == 0) /* an empty plane: the codebook is of no use */
     return TRUE;
-  return train (self, ctx, (guint) children->codebook, afp_context_has_fit (ctx), &sample, error);
+  if (!train (self, ctx, (guint) children->codebook, afp_context_has_fit (ctx), &sample, error))
+    return FALSE;
+  VptqRates *rates = afp_context_get_kept (ctx);
+  if (rates && children->row_scale)
+    rates->unit = vptq_unit (afp_context_get_values (ctx, (guint) children->scale),
+                             afp_layout_get_rows (afp_context_get_layout (ctx)));
+  return TRUE;
 }
 
 static gboolean
@@ -286,7 +363,7 @@ subtract_some (gsize index, gpointer user_data, GError **error)
 
   if (unit != 1)
     vptq_divide (x, n * job->length, unit);
-  vptq_searcher_search (job->searcher, &metric, first, x, n, indices);
+  vptq_searcher_search (job->searcher, &metric, first, 1, x, n, indices);
   for (gsize i = 0; unit != 1 && i < n * job->length; i++)
     x[i] *= unit;
   vptq_subtract (job->codebook, job->length, indices, n, x);
@@ -301,7 +378,7 @@ subtract_nearest (AfpContext *ctx, const float *codebook, guint k, guint v, Samp
   VptqSearcher searcher = { 0 };
   SubtractJob job = { &searcher, codebook, sample, v };
   const gsize n = (sample->n + SUBTRACT_VECTORS - 1) / SUBTRACT_VECTORS;
-  const gboolean ok = vptq_searcher_init (&searcher, codebook, k, v, FALSE, ctx, error) &&
+  const gboolean ok = vptq_searcher_init (&searcher, codebook, k, v, NULL, FALSE, ctx, error) &&
                       afp_parallel_for (afp_context_get_pool (ctx), n, subtract_some, &job, error);
 
   vptq_searcher_clear (&searcher);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq.h"
+#include "vptq-rate-kernel.h"
 
 #include <string.h>
 
@@ -59,27 +60,34 @@ fill_lists (VptqSearcher *self, const float *codebook, AfpContext *ctx, GError *
 
 gboolean
 vptq_searcher_init (VptqSearcher *self, const float *codebook, guint n_centroids, guint length,
-                    gboolean exact, AfpContext *ctx, GError **error)
+                    const VptqRates *rates, gboolean exact, AfpContext *ctx, GError **error)
 {
-  const gsize n = (gsize) n_centroids * length;
+  const guint own = length + (rates != NULL); /* numbers of what is searched */
+  const gsize n = (gsize) n_centroids * own;
   gsize i = 0;
 
-  while (i < n && codebook[i] == 0)
+  while (i < (gsize) n_centroids * length && codebook[i] == 0)
     i++;
-  if (i == n)
+  if (i == (gsize) n_centroids * length)
     return TRUE;
-  g_autofree float *scaled = g_memdup2 (codebook, n * sizeof *codebook);
-  self->unit = vptq_unit (codebook, n);
+  g_autofree float *scaled = g_new (float, n);
+  if (rates)
+    vptq_rate_vectors (codebook, length, n_centroids, rates->places, scaled);
+  else
+    memcpy (scaled, codebook, n * sizeof *codebook);
+  self->unit = vptq_unit (codebook, (gsize) n_centroids * length);
   self->exact = exact;
+  self->rated = rates != NULL;
+  self->length = length;
   if (self->unit != 1)
     vptq_divide (scaled, n, self->unit);
-  if (!vptq_lists_has (n_centroids, length)) {
-    self->memory = g_new (float, vptq_table_floats (n_centroids, length));
-    vptq_table_init (&self->table, self->memory, scaled, n_centroids, length);
+  if (!vptq_lists_has (n_centroids, own)) {
+    self->memory = g_new (float, vptq_table_floats (n_centroids, own));
+    vptq_table_init (&self->table, self->memory, scaled, n_centroids, own);
     return TRUE;
   }
-  self->memory = g_malloc (vptq_lists_bytes (n_centroids, length));
-  vptq_lists_init (&self->lists, self->memory, n_centroids, length);
+  self->memory = g_malloc (vptq_lists_bytes (n_centroids, own));
+  vptq_lists_init (&self->lists, self->memory, n_centroids, own);
   return fill_lists (self, scaled, ctx, error);
 }
 
@@ -89,18 +97,52 @@ vptq_searcher_clear (VptqSearcher *self)
   g_clear_pointer (&self->memory, g_free);
 }
 
+static void
+search (const VptqSearcher *self, VptqMetric kind, const float *weights, const float *x, gsize n,
+        guint32 *indices)
+{
+  if (self->lists.n_cells)
+    vptq_lists_search (&self->lists, self->exact, kind, weights, x, n, indices, NULL);
+  else
+    vptq_search (&self->table, kind, weights, x, n, indices, NULL);
+}
+
+#define RATED_FLOATS (2 * VPTQ_MAX_LENGTH * VPTQ_MAX_LENGTH)
+
+static void
+search_rated (const VptqSearcher *self, VptqMetric kind, const float *weights, float bits,
+              const float *x, gsize n, guint32 *indices)
+{
+  const gsize v = self->length, stride = vptq_metric_stride (kind, self->length);
+  const VptqMetric own = vptq_rate_metric_kind (kind);
+  const gsize step = RATED_FLOATS / MAX (vptq_metric_stride (own, self->length + 1), v + 1);
+  float longer[RATED_FLOATS], metric[RATED_FLOATS];
+
+  for (gsize i = 0; i < n; i += step) {
+    const gsize some = MIN (step, n - i);
+
+    vptq_rate_vectors (x + i * v, self->length, some, NULL, longer);
+    if (kind == VPTQ_METRIC_NONE && bits == 1) {
+      search (self, VPTQ_METRIC_NONE, NULL, longer, some, indices + i);
+      continue;
+    }
+    vptq_rate_metric (kind, stride ? weights + i * stride : NULL, self->length, some, bits, metric);
+    search (self, own, metric, longer, some, indices + i);
+  }
+}
+
 void
-vptq_searcher_search (const VptqSearcher *self, const AfpMetric *metric, gsize first,
+vptq_searcher_search (const VptqSearcher *self, const AfpMetric *metric, gsize first, float bits,
                       const float *x, gsize n, guint32 *indices)
 {
+  const VptqMetric kind = (VptqMetric) (metric->data ? metric->kind : AFP_METRIC_NONE);
   const float *data =
       metric->data ? metric->data + first * afp_metric_stride (metric->kind, metric->length) : NULL;
 
   if (!self->memory)
     memset (indices, 0, n * sizeof *indices);
-  else if (self->lists.n_cells)
-    vptq_lists_search (&self->lists, self->exact, (VptqMetric) metric->kind, data, x, n, indices,
-                       NULL);
+  else if (self->rated)
+    search_rated (self, kind, data, bits, x, n, indices);
   else
-    vptq_search (&self->table, (VptqMetric) metric->kind, data, x, n, indices, NULL);
+    search (self, kind, data, x, n, indices);
 }

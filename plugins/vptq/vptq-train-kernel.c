@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vptq-train-private.h"
 
+#include "vptq-rate-kernel.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -314,7 +316,7 @@ weigh_centroids (size_t index, void *data)
   VptqTrain *train = data;
   const VptqTrainJob *job = train->job;
   size_t end = (index + 1) * CENTROID_TILE, stride = vptq_metric_stride (job->metric, job->length);
-  unsigned n_weights = stride > 1 ? job->length : (unsigned) stride;
+  unsigned n_weights = stride > 1 ? job->length - (job->rate > 0) : (unsigned) stride;
   size_t step = job->metric == VPTQ_METRIC_MATRIX ? (size_t) job->length + 1 : 1;
 
   if (end > job->n_centroids)
@@ -330,6 +332,17 @@ weigh_centroids (size_t index, void *data)
       sum = train->start[c + 1] - train->start[c];
     train->occupancy[c] = (float) (n_weights > 1 ? sum / n_weights : sum);
   }
+}
+
+/* With a rate: what the code of each centroid costs, by the vectors that it has. Who has none gets none any more. */
+static void
+price (VptqTrain *train)
+{
+  const VptqTrainJob *job = train->job;
+
+  for (unsigned c = 0; c < job->n_centroids && job->rate > 0; c++)
+    train->codebook[(size_t) (c + 1) * job->length - 1] =
+        vptq_rate_place (train->start[c + 1] - train->start[c], job->n, job->rate);
 }
 
 int
@@ -350,19 +363,22 @@ vptq_train (const VptqTrainJob *job, void *workspace, float *codebook, float *oc
     return -1;
   if (objectives)
     objectives[0] = objective;
+  price (&train);
   for (unsigned i = 0; i < job->iterations && objective > 0; i++) {
     if (vptq_train_run (&train, n_updates, update_centroids, &train) ||
-        refill (&train, &random) < 0)
+        (!(job->rate > 0) && refill (&train, &random) < 0))
       return -1;
+    price (&train);
     last = objective;
     if (vptq_train_assign (&train, &objective, &moves) < 0)
       return -1;
     if (objectives)
       objectives[n] = objective;
     n++;
-    if (moves == 0 || !(last - objective > LEAST_GAIN * last))
-      break;
+    if (moves == 0 || (!(last - objective > LEAST_GAIN * last) && (i > 0 || !(job->rate > 0))))
+      break; /* the first objective was without a price */
   }
+  price (&train);
   if (occupancy && vptq_train_run (&train, n_updates, weigh_centroids, &train))
     return -1;
   return n;

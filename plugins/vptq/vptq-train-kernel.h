@@ -17,6 +17,8 @@ typedef struct {
   const float *vectors; /* n x length */
   const float *weights; /* n x vptq_metric_stride(); not read for VPTQ_METRIC_NONE */
   size_t n;             /* 1 .. 2^32 - 1 */
+  double
+      rate; /* 0, or: each of length numbers but the last is the vector's, the last 0, as vptq-rate-kernel.h says, and a bit costs so much */
   bool warm;            /* the codebook holds centroids to start from */
   VptqFor parallel_for; /* or NULL: one after the other */
   void *pool;
@@ -32,3 +34,6 @@ size_t vptq_train_bytes (size_t n, unsigned n_centroids, unsigned length);
  */
 int vptq_train (const VptqTrainJob *job, void *workspace, float *codebook, float *occupancy,
                 double *objectives);
+
+/* The error of vector i of the job, were it coded as c. */
+float vptq_train_error_of (const VptqTrainJob *job, size_t i, const float *c);

@@ -33,7 +33,5 @@ size_t vptq_train_count_tiles (size_t n);
 /* Tasks 0 .. n - 1; not zero: stopped. */
 int vptq_train_run (const VptqTrain *train, size_t n, void (*task) (size_t, void *), void *data);
 double vptq_train_sum_tiles (const VptqTrain *train, size_t n);
-/* Of vector i, were it coded as c. */
-float vptq_train_error_of (const VptqTrainJob *job, size_t i, const float *c);
 /* Every vector to its nearest centroid: errors, indices, tile_sums; order and start group the vectors. -1: stopped. */
 int vptq_train_assign (VptqTrain *train, double *objective, size_t *moves);

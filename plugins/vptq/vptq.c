@@ -57,6 +57,10 @@ static const AfpProperty vptq_properties[] = {
       "search", NULL, 0, AfpVptq, search, "exact", search_values,
       "The nearest of all centroids, or the nearest of those near by (fast), which costs about 0.05 % of the "
       "error, under a matrix metric 1 %; for 2,048 centroids and more. Training is always fast there"),
+  AFP_PROP_DOUBLE (
+      "rate-lambda", "lambda", 0, AfpVptq, rate_lambda, 0, 100, "0", NULL,
+      "Centroids are chosen by error and bits, for a lossless stage behind: what a bit is worth, in mean squares of a number; "
+      "0.1 to 0.5 make 2 to 1 bits per weight of normal numbers. 0: by error alone"),
   AFP_PROP_UINT ("iterations", NULL, 0, AfpVptq, iterations, 1, 10000, "25", NULL,
                  "Rounds of k-means at the most; it ends where a round gains less than 1e-4"),
   AFP_PROP_UINT ("samples", NULL, 0, AfpVptq, samples, 1, 1 << 20, "256", "vectors",
@@ -105,6 +109,12 @@ choose_length (const AfpVptq *self, const AfpPlaneDesc *in, GError **error)
 {
   const guint length = self->vector_length ? self->vector_length : in->vector;
 
+  if (self->rate_lambda > 0 && length >= VPTQ_MAX_LENGTH) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
+                 "rate-lambda needs a place beside the vector: vector-length=%u must be %u or less",
+                 length, VPTQ_MAX_LENGTH - 1);
+    return 0;
+  }
   if (in->vector == 0) {
     const guint64 most = self->axis == VPTQ_AXIS_OUTPUT ? in->rows : in->cols;
     return length ? length : (guint) CLAMP (most, 1, DEFAULT_LENGTH);
@@ -238,6 +248,11 @@ check_axis (const AfpVptq *self, const AfpPlaneDesc *in, GError **error)
     what = "residual=true needs axis=input: with axis=output take residual-centroids";
   else if (self->axis == VPTQ_AXIS_OUTPUT && self->sharing == VPTQ_SHARING_MODEL)
     what = "sharing=model needs axis=input: its sample is pieces of rows";
+  else if (self->rate_lambda > 0 && is_common (self))
+    what =
+        "rate-lambda needs the codebook of one tensor: leave out codebook=builtin and sharing=model";
+  else if (self->rate_lambda > 0 && self->residual_centroids)
+    what = "rate-lambda and residual-centroids exclude each other: leave one of the two out";
   else if (self->residual_centroids == 1)
     what = "residual-centroids=1 says nothing: take 0 for none, or 2 and more";
   else if (self->residual_centroids && self->residual)

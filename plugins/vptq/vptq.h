@@ -34,6 +34,7 @@ struct _AfpVptq {
   gint axis;
   gint norm;
   gint search;
+  gdouble rate_lambda;
   guint residual_centroids;
 };
 
@@ -60,17 +61,27 @@ typedef struct {
   VptqTable table;
   VptqLists lists; /* n_cells 0: none */
   gboolean exact;
-  float unit; /* vectors are to be divided by it */
+  gboolean rated;
+  guint length; /* of vectors */
+  float unit;   /* vectors are to be divided by it */
 } VptqSearcher;
 
-/* @searcher: zeros. FALSE: no memory. */
-gboolean vptq_searcher_init (VptqSearcher *searcher, const float *codebook, guint n_centroids,
-                             guint length, gboolean exact, AfpContext *ctx, GError **error);
+/* What fit keeps for open: the last coordinates of vptq-rate-kernel.h. */
+typedef struct {
+  float unit; /* of the scales of rows in the training */
+  guint n;
+  float places[];
+} VptqRates;
+
+/* @searcher: zeros. @rates: (nullable). FALSE: no memory. */
+gboolean
+vptq_searcher_init (VptqSearcher *searcher, const float *codebook, guint n_centroids, guint length,
+                    const VptqRates *rates, gboolean exact, AfpContext *ctx, GError **error);
 void vptq_searcher_clear (VptqSearcher *searcher);
 guint64 vptq_searcher_bytes (guint n_centroids, guint length);
-/* Of @metric, numbers from vector @first on. */
+/* Of @metric, numbers from vector @first on. @bits: how much more than in the training bits count there. */
 void vptq_searcher_search (const VptqSearcher *searcher, const AfpMetric *metric, gsize first,
-                           const float *x, gsize n, guint32 *indices);
+                           float bits, const float *x, gsize n, guint32 *indices);
 
 guint64 vptq_scratch (AfpCodec *codec, const AfpLayout *layout);
 guint vptq_passes (AfpCodec *codec, const AfpLayout *layout);
