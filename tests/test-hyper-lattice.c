@@ -49,7 +49,8 @@ START_TEST (normal_numbers)
   static const char *const calls[] = { HYPER "lattice=z", HYPER "lattice=a2", HYPER "lattice=d4",
                                        HYPER "lattice=e8" };
   for (guint s = 0; s < G_N_ELEMENTS (shapes); s++) {
-    test_set_tensors (test_tensor ("w", AFP_DTYPE_F32, shapes[s], NULL, 3), NULL);
+    g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, shapes[s], NULL, 3);
+    test_set_tensors (input, NULL);
     g_autofree float *x = test_values (sizes[s], 3);
     g_autoptr (AfpTensor) one = test_run (calls[_i], 1), three = test_run (calls[_i], 3);
     g_autoptr (GBytes) a = test_tree_bytes (afp_tensor_get_root (one)),
@@ -70,7 +71,8 @@ START_TEST (outliers)
 
   for (guint i = 0; i < N; i += 1000)
     x[i] = i % 2000 ? -50 : 50;
-  test_set_tensors (test_tensor_from ("w", "128x128", NULL, x), NULL);
+  g_autoptr (AfpTensor) input = test_tensor_from ("w", "128x128", NULL, x);
+  test_set_tensors (input, NULL);
   g_autoptr (AfpTensor) tensor = test_run (HYPER "bits=2", 1);
   g_autofree float *y = test_decode (tensor);
   for (guint i = 0; i < N; i++) {
@@ -97,7 +99,8 @@ START_TEST (sizes_and_places)
 
   for (guint i = 0; i < N; i++)
     x[i] = (float) (x[i] * cases[_i].scale + cases[_i].offset);
-  test_set_tensors (test_tensor_from ("w", "24x40", NULL, x), NULL);
+  g_autoptr (AfpTensor) input = test_tensor_from ("w", "24x40", NULL, x);
+  test_set_tensors (input, NULL);
   g_autoptr (AfpTensor) tensor = test_run (HYPER "bits=2", 1);
   g_autofree float *y = test_decode (tensor);
   for (guint i = 0; i < N; i++) {
@@ -159,7 +162,8 @@ START_TEST (feedback)
 
   afp_moments_read (moments, 0, COLS, h);
   for (guint f = 0; f < 2; f++) {
-    test_set_tensors (test_tensor_with_moments ("w", "32x48", FALSE, 4), NULL);
+    g_autoptr (AfpTensor) input = test_tensor_with_moments ("w", "32x48", FALSE, 4);
+    test_set_tensors (input, NULL);
     g_autofree float *x = test_values (ROWS * COLS, 4);
     g_autoptr (AfpTensor) tensor =
         test_run (f ? HYPER "bits=3 feedback=true" : HYPER "bits=3 importance=off", 2);
@@ -203,7 +207,8 @@ START_TEST (frames_of_parts)
 {
   GError *error = NULL;
 
-  test_set_tensors (test_tensor ("w", AFP_DTYPE_F32, "64x64", NULL, 3), NULL);
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, "64x64", NULL, 3);
+  test_set_tensors (input, NULL);
   ck_assert (!test_try (_i ? HYPER "frame=row" : HYPER "frame=group", 1, &error));
   assert_error (error, AFP_ERROR_PROPERTY, "trajectory=lattice has one step", "leave it out",
                 "trajectory=grid");

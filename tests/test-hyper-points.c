@@ -12,7 +12,8 @@ START_TEST (joined_codes)
 {
   g_autofree float *one = NULL, *three = NULL;
 
-  test_set_tensors (test_tensor ("w", AFP_DTYPE_F32, "64x48", NULL, 3), NULL);
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, "64x48", NULL, 3);
+  test_set_tensors (input, NULL);
   g_autoptr (AfpTensor) single = test_run (HYPER, 1), joined = test_run (HYPER "join=3", 2);
   AfpPlane *thetas = test_find (afp_tensor_get_root (joined), "weight/thetas");
   ck_assert_uint_eq (afp_plane_get_desc (thetas)->bits, 14);
@@ -38,7 +39,8 @@ START_TEST (joined_padding)
     g_autofree float *x = test_values (sizes[s], 4);
     for (gsize i = 0; i < sizes[s]; i++)
       x[i] += 100;
-    test_set_tensors (test_tensor_from ("w", shapes[s], NULL, x), NULL);
+    g_autoptr (AfpTensor) input = test_tensor_from ("w", shapes[s], NULL, x);
+    test_set_tensors (input, NULL);
     g_autoptr (AfpTensor) tensor = test_run (HYPER "join=3", 1);
     g_autofree float *y = test_decode (tensor);
     ck_assert_double_le (test_nmse (x, y, sizes[s]), 0.0828 * 1.1 / 10000);
@@ -48,7 +50,8 @@ END_TEST
 
 START_TEST (joined_with_importance)
 {
-  test_set_tensors (test_tensor_with_moments ("w", "16x48", FALSE, 4), NULL);
+  g_autoptr (AfpTensor) input = test_tensor_with_moments ("w", "16x48", FALSE, 4);
+  test_set_tensors (input, NULL);
   g_autofree float *x = test_values (16 * 48, 4);
   g_autoptr (AfpTensor) tensor = test_run (_i ? HYPER "join=3 feedback=true" : HYPER "join=3", 2);
   g_autofree float *y = test_decode (tensor);
@@ -69,7 +72,8 @@ START_TEST (joins_that_are_refused)
   };
   GError *error = NULL;
 
-  test_set_tensors (test_tensor ("w", AFP_DTYPE_F32, "8x8", NULL, 3), NULL);
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, "8x8", NULL, 3);
+  test_set_tensors (input, NULL);
   ck_assert (!test_try (cases[_i].call, 1, &error));
   assert_error (error, AFP_ERROR_PROPERTY, cases[_i].one, cases[_i].two);
 }

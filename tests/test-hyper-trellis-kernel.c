@@ -250,6 +250,26 @@ fit (unsigned n_states, double bits, const float *weights, const float *x, size_
   return result->error / energy;
 }
 
+/* Numbers near the largest there are, and next to nothing: finite points, and no more of an error than zeros have. */
+START_TEST (largest_and_least_numbers)
+{
+  enum { N = 512, SEGMENTS = 16, LENGTH = N / SEGMENTS };
+  const float scale = _i % 2 ? 1e-41f : 5e37f;
+  static float x[N], points[2 << 10];
+  HyperTrellisFit result;
+  HyperTrellisFrame frame;
+  fill (x, N, 8);
+  for (unsigned i = 0; i < N; i++)
+    x[i] *= scale;
+  const double nmse = fit (8, _i < 2 ? 0.5 : 4, NULL, x, SEGMENTS, LENGTH, &result);
+  ck_assert_double_le (nmse, 1);
+  ck_assert (hyper_trellis_frame_init (&frame, result.params));
+  hyper_trellis_points (&frame, 10, points);
+  for (unsigned i = 0; i < 2 << 10; i++)
+    ck_assert (isfinite (points[i]));
+}
+END_TEST
+
 /* 16 states; the bound is 2^-2R, a uniform scalar quantizer with an ideal coder 1.5 dB above it. */
 START_TEST (rates_and_errors)
 {
@@ -299,6 +319,7 @@ main (void)
   tcase_add_loop_test (good, one_result, 0, N_SIZES);
   tcase_add_loop_test (good, rates_and_errors, 0, 4);
   tcase_add_test (good, scales_do_not_matter);
+  tcase_add_loop_test (bad, largest_and_least_numbers, 0, 4);
   tcase_add_loop_test (bad, no_such_trellis, 0, 9);
   tcase_add_loop_test (bad, damaged_params, 0, 10);
   tcase_add_loop_test (bad, damaged_symbols, 0, 5);

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define ROOT_3 1.7320508075688772
-#define LARGEST_SHIFT 0.5 /* of a step: what it is learned to at the most, either way */
+#define LARGEST_SHIFT 0.5    /* of a step: what it is learned to at the most, either way */
+#define LARGEST_STEP 0x1p124 /* so that all that is stored with it stays finite */
 
 static const struct {
   unsigned dimension, n_cosets, n_scales;
@@ -139,7 +140,7 @@ hyper_lattice_set_params (const HyperLattice *l, double step, const HyperLattice
 {
   unsigned at = 2;
 
-  params[1] = hyper_round (step);
+  params[1] = hyper_round (fmin (step, LARGEST_STEP));
   for (unsigned s = 0; s < l->n_scales; s++)
     for (unsigned c = 0; c < l->n_cosets; c++)
       for (unsigned k = 0; k < HYPER_LATTICE_SHIFTS; k++) {

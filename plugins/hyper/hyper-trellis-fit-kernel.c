@@ -7,7 +7,9 @@
 
 #define SHIFTS HYPER_TRELLIS_SHIFTS
 #define LENGTHS HYPER_TRELLIS_LENGTHS
-#define LONGEST_SHIFT 1.9 /* steps; after rounding it must stay below 2 */
+#define LARGEST_STEP 0x1p124 /* so that all that is stored with it stays finite */
+#define LEAST_STEP 0x1p-100  /* its reciprocal is finite, too: smaller numbers are zeros */
+#define LONGEST_SHIFT 1.9    /* steps; after rounding it must stay below 2 */
 /* What a bit costs, in squares of the step. Measured on Gaussian and Laplacian numbers: the first is best from 1.25 bits on, the second below
  * 0.75 bits; between them now one and now the other, by 0.1 dB. */
 #define LAMBDA 0.33
@@ -79,6 +81,7 @@ code (void *user, double step, double lambda, const float *lengths, uint32_t *co
   const HyperTrellis *trellis = fit->trellis;
   HyperTrellisFrame frame;
 
+  step = fmin (step, LARGEST_STEP);
   if (search->first)
     memset (fit->params, 0, sizeof fit->params);
   else {
@@ -147,10 +150,10 @@ hyper_trellis_fit (HyperTrellisFit *fit, double bits)
   fit->params[0] = 1;
   fit->cost.weight = 1;
   fit->rate = fit->error = 0;
-  if (!(energy > 0))
+  const double step = energy > 0 ? 2.1 * exp2 (-bits) * sqrt (energy / weights) : 0;
+  if (!(step >= LEAST_STEP))
     return;
   fit->cost.weight = (float) ((double) n / weights);
-  const double step = 2.1 * exp2 (-bits) * sqrt (energy / weights);
   search_step (fit, bits, bits < SELDOM ? LOW_LAMBDA : LAMBDA, step);
   if (bits >= OFTEN || bits < SELDOM)
     return;

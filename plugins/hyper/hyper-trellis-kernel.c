@@ -362,7 +362,8 @@ hyper_trellis_points (const HyperTrellisFrame *frame, unsigned bits, float *poin
   for (unsigned u = 0; u < 2; u++, points += 2 * (size_t) offset) {
     points[0] = 0; /* of no symbol */
     for (unsigned m = 0; m < offset; m++) {
-      points[offset + m] = frame->step * point (frame, u, m);
+      const float at = frame->step * point (frame, u, m);
+      points[offset + m] = fmaxf (fminf (at, FLT_MAX), -FLT_MAX);
       points[offset - m] = -points[offset + m];
     }
     points[offset] = 0;
