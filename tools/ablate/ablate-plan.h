@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "study.h"
+
+G_BEGIN_DECLS
+
+/**
+ * AfpRunPlan:
+ * @error: (nullable): why the run cannot be planned; the numbers are 0 then
+ * @broken: (nullable) (transfer none): the condition on its size that it does not meet: it is not to run, unless it is another's prefix
+ * @bytes: in a file of ours, @exact or at the most
+ * @executions: encodings of one plane by one stage
+ * @n_new: of these: not among those of the runs before it
+ *
+ * What is known of one run before it runs.
+ */
+typedef struct {
+  GError *error;
+  const char *broken;
+  guint64 bytes, weights;
+  gboolean exact;
+  guint executions, n_new;
+} AfpRunPlan;
+
+/**
+ * AfpStudyPlan:
+ * @runs: (element-type AfpRunPlan): one for each run of the study
+ * @executions: of all runs that are to run
+ * @distinct: of these: what is left if none is done twice
+ */
+typedef struct {
+  GPtrArray *runs;
+  guint64 executions, distinct;
+} AfpStudyPlan;
+
+/* Plans every run of @study, in this process. A run that cannot be planned is no error of the study; a study none of whose runs can be
+ * is: with the error of its first. */
+AfpStudyPlan *afp_study_plan (const AfpStudy *study, GError **error);
+void afp_study_plan_free (AfpStudyPlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpStudyPlan, afp_study_plan_free)
+/* The runs as a table, and what they share: what --plan prints. */
+char *afp_study_plan_to_string (const AfpStudyPlan *plan, const AfpStudy *study);
+JsonNode *afp_study_plan_to_json (const AfpStudyPlan *plan, const AfpStudy *study);
+
+G_END_DECLS
