@@ -1,30 +1,30 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later. rtn: round to nearest, w = peak[row] * (q / 2^(bits-1) - 1). A complete codec. */
+/* SPDX-License-Identifier: LGPL-2.1-or-later. round: to nearest, a number per row, w = peak[row] * (q / 2^(bits-1) - 1). A complete codec. */
 #include <afpipe/afpipe.h>
 #include <math.h>
 
 typedef struct {
   AfpCodec parent_instance;
   guint bits;
-} Rtn;
-typedef AfpCodecClass RtnClass;
-GType rtn_get_type (void);
-G_DEFINE_TYPE (Rtn, rtn, AFP_TYPE_CODEC)
+} Round;
+typedef AfpCodecClass RoundClass;
+GType round_get_type (void);
+G_DEFINE_TYPE (Round, round, AFP_TYPE_CODEC)
 
 enum { CODES, PEAK };
 static const AfpProperty properties[] = {
-  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, Rtn, bits, 2, 16, "4", "bits", "Bits per weight"),
+  AFP_PROP_UINT ("bits", "b", AFP_PROPERTY_FORMAT, Round, bits, 2, 16, "4", "bits", "Bits per weight"),
 };
 
 static gboolean
-rtn_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
+round_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
-  afp_layout_add_code (layout, "codes", 1, ((Rtn *) codec)->bits);
+  afp_layout_add_code (layout, "codes", 1, ((Round *) codec)->bits);
   afp_layout_add_row_float (layout, "peak", AFP_KIND_SCALE);
   return TRUE;
 }
 
 static gboolean
-rtn_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
+round_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
   const guint64 cols = afp_layout_get_cols (afp_context_get_layout (ctx));
   g_autofree float *row = g_new (float, cols);
@@ -39,9 +39,9 @@ rtn_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 }
 
 static gboolean
-rtn_encode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
+round_encode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
 {
-  const float half = ldexpf (1, (int) ((Rtn *) codec)->bits - 1);
+  const float half = ldexpf (1, (int) ((Round *) codec)->bits - 1);
   for (guint64 i = 0; i < block->n_rows * block->n_cols; i++) {
     const float p = afp_context_get_values (ctx, PEAK)[block->row + i / block->n_cols];
     const float q = p > 0 ? rintf (block->values[i] / p * half) : 0;
@@ -51,29 +51,29 @@ rtn_encode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
 }
 
 static gboolean
-rtn_decode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
+round_decode (AfpCodec *codec, gpointer ctx, AfpBlock *block, GError **error)
 {
-  const float half = ldexpf (1, (int) ((Rtn *) codec)->bits - 1);
+  const float half = ldexpf (1, (int) ((Round *) codec)->bits - 1);
   for (guint64 i = 0; i < block->n_rows * block->n_cols; i++)
     block->values[i] = afp_context_get_values (ctx, PEAK)[block->row + i / block->n_cols] * ((float) block->planes[CODES].codes[i] / half - 1);
   return TRUE;
 }
 
 static void
-rtn_class_init (RtnClass *klass)
+round_class_init (RoundClass *klass)
 {
   afp_element_class_add_properties (AFP_ELEMENT_CLASS (klass), properties, G_N_ELEMENTS (properties), 0);
   afp_element_class_set_details (AFP_ELEMENT_CLASS (klass), "Rounds weights to nearest, with a scale per row",
-                                 "load location=model.safetensors ! rtn bits=4 ! eval ! null");
-  klass->describe = rtn_describe;
-  klass->fit = rtn_fit;
-  klass->encode_block = rtn_encode;
-  klass->decode_block = rtn_decode;
+                                 "load location=model.safetensors ! round bits=4 ! eval ! null");
+  klass->describe = round_describe;
+  klass->fit = round_fit;
+  klass->encode_block = round_encode;
+  klass->decode_block = round_decode;
 }
 
 static void
-rtn_init (Rtn *self)
+round_init (Round *self)
 {
 }
 
-AFP_PLUGIN_DEFINE_ELEMENT ("rtn", "1.0", "LGPL-2.1-or-later", "https://rtn.example/", "Round to nearest", rtn_get_type)
+AFP_PLUGIN_DEFINE_ELEMENT ("round", "1.0", "LGPL-2.1-or-later", "https://round.example/", "Round to nearest", round_get_type)

@@ -36,21 +36,21 @@ total () { sed -n '/"total"/,/}/s/.*"'"$1"'" *: *\([-0-9.e+]*\).*/\1/p' "$2" | h
 # less A B: is A < B?
 less () { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'; }
 
-short () { [ "$(wc -l <"$here/rtn.c")" -lt 80 ] && [ "$(wc -l <"$here/Makefile")" -le 20 ]; }
-listed () { "$inspect" rtn | grep -F 'Bits per weight' && "$inspect" lloyd | grep -F 'Lloyd-Max'; }
-no_problems () { "$inspect" --problems | tee "$tmp/problems" && ! grep -E 'afp(rtn|lloyd)' "$tmp/problems"; }
+short () { [ "$(wc -l <"$here/round.c")" -lt 80 ] && [ "$(wc -l <"$here/Makefile")" -le 20 ]; }
+listed () { "$inspect" round | grep -F 'Bits per weight' && "$inspect" lloyd | grep -F 'Lloyd-Max'; }
+no_problems () { "$inspect" --problems | tee "$tmp/problems" && ! grep -E 'afp(round|lloyd)' "$tmp/problems"; }
 
 round_trip () {
-  "$launch" -q --report "$tmp/rtn.json" "synth shapes=128x96,33x7 ! rtn bits=4 ! eval ! write location=$tmp/rtn.h5" &&
-    "$launch" -q "load location=$tmp/rtn.h5 ! decode ! write location=$tmp/rtn.safetensors" &&
-    less "$(total nmse "$tmp/rtn.json")" 0.02
+  "$launch" -q --report "$tmp/round.json" "synth shapes=128x96,33x7 ! round bits=4 ! eval ! write location=$tmp/round.h5" &&
+    "$launch" -q "load location=$tmp/round.h5 ! decode ! write location=$tmp/round.safetensors" &&
+    less "$(total nmse "$tmp/round.json")" 0.02
 }
 
 missing () {
-  AFPIPE_PLUGIN_PATH='' "$launch" -q "load location=$tmp/rtn.h5 ! decode ! null" 2>"$tmp/missing"
+  AFPIPE_PLUGIN_PATH='' "$launch" -q "load location=$tmp/round.h5 ! decode ! null" 2>"$tmp/missing"
   local status=$?
   cat "$tmp/missing"
-  [ $status -eq 3 ] && grep -F "rtn" "$tmp/missing" && grep -F 'https://rtn.example/' "$tmp/missing"
+  [ $status -eq 3 ] && grep -F "round" "$tmp/missing" && grep -F 'https://round.example/' "$tmp/missing"
 }
 
 # the query: seedlm chooses its seeds knowing how lloyd will round; without the query the error is larger
@@ -67,7 +67,7 @@ nested () { "$launch" -q "synth shapes=96x96 ! seedlm C=8 P=3 K=8 ! lloyd bits=4
 
 # a plugin of another ABI is left out, with the reason, and nothing else breaks
 other_abi () {
-  mkdir -p "$tmp/abi" && sed 's/AFP_PLUGIN_DEFINE_ELEMENT ("rtn"/AFP_PLUGIN_DEFINE_ELEMENT ("other"/' "$here/rtn.c" >"$tmp/abi/other.c" &&
+  mkdir -p "$tmp/abi" && sed 's/AFP_PLUGIN_DEFINE_ELEMENT ("round"/AFP_PLUGIN_DEFINE_ELEMENT ("other"/' "$here/round.c" >"$tmp/abi/other.c" &&
     ${CC:-cc} "${cflags[@]}" -include afpipe/afpipe.h -include "$tmp/abi/major.h" -shared -fPIC -fvisibility=hidden \
       -o "$tmp/abi/afpother.so" "$tmp/abi/other.c" "${libs[@]}" -lm &&
     AFPIPE_PLUGIN_PATH=$tmp/abi "$inspect" --problems | tee "$tmp/problems" && grep -E 'ABI 99\.0' "$tmp/problems"
@@ -85,11 +85,11 @@ check 'the codec has under 80 lines' short
 check 'plain cc and pkg-config build both' make -C "$tmp" -s CFLAGS='-O2 -Wall -Wextra -Wno-unused-parameter -Werror'
 check 'afpipe-inspect describes them' listed
 check 'no problems' no_problems
-check 'rtn: written and read back' round_trip
-check 'rtn: without the plugin the error names codec and origin (exit 3)' missing
+check 'round: written and read back' round_trip
+check 'round: without the plugin the error names codec and origin (exit 3)' missing
 check "lloyd answers seedlm's query" answers
 check "hyper takes lloyd's levels" nested
-check 'rtn passes afpipe-conform' conforms rtn
+check 'round passes afpipe-conform' conforms round
 check 'lloyd passes afpipe-conform' conforms lloyd
 mkdir -p "$tmp/abi"
 printf '#undef AFP_ABI_MAJOR\n#define AFP_ABI_MAJOR 99\n' >"$tmp/abi/major.h"
