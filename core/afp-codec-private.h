@@ -14,6 +14,8 @@
  *   afp-claim.c     who takes a plane              afp-encode.c    encode a plane as claimed
  *   afp-quantizer.c a claim as a quantizer         afp-decoder.c   read a coded plane
  *   afp-routing.c   which tensors and planes       afp-codec.c     the element
+ *   afp-codec-plan.c what it takes, planned        afp-codec-run.c planes coded as planned
+ *   afp-claim-text.c what a claim's work depends on
  *   afp-codec-memory.c what it takes of memory
  *   afp-share.c     planes that tensors share      afp-prepare.c   fitted to a sample of the model
  *   afp-importance.c the moments of a layer's inputs  afp-feedback.c errors fed to later columns
@@ -127,6 +129,7 @@ void
 afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits, guint *offset);
 
 #define AFP_QUANTIZER_MAX_CHILDREN 16
+char *afp_claim_get_canonical_text (const AfpClaim *claim);
 /* The same claim on a plane of another size: a sample. */
 AfpClaim *afp_claim_resize (const AfpClaim *claim, guint64 rows, guint64 cols);
 /* As afp_claim_get_bytes(), without shared planes that count for another tensor: afp_plane_desc_counts_for(). */
@@ -139,6 +142,7 @@ AfpTransform *afp_codec_find (const char *name, guint version, const char *param
 AfpMatrix *afp_decoder_open (AfpPlane *plane, GError **error); /* of a plane coded by an AfpCodec */
 
 gboolean afp_codec_is_open_loop (AfpCodec *self);
+guint afp_codec_get_seed (AfpCodec *self); /* its property */
 /* The array of a tensor as it was loaded: it needs no fallback. (A codec may leave a float plane of kind weight, too.) */
 gboolean afp_plane_desc_is_array (const AfpPlaneDesc *desc);
 gpointer
@@ -248,6 +252,17 @@ char *afp_claim_get_share_key (const AfpClaim *claim, guint child);
 
 /* The claim that the codec has on a plane, or NULL. (transfer none) */
 AfpClaim *afp_codec_find_claim (AfpCodec *self, const char *tensor, const char *path);
+void afp_codec_keep_claim (AfpCodec *self, AfpSpec *spec, const char *path, AfpClaim *claim);
+/* All of them, sorted by tensor and path. */
+typedef void (*AfpClaimFunc) (AfpSpec *spec, const char *path, AfpClaim *claim, gpointer user_data);
+void afp_codec_foreach_claim (AfpCodec *self, AfpClaimFunc func, gpointer user_data);
+/* (transfer container): elements from the source to @element, both included */
+GPtrArray *afp_element_find_route (AfpElement *element);
+AfpClaim *afp_codec_describe_plane (AfpTransform *transform, AfpSpec *spec, const char *path,
+                                    const AfpPlaneDesc *desc);
+AfpTensor *
+afp_codec_plan_tensor (AfpTransform *transform, AfpTensor *tensor, AfpPlan *plan, GError **error);
+AfpTensor *afp_codec_process (AfpTransform *transform, AfpTensor *tensor, GError **error);
 /* Walks the tree; take() replaces a float leaf or returns NULL to leave it. */
 typedef AfpPlane *(*AfpTakeFunc) (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane,
                                   const char *path, gpointer user_data, GError **error);

@@ -81,7 +81,7 @@ AFP_API gpointer afp_context_get_kept (AfpContext *ctx);
 AFP_API const char *afp_context_get_name (AfpContext *ctx); /* "tensor/plane/path", for messages */
 AFP_API AfpPool *afp_context_get_pool (AfpContext *ctx);    /* may be NULL */
 AFP_API guint64
-afp_context_get_seed (AfpContext *ctx); /* from tensor name and path: for random choices */
+afp_context_get_seed (AfpContext *ctx); /* from tensor name, path and seed=: for random choices */
 
 /* fit only: the data. n_cols must be a multiple of the quantum, as col; zeros beyond the right edge. */
 AFP_API gboolean afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows, guint64 col,

@@ -216,7 +216,7 @@ afp_context_get_pool (AfpContext *ctx)
  * afp_context_get_seed:
  * @ctx: a context
  *
- * Returns: a seed for random choices that depends on the tensor's name and the plane's path alone (FNV-1a)
+ * Returns: a seed for random choices that depends on the tensor's name, the plane's path (FNV-1a) and the codec's property seed= alone
  */
 guint64
 afp_context_get_seed (AfpContext *ctx)
@@ -225,7 +225,7 @@ afp_context_get_seed (AfpContext *ctx)
 
   for (const char *p = ctx->name; *p; p++)
     hash = (hash ^ (guint8) *p) * G_GUINT64_CONSTANT (1099511628211);
-  return hash;
+  return hash ^ afp_codec_get_seed (ctx->codec) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
 }
 
 guint

@@ -41,6 +41,10 @@ AFP_API gboolean afp_pipeline_interrupt (
 /* The report as a JSON object; after a run, or after a failure (then with "error"). (transfer full). @error: (nullable): how the run ended */
 AFP_API JsonNode *afp_pipeline_get_report (AfpPipeline *self, const GError *error);
 
+/* Each encoding of one plane by one stage that a run has to do, known by what goes into it: hex digits, once planned. */
+AFP_API GPtrArray *
+afp_pipeline_list_executions (AfpPipeline *self); /* (transfer full) (element-type utf8) */
+
 /* The pipeline as a graph for Graphviz; with claims and bytes once it is planned. (transfer full) */
 AFP_API char *afp_pipeline_to_dot (AfpPipeline *self);
 

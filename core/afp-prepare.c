@@ -45,9 +45,8 @@ typedef struct {
 
 /* --- the way from the source ------------------------------------------------------------------------------------- */
 
-/* (transfer container): the source first, @element last */
-static GPtrArray *
-find_route (AfpElement *element)
+GPtrArray *
+afp_element_find_route (AfpElement *element)
 {
   GPtrArray *route = g_ptr_array_new ();
 
@@ -207,7 +206,7 @@ prepare_init (Prepare *prepare, AfpCodec *codec, const AfpShareGroup *group, Afp
   guint64 narrowest = MAX_LENGTH;
 
   *prepare = (Prepare){ .codec = codec, .run = run, .group = group };
-  prepare->route = find_route (AFP_ELEMENT (codec));
+  prepare->route = afp_element_find_route (AFP_ELEMENT (codec));
   prepare->parts = g_array_new (FALSE, TRUE, sizeof (Part));
   g_autofree char *best = choose_way (prepare);
   for (guint i = 0; i < group->members->len; i++) {

@@ -254,6 +254,79 @@ START_TEST (a_codec_that_cannot)
 }
 END_TEST
 
+/* --- what is the same work ------------------------------------------------------------------------------------------ */
+
+/* (transfer full): of a plan of a tensor "t" */
+static GPtrArray *
+executions (const char *text)
+{
+  g_autofree char *all = g_strdup_printf ("test-source ! %s ! test-sink", text);
+  g_autoptr (AfpTensor) tensor = test_tensor ("t", AFP_DTYPE_F32, "32x64", NULL, 1);
+  GError *error = NULL;
+
+  test_set_tensors (tensor, NULL);
+  g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (all, &error);
+  ck_assert_msg (pipeline && afp_pipeline_plan (pipeline, &error), "%s: %s", text,
+                 error ? error->message : "?");
+  return afp_pipeline_list_executions (pipeline);
+}
+
+/* Have the pipelines their @n-th executions in common? */
+static gboolean
+share (const char *first, const char *second, guint n)
+{
+  g_autoptr (GPtrArray) a = executions (first), b = executions (second);
+
+  ck_assert_uint_lt (n, a->len);
+  ck_assert_msg (n < b->len, "%s", second);
+  ck_assert_uint_eq (strlen (a->pdata[n]), 64);
+  return strcmp (a->pdata[n], b->pdata[n]) == 0;
+}
+
+START_TEST (the_same_work)
+{
+  ck_assert (share ("test-q bits=2", "test-q name=x bits=2", 0));
+  /* Who takes what a stage leaves is no part of it, if it does not ask. */
+  ck_assert (share ("test-q residual=true bits=2", "test-q residual=true bits=2 ! drop", 0));
+  ck_assert (share ("test-ask open-loop=true", "test-ask open-loop=true ! identity", 0));
+  ck_assert (share ("test-ask tensors=* min-weights=1", "test-ask exclude=b*", 0));
+}
+END_TEST
+
+START_TEST (other_work)
+{
+  ck_assert (!share ("test-q bits=2", "test-q bits=4", 0));
+  ck_assert (!share ("test-q bits=2", "test-q bits=2 seed=1", 0));
+  ck_assert (!share ("test-q bits=2", "test-q bits=2 layout=flat", 0));
+  ck_assert (!share ("test-ask", "test-ask open-loop=true", 0));
+  /* Seen by who asks: what its answerer is set to, and who it is. */
+  ck_assert (!share ("test-ask", "test-ask ! test-q planes=coeffs bits=2", 0));
+  ck_assert (!share ("test-ask ! test-q planes=coeffs bits=3",
+                     "test-ask ! test-q planes=coeffs bits=2", 0));
+  /* The same stage behind another. */
+  ck_assert (!share ("test-flip ! test-q bits=2", "test-flip ! decode ! test-q bits=2", 1));
+}
+END_TEST
+
+/* Who answered has its codes already; a plane that its asker leaves open is work of its own. */
+START_TEST (work_is_counted_once)
+{
+  static const struct {
+    const char *text;
+    guint n;
+  } cases[] = { { "identity", 0 },
+                { "test-q bits=2", 1 },
+                { "test-ask ! test-q planes=coeffs bits=2", 1 },
+                { "test-ask open-loop=true ! test-q planes=coeffs bits=2", 2 },
+                { "test-flip ! test-q bits=2", 2 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GPtrArray) keys = executions (cases[i].text);
+    ck_assert_msg (keys->len == cases[i].n, "%s: %u", cases[i].text, keys->len);
+  }
+}
+END_TEST
+
 static TCase *
 all (void)
 {
@@ -269,6 +342,9 @@ all (void)
   tcase_add_test (tcase, nested_costs);
   tcase_add_test (tcase, who_comes_first);
   tcase_add_test (tcase, a_codec_that_cannot);
+  tcase_add_test (tcase, the_same_work);
+  tcase_add_test (tcase, other_work);
+  tcase_add_test (tcase, work_is_counted_once);
   return tcase;
 }
 

@@ -120,6 +120,10 @@ START_TEST (seeds)
   ck_assert (seed == expected);
   probe (keep_seed, "quantum=2", 1, 70, 0, AFP_METRIC_NONE, NULL);
   ck_assert (seed == expected);
+  probe (keep_seed, "seed=0", 3, 5, 0, AFP_METRIC_NONE, NULL);
+  ck_assert (seed == expected);
+  probe (keep_seed, "seed=3", 3, 5, 0, AFP_METRIC_NONE, NULL);
+  ck_assert (seed == (expected ^ (3 * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15))));
 }
 END_TEST
 

@@ -189,7 +189,7 @@ run_training (const AfpVptq *self, AfpContext *ctx, const Sample *sample, guint 
     .length = length,
     .n_centroids = k,
     .iterations = self->iterations,
-    .seed = afp_context_get_seed (ctx) ^ (self->seed * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)),
+    .seed = afp_context_get_seed (ctx),
     .metric = (VptqMetric) sample->kind,
     .vectors = sample->vectors,
     .weights = sample->weights,

@@ -65,8 +65,6 @@ static const AfpProperty vptq_properties[] = {
                  "Rounds of k-means at the most; it ends where a round gains less than 1e-4"),
   AFP_PROP_UINT ("samples", NULL, 0, AfpVptq, samples, 1, 1 << 20, "256", "vectors",
                  "Vectors per centroid to train on, at the most"),
-  AFP_PROP_UINT ("seed", NULL, 0, AfpVptq, seed, 0, G_MAXUINT32, "0", NULL,
-                 "Of the random choice of the first centroids"),
 };
 
 static const AfpPreset vptq_presets[] = {

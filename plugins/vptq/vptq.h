@@ -26,7 +26,6 @@ struct _AfpVptq {
   guint centroids;
   guint iterations;
   guint samples;
-  guint seed;
   gboolean residual;
   gint scale;
   gint codebook;
