@@ -18,7 +18,6 @@
  * afpipe-launch: plans or runs a pipeline. Standard output carries the report or the plan and nothing else.
  */
 #define TOOL "afpipe-launch"
-#define MAX_THREADS 1024
 #define MMAP_THRESHOLD (1 << 20)
 #define REPORT_TENSORS 40
 #define PROGRESS_INTERVAL (G_USEC_PER_SEC / 10)
@@ -74,24 +73,6 @@ typedef struct {
 
 /* --- options --- */
 
-static gboolean
-add_variable (GHashTable *variables, const char *setting, GError **error)
-{
-  const char *equals = strchr (setting, '=');
-  g_autofree char *name = equals ? g_strndup (setting, (gsize) (equals - setting)) : NULL;
-
-  if (!name || !*name) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: write --set NAME=VALUE", setting);
-    return FALSE;
-  }
-  if (g_hash_table_contains (variables, name)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: '%s' is set twice", setting, name);
-    return FALSE;
-  }
-  g_hash_table_insert (variables, g_steal_pointer (&name), g_strdup (equals + 1));
-  return TRUE;
-}
-
 /* A variable that is not in the pipeline is a typing error. */
 static gboolean
 check_variables (GHashTable *variables, const char *text, GError **error)
@@ -110,28 +91,6 @@ check_variables (GHashTable *variables, const char *text, GError **error)
     return FALSE;
   }
   return TRUE;
-}
-
-static char *
-get_text (char **arguments, GError **error)
-{
-  if (arguments[0] && strcmp (arguments[0], "--") == 0)
-    arguments++;
-  if (options.file && arguments[0]) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
-                 "the pipeline is given twice: in '%s' and as arguments ('%s')", options.file,
-                 arguments[0]);
-    return NULL;
-  }
-  if (options.file)
-    return tool_read_file (options.file, error);
-  if (!arguments[0]) {
-    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_USAGE,
-                         "no pipeline: write " TOOL
-                         " \"load location=FILE ! seedlm ! eval ! null\", or -f FILE");
-    return NULL;
-  }
-  return afp_parse_join_arguments (arguments);
 }
 
 /* So that a run of hours does not end with a report that cannot be written. */
@@ -153,20 +112,11 @@ check_report_place (GError **error)
 static gboolean
 configure (AfpPipeline *pipeline, GError **error)
 {
-  guint64 bytes = 0;
+  guint64 bytes;
 
-  if (options.threads < 0 || options.threads > MAX_THREADS) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
-                 "-j %d: give 1..%d threads, or 0 for one per processor", options.threads,
-                 MAX_THREADS);
+  if (!tool_check_threads (options.threads, error) ||
+      !tool_parse_memory (options.max_mem, &bytes, error))
     return FALSE;
-  }
-  if (options.max_mem && (!afp_parse_size (options.max_mem, &bytes) || bytes == 0)) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
-                 "--max-mem %s: give a size such as 4G (2^32 bytes) or 500MB (500,000,000 bytes)",
-                 options.max_mem);
-    return FALSE;
-  }
   afp_pipeline_set_threads (pipeline, (guint) options.threads);
   afp_pipeline_set_max_memory (pipeline, bytes);
   return TRUE;
@@ -207,18 +157,12 @@ check_trace (GError **error)
 static AfpPipeline *
 make_pipeline (char **arguments, GError **error)
 {
-  g_autoptr (GHashTable) variables =
-      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr (AfpPipeline) pipeline = NULL;
   g_autoptr (AfpAst) ast = NULL;
-  g_autofree char *text = get_text (arguments, error);
+  g_autofree char *text = tool_get_pipeline (TOOL, options.file, arguments, error);
+  g_autoptr (GHashTable) variables = text ? tool_parse_variables (options.sets, error) : NULL;
 
-  if (!text)
-    return NULL;
-  for (guint i = 0; options.sets && options.sets[i]; i++)
-    if (!add_variable (variables, options.sets[i], error))
-      return NULL;
-  if (!check_variables (variables, text, error) || !check_trace (error))
+  if (!variables || !check_variables (variables, text, error) || !check_trace (error))
     return NULL;
   warn_of_slow_plugins ();
   ast = afp_parse (text, variables, error);

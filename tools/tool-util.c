@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define TOOL_BUGS "Pipelines are described in afpipe-pipeline(7)."
+#define TOOL_MAX_THREADS 1024
 
 /* GLib wants "-j 4": "-j4" is cut in two. */
 static void
@@ -179,4 +180,80 @@ tool_read_file (const char *path, GError **error)
     return NULL;
   }
   return g_steal_pointer (&text);
+}
+
+/* --- options that tools share ------------------------------------------------------------------------------------- */
+
+char *
+tool_get_pipeline (const char *tool, const char *file, char **arguments, GError **error)
+{
+  if (arguments[0] && strcmp (arguments[0], "--") == 0)
+    arguments++;
+  if (file && arguments[0]) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "the pipeline is given twice: in '%s' and as arguments ('%s')", file,
+                 arguments[0]);
+    return NULL;
+  }
+  if (file)
+    return tool_read_file (file, error);
+  if (!arguments[0]) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "no pipeline: write %s \"load location=FILE ! seedlm ! eval ! null\", or -f FILE",
+                 tool);
+    return NULL;
+  }
+  return afp_parse_join_arguments (arguments);
+}
+
+static gboolean
+tool_add_variable (GHashTable *variables, const char *setting, GError **error)
+{
+  const char *equals = strchr (setting, '=');
+  g_autofree char *name = equals ? g_strndup (setting, (gsize) (equals - setting)) : NULL;
+
+  if (!name || !*name) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: write --set NAME=VALUE", setting);
+    return FALSE;
+  }
+  if (g_hash_table_contains (variables, name)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: '%s' is set twice", setting, name);
+    return FALSE;
+  }
+  g_hash_table_insert (variables, g_steal_pointer (&name), g_strdup (equals + 1));
+  return TRUE;
+}
+
+GHashTable *
+tool_parse_variables (char **settings, GError **error)
+{
+  g_autoptr (GHashTable) variables =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+
+  for (; settings && *settings; settings++)
+    if (!tool_add_variable (variables, *settings, error))
+      return NULL;
+  return g_steal_pointer (&variables);
+}
+
+gboolean
+tool_check_threads (int threads, GError **error)
+{
+  if (threads >= 0 && threads <= TOOL_MAX_THREADS)
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+               "-j %d: give 1..%d threads, or 0 for one per processor", threads, TOOL_MAX_THREADS);
+  return FALSE;
+}
+
+gboolean
+tool_parse_memory (const char *text, guint64 *bytes, GError **error)
+{
+  *bytes = 0;
+  if (!text || (afp_parse_size (text, bytes) && *bytes > 0))
+    return TRUE;
+  g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+               "--max-mem %s: give a size such as 4G (2^32 bytes) or 500MB (500,000,000 bytes)",
+               text);
+  return FALSE;
 }

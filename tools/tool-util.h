@@ -32,3 +32,13 @@ JsonNode *tool_error_to_json (const GError *error);
 gboolean tool_write_file (const char *path, const char *text, GError **error);
 /* Reads a text file, or stdin for "-". AFP_ERROR_IO; AFP_ERROR_USAGE unless it is UTF-8. */
 char *tool_read_file (const char *path, GError **error);
+
+/* Options that several tools have. AFP_ERROR_USAGE. */
+/* The text: of @file (nullable), or the words of @arguments (after an optional "--") joined. */
+char *tool_get_pipeline (const char *tool, const char *file, char **arguments, GError **error);
+/* --set NAME=VALUE; @settings: (nullable) */
+GHashTable *tool_parse_variables (char **settings, GError **error);
+/* -j N */
+gboolean tool_check_threads (int threads, GError **error);
+/* --max-mem SIZE; @text: (nullable): 0 bytes */
+gboolean tool_parse_memory (const char *text, guint64 *bytes, GError **error);
