@@ -45,7 +45,7 @@ leaks () {
   fi
 }
 
-for plugin in builtin vptq hyper entropy; do
+for plugin in builtin vptq hyper rtn entropy; do
   check "$plugin conforms" conforms "$plugin"
 done
 # What threads share and cancelling are much work for seedlm, and too much where sanitizers slow it down.
