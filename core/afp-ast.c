@@ -12,7 +12,23 @@ afp_ast_property_free (AfpAstProperty *property)
 {
   g_free (property->name);
   g_free (property->value);
+  g_clear_pointer (&property->values, g_ptr_array_unref);
   g_free (property);
+}
+
+AfpAstChain *
+afp_ast_chain_new (void)
+{
+  AfpAstChain *chain = g_new0 (AfpAstChain, 1);
+  chain->nodes = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_ast_node_free);
+  return chain;
+}
+
+void
+afp_ast_chain_free (AfpAstChain *chain)
+{
+  g_ptr_array_unref (chain->nodes);
+  g_free (chain);
 }
 
 AfpAstNode *
@@ -31,6 +47,7 @@ afp_ast_node_free (AfpAstNode *node)
 {
   g_free (node->name);
   g_ptr_array_unref (node->properties);
+  g_clear_pointer (&node->parts, g_ptr_array_unref);
   g_free (node);
 }
 
@@ -55,18 +72,18 @@ is_braced (const char *value)
          strcspn (value + 1, "{}") == length - 2;
 }
 
+/* @special: signs that would end the value where it stands. "{" begins a set, where a set may stand. */
 static gboolean
-needs_quotes (const char *value, gboolean in_assertion)
+needs_quotes (const char *value, const char *special)
 {
-  if (*value == '\0' || strpbrk (value, " \t\r\n\f\v!\"'") || strstr (value, "${"))
-    return TRUE;
-  return in_assertion && !is_braced (value) && strpbrk (value, ",{}") != NULL;
+  return *value == '\0' || strpbrk (value, " \t\r\n\f\v!\"'") || strstr (value, "${") ||
+         strpbrk (value, special);
 }
 
-void
-afp_ast_append_value (GString *out, const char *value, gboolean in_assertion)
+static void
+append_text (GString *out, const char *value, const char *special)
 {
-  if (!needs_quotes (value, in_assertion)) {
+  if (!needs_quotes (value, special)) {
     g_string_append (out, value);
     return;
   }
@@ -82,18 +99,63 @@ afp_ast_append_value (GString *out, const char *value, gboolean in_assertion)
   g_string_append_c (out, '"');
 }
 
+void
+afp_ast_append_value (GString *out, const char *value, gboolean in_assertion)
+{
+  append_text (out, value, !in_assertion ? "{" : is_braced (value) ? "" : ",{}");
+}
+
 static void
-append_node (GString *out, const AfpAstNode *node)
+append_set (GString *out, const GPtrArray *values)
+{
+  for (guint i = 0; i < values->len; i++) {
+    g_string_append_c (out, i ? ',' : '{');
+    append_text (out, values->pdata[i], ",{}()#");
+  }
+  g_string_append_c (out, '}');
+}
+
+static void append_chain (GString *out, const AfpAstChain *chain, gboolean in_part);
+
+static void
+append_parts (GString *out, const AfpAstNode *node)
+{
+  for (guint i = 0; i < node->parts->len; i++) {
+    g_string_append (out, i ? ", " : "(");
+    append_chain (out, node->parts->pdata[i], TRUE);
+  }
+  g_string_append_c (out, ')');
+}
+
+static void
+append_node (GString *out, const AfpAstNode *node, gboolean in_part)
 {
   gboolean is_assertion = node->type == AFP_AST_ASSERTION;
 
   g_string_append (out, node->name);
   if (node->type == AFP_AST_REFERENCE)
     g_string_append_c (out, '.');
+  if (node->parts)
+    append_parts (out, node);
   for (guint i = 0; node->properties && i < node->properties->len; i++) {
     const AfpAstProperty *property = node->properties->pdata[i];
     g_string_append_printf (out, "%c%s=", is_assertion ? ',' : ' ', property->name);
-    afp_ast_append_value (out, property->value, is_assertion);
+    if (property->values)
+      append_set (out, property->values);
+    else if (in_part)
+      append_text (out, property->value, "{,()");
+    else
+      afp_ast_append_value (out, property->value, is_assertion);
+  }
+}
+
+static void
+append_chain (GString *out, const AfpAstChain *chain, gboolean in_part)
+{
+  for (guint n = 0; n < chain->nodes->len; n++) {
+    if (n > 0)
+      g_string_append (out, " ! ");
+    append_node (out, chain->nodes->pdata[n], in_part);
   }
 }
 
@@ -108,14 +170,9 @@ afp_ast_to_string (const AfpAst *ast)
 {
   GString *out = g_string_new (NULL);
   for (guint c = 0; c < ast->chains->len; c++) {
-    const AfpAstChain *chain = ast->chains->pdata[c];
     if (c > 0)
       g_string_append_c (out, ' ');
-    for (guint n = 0; n < chain->nodes->len; n++) {
-      if (n > 0)
-        g_string_append (out, " ! ");
-      append_node (out, chain->nodes->pdata[n]);
-    }
+    append_chain (out, ast->chains->pdata[c], FALSE);
   }
   return g_string_free (out, FALSE);
 }
