@@ -471,3 +471,21 @@ afp_pipeline_build (AfpPipeline *self, const AfpAst *ast, GError **error)
       return FALSE;
   return afp_build_sort (&build, error);
 }
+
+/**
+ * afp_pipeline_make_element:
+ * @ast: a tree, for carets
+ * @node: one of its elements, or one that stands for it
+ * @error: what is wrong, with a caret into the tree's text
+ *
+ * Returns: (transfer full): the element by itself, with its properties; %NULL on error
+ */
+AfpElement *
+afp_pipeline_make_element (const AfpAst *ast, const AfpAstNode *node, GError **error)
+{
+  g_autoptr (AfpPipeline) place = g_object_new (AFP_TYPE_PIPELINE, NULL);
+  AfpBuild build = { place, ast, NULL };
+
+  place->text = g_strdup (ast->text);
+  return afp_build_make_element (&build, node, error);
+}

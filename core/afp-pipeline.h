@@ -15,6 +15,9 @@ G_DECLARE_FINAL_TYPE (AfpPipeline, afp_pipeline, AFP, PIPELINE, GObject)
 /* Builds the elements of the tree, sets properties, links. Errors carry a caret into the text. */
 AFP_API AfpPipeline *afp_pipeline_new_from_ast (const AfpAst *ast, GError **error);
 AFP_API AfpPipeline *afp_pipeline_new_from_text (const char *text, GError **error);
+/* One element of the tree by itself. Errors likewise. */
+AFP_API AfpElement *
+afp_pipeline_make_element (const AfpAst *ast, const AfpAstNode *node, GError **error);
 
 AFP_API void
 afp_pipeline_set_threads (AfpPipeline *self, guint n_threads); /* 0: one per processor */
