@@ -219,7 +219,7 @@ START_TEST (properties_out_of_range)
 {
   static const struct {
     const char *call, *word;
-  } cases[] = { { "hyper lattice=e7", "e8" },     { "hyper bits=0.01", "0.1" },
+  } cases[] = { { "hyper lattice=e7", "e8" },     { "hyper bits=-1", "12" },
                 { "hyper bits=13", "12" },        { "hyper symbol-bits=3", "4" },
                 { "hyper symbol-bits=17", "16" }, { "hyper rdo=-1", "0" } };
   GError *error = NULL;

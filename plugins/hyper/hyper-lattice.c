@@ -72,8 +72,6 @@ static gboolean
 lattice_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
 {
   static const char *const names[] = { "z", "a2", "d4", "e8" };
-  static const char *const others[] = { "join",  "points",     "classes", "dimension",
-                                        "frame", "frame-size", "states" };
   const AfpPlaneDesc *in = afp_layout_get_input (layout);
   HyperLattice lattice;
 
@@ -87,8 +85,8 @@ lattice_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
   describe_lattice (self, in, &lattice);
   afp_layout_set_quantum (layout, lattice.dimension);
   afp_layout_set_flat (layout, in->cols % lattice.dimension != 0);
-  for (guint i = 0; i < G_N_ELEMENTS (others); i++)
-    afp_layout_set_param_text (layout, others[i], NULL);
+  hyper_leave_out (layout, "join", "points", "classes", "dimension", "frame", "frame-size",
+                   "states", "degree", "segments", NULL);
   afp_layout_set_param_text (layout, "lattice", names[lattice.kind]);
   const guint bits = g_bit_storage (lattice.n_symbols - 1);
   afp_layout_set_param (layout, "symbol-bits", bits);
@@ -310,10 +308,11 @@ search_step (AfpContext *ctx, const AfpHyper *self, Sample *sample, double devia
                      .n_contexts = lattice->n_contexts,
                      .n_symbols = lattice->n_symbols,
                      .n_weights = (double) sample->n * lattice->dimension,
-                     .bits = self->bits,
+                     .bits = hyper_bits (self),
                      .lambda = self->rdo,
                      .least_step = least_step,
-                     .step = warm ? sample->params[1] : deviation * NEAR_STEP * exp2 (-self->bits),
+                     .step = warm ? sample->params[1]
+                                  : deviation * NEAR_STEP * exp2 (-hyper_bits (self)),
                      .lengths = kept->lengths,
                      .counts = counts };
 

@@ -10,7 +10,6 @@
 
 #define CHUNK_NUMBERS 65536u /* read at once */
 #define MAX_AUTO_DIMENSION 7u
-#define AUTO_FRAME_SIZE 256u /* or the least multiple of the dimension beyond it */
 
 /* --- layout --- */
 
@@ -37,31 +36,16 @@ get_dimension (const AfpHyper *self, const AfpLayout *layout)
   return afp_layout_get_quantum (layout) / self->join;
 }
 
-static guint
-choose_frame_size (const AfpHyper *self, guint dimension)
-{
-  if (self->frame_size)
-    return self->frame_size;
-  return (AUTO_FRAME_SIZE + dimension - 1) / dimension * dimension;
-}
-
-static guint64
-groups_per_row (const AfpHyper *self, const AfpLayout *layout)
-{
-  const guint64 cols = afp_layout_get_padded_cols (layout);
-  const guint size = choose_frame_size (self, get_dimension (self, layout));
-
-  return self->frame == HYPER_FRAME_GROUP ? (cols + size - 1) / size : 1;
-}
-
 static gboolean
 points_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
 {
   const AfpPlaneDesc *in = afp_layout_get_input (layout);
-  const guint d = choose_dimension (self, in), size = choose_frame_size (self, d);
-  const guint bits = hyper_code_bits (self, error);
+  const guint d = choose_dimension (self, in), size = hyper_frame_size (self, d);
+  guint points, classes, bits;
+  HyperGroups groups;
 
-  if (bits == 0)
+  if (!hyper_choose_points (self, d, &points, &classes, error) ||
+      (bits = hyper_code_bits (self, points, classes, error)) == 0)
     return FALSE;
   if (self->frame == HYPER_FRAME_GROUP && size % d != 0) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
@@ -73,20 +57,19 @@ points_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
   afp_layout_set_quantum (layout, d * self->join);
   afp_layout_set_flat (layout,
                        self->frame == HYPER_FRAME_TENSOR && in->cols % (d * self->join) != 0);
+  afp_layout_set_param (layout, "points", points);
+  afp_layout_set_param (layout, "classes", classes);
   afp_layout_set_param (layout, "dimension", d);
-  afp_layout_set_param_text (layout, "lattice", NULL);
-  afp_layout_set_param_text (layout, "symbol-bits", NULL);
-  afp_layout_set_param_text (layout, "states", NULL);
+  hyper_leave_out (layout, "lattice", "symbol-bits", "states", "degree", "segments", NULL);
   if (self->join == 1)
-    afp_layout_set_param_text (layout, "join", NULL);
+    hyper_leave_out (layout, "join", NULL);
   if (self->frame == HYPER_FRAME_GROUP)
     afp_layout_set_param (layout, "frame-size", size);
   if (self->frame != HYPER_FRAME_TENSOR)
     afp_layout_set_open_loop (layout, "frames belong to rows or groups");
-  const guint64 rows = self->frame == HYPER_FRAME_TENSOR ? 1 : afp_layout_get_rows (layout);
+  hyper_groups_init (&groups, self, layout);
   afp_layout_add_code (layout, "thetas", 1, bits);
-  afp_layout_add_tensor_float (layout, "frames", AFP_KIND_FRAME,
-                               rows * groups_per_row (self, layout), d + 2, d + 2);
+  afp_layout_add_tensor_float (layout, "frames", AFP_KIND_FRAME, groups.n_frames, d + 2, d + 2);
   return TRUE;
 }
 
@@ -105,8 +88,10 @@ points_scratch (const AfpHyper *self, const AfpLayout *layout)
   const guint d = get_dimension (self, layout);
   const guint64 cells = afp_layout_get_rows (layout) * afp_layout_get_padded_cols (layout);
   const guint64 n_chunks = cells / CHUNK_NUMBERS + 2;
+  guint points = 0, classes;
 
-  return hyper_code_bytes ((HyperTrajectory) self->trajectory, d, self->points, TRUE) +
+  hyper_choose_points (self, d, &points, &classes, NULL);
+  return hyper_code_bytes ((HyperTrajectory) self->trajectory, d, points, TRUE) +
          2 * sample_size (self, d) * (d + d * d) * sizeof (float) +
          n_chunks * d * (sizeof (float) + sizeof (double));
 }
@@ -127,8 +112,7 @@ typedef struct {
   gpointer storage;
   const float *params;
   HyperFrame frame; /* of the tensor */
-  guint64 groups;   /* frames per row; 0: one frame */
-  guint64 group_size;
+  HyperGroups groups;
   guint64 cols; /* without padding */
   guint join;   /* vectors of a code */
 } HyperState;
@@ -140,15 +124,13 @@ state_new (const AfpHyper *self, AfpContext *ctx, gboolean search)
   const HyperTrajectory trajectory = (HyperTrajectory) self->trajectory;
   const guint d = get_dimension (self, layout);
   HyperState *state = g_new0 (HyperState, 1);
+  guint points = 0, classes = 0;
 
-  state->storage = g_malloc (hyper_code_bytes (trajectory, d, self->points, search));
-  hyper_code_init (&state->code, state->storage, trajectory, d, self->points, self->classes,
-                   search);
+  hyper_choose_points (self, d, &points, &classes, NULL);
+  state->storage = g_malloc (hyper_code_bytes (trajectory, d, points, search));
+  hyper_code_init (&state->code, state->storage, trajectory, d, points, classes, search);
   state->params = afp_context_get_values (ctx, CHILD_FRAMES);
-  state->groups = self->frame == HYPER_FRAME_TENSOR ? 0 : groups_per_row (self, layout);
-  state->group_size = self->frame == HYPER_FRAME_GROUP
-                          ? choose_frame_size (self, d)
-                          : MAX (afp_layout_get_padded_cols (layout), 1);
+  hyper_groups_init (&state->groups, self, layout);
   state->cols = afp_layout_get_cols (layout);
   state->join = self->join;
   return state;
@@ -185,10 +167,9 @@ points_open (const AfpHyper *self, AfpContext *ctx, GError **error)
 static const HyperFrame *
 find_frame (const HyperState *state, guint64 row, guint64 col, guint64 *n_cols, HyperFrame *own)
 {
-  if (!state->groups)
+  if (!state->groups.per_row)
     return &state->frame;
-  const guint64 f = row * state->groups + col / state->group_size;
-  *n_cols = MIN (*n_cols, state->group_size - col % state->group_size);
+  const guint64 f = hyper_groups_find (&state->groups, row, col, n_cols);
   hyper_frame_init (own, &state->code, state->params + f * (state->code.dimension + 2));
   return own;
 }
@@ -427,11 +408,11 @@ fit_row (gsize row, gpointer user_data, GError **error)
 
   if (!afp_context_read (job->ctx, row, 1, 0, job->padded, x, error))
     return FALSE;
-  for (guint64 g = 0; g < state->groups; g++) {
-    const guint64 first = g * state->group_size, n = MIN (state->group_size, job->padded - first);
+  for (guint64 first = 0, n; first < job->padded; first += n) {
+    n = job->padded - first;
+    const guint64 f = hyper_groups_find (&state->groups, row, first, &n);
     fill_group (state, first, n, x + first);
-    hyper_fit_frame (&state->code, x + first, n / d,
-                     job->params + (row * state->groups + g) * (d + 2));
+    hyper_fit_frame (&state->code, x + first, n / d, job->params + f * (d + 2));
   }
   return TRUE;
 }
@@ -444,7 +425,7 @@ points_fit (const AfpHyper *self, AfpContext *ctx, GError **error)
   FitJob job;
 
   fit_job_init (&job, ctx, state);
-  const gboolean ok = state->groups
+  const gboolean ok = state->groups.per_row
                           ? afp_parallel_for (pool, (gsize) job.rows, fit_row, &job, error)
                           : fit_tensor (&job, sample_size (self, state->code.dimension), error);
   points_close (state);
@@ -489,7 +470,7 @@ encode_vectors (const HyperState *state, AfpBlock *block)
   const gboolean padded = block->n_cols > 0 && block->col + block->n_cols > state->cols;
   HyperFrame own;
 
-  if (!state->groups && !padded) {
+  if (!state->groups.per_row && !padded) {
     encode_run (state, &state->frame, block, 0, block->n_rows * per_row);
     return TRUE;
   }

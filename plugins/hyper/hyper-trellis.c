@@ -98,10 +98,8 @@ trellis_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
   afp_layout_set_flat (layout, flat);
   afp_layout_set_tile_weights (layout, (guint64) HYPER_TRELLIS_LANES * length);
   afp_layout_set_open_loop (layout, "a path runs through many numbers");
-  static const char *const others[] = { "join",      "points",     "classes",
-                                        "dimension", "frame-size", "lattice" };
-  for (guint i = 0; i < G_N_ELEMENTS (others); i++)
-    afp_layout_set_param_text (layout, others[i], NULL);
+  hyper_leave_out (layout, "join", "points", "classes", "dimension", "frame-size", "lattice",
+                   "degree", "segments", NULL);
   afp_layout_set_param (layout, "symbol-bits", symbol_bits);
   const guint paths = afp_layout_add_code (layout, "paths", length, symbol_bits);
   afp_layout_set_machine (layout, paths, get_machine (self->states));
@@ -116,7 +114,7 @@ trellis_describe (const AfpHyper *self, AfpLayout *layout, GError **error)
 static guint
 sample_size (const AfpHyper *self)
 {
-  return self->bits < 0.75 ? 1u << 19 : 1u << 17;
+  return hyper_bits (self) < 0.75 ? 1u << 19 : 1u << 17;
 }
 
 /* Numbers in a row of the sample: a divisor of the segment, not too short. */
@@ -181,7 +179,7 @@ trellis_fit (const AfpHyper *self, AfpContext *ctx, GError **error)
   fit.x = x;
   fit.weights = weights;
   fit.scratch = g_malloc (hyper_trellis_fit_scratch_bytes (&fit));
-  hyper_trellis_fit (&fit, self->bits);
+  hyper_trellis_fit (&fit, hyper_bits (self));
   g_free (fit.scratch);
   memcpy (afp_context_get_values (ctx, CHILD_FRAMES), fit.params, sizeof fit.params);
   afp_context_keep (ctx, g_memdup2 (&fit.cost, sizeof fit.cost), g_free);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hyper.h"
+#include "hyper-bezier-kernel.h"
 #include "hyper-kernel.h"
 
 #include <math.h>
@@ -11,25 +12,31 @@
  *   afpipe-launch "load location=m.safetensors ! hyper U=225 M=1 ! entropy ! eval ! write location=m.h5"
  */
 #define MAX_FRAME_SIZE (1u << 20)
+#define LEAST_BITS 0.1
 
 G_DEFINE_FINAL_TYPE (AfpHyper, afp_hyper, AFP_TYPE_CODEC)
 
 /* In the order of HyperTrajectoryValue and HyperFrameScope. */
-static const char *const trajectory_values[] = { "grid", "winding", "lattice", "trellis", NULL };
+static const char *const trajectory_values[] = { "grid",    "winding", "lattice",
+                                                 "trellis", "bezier",  NULL };
 static const char *const lattice_values[] = { "auto", "z", "a2", "d4", "e8", NULL };
 static const char *const frame_values[] = { "tensor", "row", "group", NULL };
 
 static const AfpProperty hyper_properties[] = {
-  AFP_PROP_UINT ("points", "U", AFP_PROPERTY_FORMAT, AfpHyper, points, 1, HYPER_MAX_POINTS, "225",
-                 "points", "Points on the trajectory"),
-  AFP_PROP_UINT ("classes", "M", AFP_PROPERTY_FORMAT, AfpHyper, classes, 0, HYPER_MAX_CLASSES, "1",
-                 "classes",
-                 "Scale classes beyond the inner square, for vectors that lie outside of it"),
+  AFP_PROP_UINT ("points", "U", AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, points, 1,
+                 HYPER_MAX_POINTS, "auto", "points",
+                 "Points on the trajectory; auto: as many as bits allows, else 225, or 16 with "
+                 "trajectory=bezier"),
+  AFP_PROP_INT ("classes", "M", AFP_PROPERTY_FORMAT, AfpHyper, classes, -1, HYPER_MAX_CLASSES, "-1",
+                "classes",
+                "Scale classes beyond the inner square, for vectors that lie outside of it; -1: by "
+                "bits, else 1"),
   AFP_PROP_ENUM ("trajectory", NULL, AFP_PROPERTY_FORMAT, AfpHyper, trajectory, "grid",
                  trajectory_values,
                  "grid: the released code's sheared grid, centred; winding: the paper's irrational "
                  "winding of the torus; lattice and trellis: points of a lattice, paths through a "
-                 "trellis, for entropy behind it"),
+                 "trellis, for entropy behind it; bezier: single numbers, as positions on a curve "
+                 "that follows the sorted numbers"),
   AFP_PROP_UINT ("dimension", "d", AFP_PROPERTY_FORMAT | AFP_PROPERTY_AUTO, AfpHyper, dimension, 1,
                  HYPER_MAX_DIMENSION, "auto", "weights",
                  "Numbers coded together; auto: 2, or an odd divisor where the plane's own vectors "
@@ -37,7 +44,7 @@ static const AfpProperty hyper_properties[] = {
   AFP_PROP_UINT (
       "join", NULL, AFP_PROPERTY_FORMAT, AfpHyper, join, 1, 8, "1", "vectors",
       "Vectors whose symbols are digits of one code: points=25 join=3 takes 14 bits, not 15 "
-      "(trajectory=grid, winding; an entropy coder does better with join=1)"),
+      "(trajectory=grid, winding, bezier; an entropy coder does better with join=1)"),
   AFP_PROP_ENUM ("frame", NULL, AFP_PROPERTY_FORMAT, AfpHyper, frame, "tensor", frame_values,
                  "What has a centre and a scale of its own: the tensor, each row, or each group of "
                  "frame-size weights of a row"),
@@ -48,8 +55,10 @@ static const AfpProperty hyper_properties[] = {
                  "With trajectory=lattice; auto: e8, or the best one whose dimension divides the "
                  "plane's own vectors"),
   AFP_PROP_DOUBLE (
-      "bits", NULL, 0, AfpHyper, bits, 0.1, 12, "2", "bits",
-      "Bits per weight that entropy is to make of the codes (trajectory=lattice, trellis)"),
+      "bits", NULL, 0, AfpHyper, bits, 0, 12, "0", "bits",
+      "Bits per weight: with trajectory=lattice and trellis those that entropy is to make of the "
+      "codes, else those of the codes, which say how many points and classes there are; 0: 2 with "
+      "lattice and trellis, else as points and classes say"),
   AFP_PROP_DOUBLE (
       "rdo", NULL, 0, AfpHyper, rdo, 0, 1, "0.09", NULL,
       "What a bit costs in the choice of points, in squared steps (trajectory=lattice); 0: "
@@ -61,6 +70,12 @@ static const AfpProperty hyper_properties[] = {
       "for numbers a hundred times as large as most"),
   AFP_PROP_UINT ("states", NULL, AFP_PROPERTY_FORMAT, AfpHyper, states, 4, 256, "256", NULL,
                  "States of the trellis: a power of two; more are better and slower"),
+  AFP_PROP_UINT ("degree", NULL, AFP_PROPERTY_FORMAT, AfpHyper, degree, 1, HYPER_BEZIER_MAX_DEGREE,
+                 "5", NULL, "Degree of the curve (trajectory=bezier)"),
+  AFP_PROP_UINT ("segments", NULL, AFP_PROPERTY_FORMAT, AfpHyper, segments, 1,
+                 HYPER_BEZIER_MAX_SEGMENTS, "1", NULL,
+                 "Pieces that the curve consists of, each of degree + 1 control points, the ends "
+                 "shared (trajectory=bezier)"),
 };
 
 #define PRESETS_AT(R)                                               \
@@ -82,34 +97,14 @@ static const AfpPreset hyper_presets[] = {
 
 /* In the order of trajectory_values. */
 static const HyperForm *const forms[] = { &hyper_form_points, &hyper_form_points,
-                                          &hyper_form_lattice, &hyper_form_trellis };
+                                          &hyper_form_lattice, &hyper_form_trellis,
+                                          &hyper_form_bezier };
 
 guint
 hyper_symbol_width (const AfpHyper *self)
 {
-  return self->symbol_bits ? self->symbol_bits : (guint) CLAMP (ceil (self->bits + 6), 8, 16);
-}
-
-guint
-hyper_code_bits (const AfpHyper *self, GError **error)
-{
-  const guint bits = hyper_joined_bits (self->points, self->classes, self->join);
-
-  if (self->join > 1 && self->frame != HYPER_FRAME_TENSOR) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
-                 "join=%u needs frame=tensor: codes would reach across frames; set join=1",
-                 self->join);
-    return 0;
-  }
-  if (bits == 0) {
-    guint most = self->join;
-    while (hyper_joined_bits (self->points, self->classes, most) == 0)
-      most--;
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
-                 "join=%u symbols of points=%u, classes=%u do not go into 32 bits: join at most %u",
-                 self->join, self->points, self->classes, most);
-  }
-  return bits;
+  return self->symbol_bits ? self->symbol_bits
+                           : (guint) CLAMP (ceil (hyper_bits (self) + 6), 8, 16);
 }
 
 static const HyperForm *
@@ -121,6 +116,14 @@ form_of (AfpCodec *codec)
 static gboolean
 hyper_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
+  const double bits = AFP_HYPER (codec)->bits;
+
+  if (bits > 0 && bits < LEAST_BITS) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
+                 "bits=%g: give %g to 12 bits per weight, or 0: as other properties say", bits,
+                 LEAST_BITS);
+    return FALSE;
+  }
   return form_of (codec)->describe (AFP_HYPER (codec), layout, error);
 }
 
@@ -182,7 +185,7 @@ afp_hyper_class_init (AfpHyperClass *klass)
       "Vectors become positions on a trajectory, at one of several scales (Hyper-Compression)",
       "load location=model.safetensors ! hyper U=225 M=1 ! entropy ! eval ! write "
       "location=model.h5");
-  codec_class->version = 2;
+  codec_class->version = 3;
   codec_class->default_planes = AFP_KINDS_ALL_FLOAT;
   codec_class->describe = hyper_describe;
   codec_class->fit = hyper_fit;
