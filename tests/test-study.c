@@ -224,6 +224,8 @@ START_TEST (other_elements)
                "+0:  <- -1\n1: vptq <- 0\n");
   assert_runs (SYNTH "seedlm ! decode ! vptq ! null",
                "+0:  <- -1\n+1: seedlm <- 0\n2: seedlm ! decode ! vptq <- 1\n");
+  assert_runs (SYNTH "calibrate text=x ! vptq ! hyper ! null",
+               "+0:  <- -1\n+1: calibrate ! vptq <- 0\n2: calibrate ! vptq ! hyper <- 1\n");
   assert_runs (SYNTH "tee name=t ! vptq k={4,16} ! null t. ! hyper ! null",
                "0: vptq k=4 [vptq.k=4] <- -1\n1: vptq k=16 [vptq.k=16] <- -1\n");
 }

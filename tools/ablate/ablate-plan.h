@@ -8,16 +8,19 @@ G_BEGIN_DECLS
 /**
  * AfpRunPlan:
  * @error: (nullable): why the run cannot be planned; the numbers are 0 then
- * @broken: (nullable) (transfer none): the condition on its size that it does not meet: it is not to run, unless it is another's prefix
+ * @broken: (nullable) (transfer none): the condition on its size that it does not meet
+ * @wanted: it is to run: nothing speaks against it, and if it is only there for being a prefix, a run that is wanted has it. A prefix of a run
+ *   that is wanted is wanted whatever the conditions say
  * @bytes: in a file of ours, @exact or at the most
  * @executions: encodings of one plane by one stage
- * @n_new: of these: not among those of the runs before it
+ * @n_new: of these: not among those of wanted runs before it
  *
  * What is known of one run before it runs.
  */
 typedef struct {
   GError *error;
   const char *broken;
+  gboolean wanted;
   guint64 bytes, weights;
   gboolean exact;
   guint executions, n_new;
@@ -26,11 +29,13 @@ typedef struct {
 /**
  * AfpStudyPlan:
  * @runs: (element-type AfpRunPlan): one for each run of the study
- * @executions: of all runs that are to run
+ * @n_wanted: runs that are to run
+ * @executions: of all these
  * @distinct: of these: what is left if none is done twice
  */
 typedef struct {
   GPtrArray *runs;
+  guint n_wanted;
   guint64 executions, distinct;
 } AfpStudyPlan;
 

@@ -316,19 +316,28 @@ study_run_last_stage (StudyNames *names, const GArray *items, guint *n_stages)
   return has_branches (items) ? -1 : last;
 }
 
+static gboolean
+is_called (const GArray *items, guint index, const char *name)
+{
+  const AfpAstNode *node = g_array_index (items, StudyItem, index).node;
+
+  return node && node->type == AFP_AST_ELEMENT && strcmp (node->name, name) == 0;
+}
+
 GArray *
-study_run_without (const GArray *items, guint index)
+study_run_without (StudyNames *names, const GArray *items, guint index)
 {
   GArray *rest = g_array_new (FALSE, FALSE, sizeof (StudyItem));
+  guint n_stages;
 
   g_array_append_vals (rest, items->data, items->len);
   g_array_remove_index (rest, index);
-  while (index > 0) {
-    const AfpAstNode *before = g_array_index (rest, StudyItem, index - 1).node;
-    if (before->type != AFP_AST_ELEMENT || strcmp (before->name, "decode") != 0)
-      break;
+  while (index > 0 && is_called (rest, index - 1, "decode"))
     g_array_remove_index (rest, --index);
-  }
+  study_run_last_stage (names, rest, &n_stages);
+  for (; n_stages == 0 && index > 0; index--)
+    if (is_called (rest, index - 1, "calibrate"))
+      g_array_remove_index (rest, index - 1);
   return rest;
 }
 

@@ -49,8 +49,8 @@ char *study_run_chain (StudyNames *names, const GArray *items);
 int study_run_last_stage (StudyNames *names, const GArray *items, guint *n_stages);
 /* Adds "vptq.k" and the like, in the order of the text. */
 void study_run_add_choices (const GArray *items, JsonObject *choices);
-/* @items without the stage at @index, and without a decode that would end the chain then. (transfer full) */
-GArray *study_run_without (const GArray *items, guint index);
+/* @items without the stage at @index, without a decode that would end the chain then, and without a calibrate that no stage is behind. (transfer full) */
+GArray *study_run_without (StudyNames *names, const GArray *items, guint index);
 
 /* --- study-where.c --- */
 

@@ -172,7 +172,7 @@ add_run (Build *self, const GArray *items, AfpStudyRun *run, gboolean added, GEr
   }
   const int last = study_run_last_stage (self->names, items, &n_stages);
   if (last >= 0) {
-    g_autoptr (GArray) rest = study_run_without (items, (guint) last);
+    g_autoptr (GArray) rest = study_run_without (self->names, items, (guint) last);
     run->prefix = add_run (self, rest, make_run (self, rest), TRUE, error);
   }
   if (last >= 0 && run->prefix < 0) {
