@@ -259,6 +259,19 @@ take_condition (AfpParser *self)
   return TRUE;
 }
 
+/* Is @word at the cursor, as a word of its own? Then the cursor goes behind it. */
+static gboolean
+take_keyword (AfpParser *self, const char *word)
+{
+  const gsize length = strlen (word);
+
+  if (strncmp (self->p, word, length) != 0 ||
+      !(g_ascii_isspace (self->p[length]) || !self->p[length]))
+    return FALSE;
+  self->p += length;
+  return TRUE;
+}
+
 /* "where" is read: conditions with "," or "and" between them */
 static gboolean
 take_where (AfpParser *self)
@@ -271,9 +284,7 @@ take_where (AfpParser *self)
     afp_parser_skip_blanks (self);
     if (*self->p == ',')
       self->p++;
-    else if (g_str_has_prefix (self->p, "and") && g_ascii_isspace (self->p[3]))
-      self->p += 3;
-    else {
+    else if (!take_keyword (self, "and")) {
       self->p = end;
       return TRUE;
     }
@@ -306,19 +317,6 @@ afp_parser_take_repeat (AfpParser *self, const char *at)
         MAX_REPEAT);
   }
   self->study->repeat = (guint) number;
-  return TRUE;
-}
-
-/* Is @word at the cursor, as a word of its own? Then the cursor goes behind it. */
-static gboolean
-take_keyword (AfpParser *self, const char *word)
-{
-  const gsize length = strlen (word);
-
-  if (strncmp (self->p, word, length) != 0 ||
-      !(g_ascii_isspace (self->p[length]) || !self->p[length]))
-    return FALSE;
-  self->p += length;
   return TRUE;
 }
 

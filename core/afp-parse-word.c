@@ -271,10 +271,11 @@ take_brace (AfpParser *self, GString *out, GPtrArray **set)
   const char *at = self->p;
 
   if (!set && out->len == 0)
-    return afp_parser_fail (
-        self, at,
-        "a set of values stands for many pipelines, which are for afpipe-ablate; "
-        "put the value in quotes if the brace is meant as it is");
+    return afp_parser_fail (self, at,
+                            "a set of values %s; put the value in quotes if the brace is "
+                            "meant as it is",
+                            self->study ? "cannot stand here"
+                                        : "stands for many pipelines, which are for afpipe-ablate");
   if (!set) {
     g_string_append_c (out, *self->p++);
     return TRUE;

@@ -19,6 +19,7 @@ const FuzzRecord *const fuzz_records[] = {
   &fuzz_recipe,
   &fuzz_params,
   &fuzz_pipeline,
+  &fuzz_study,
   &fuzz_rules,
   &fuzz_caps,
   &fuzz_json,

@@ -3,6 +3,7 @@
 
 #include "afp-codec-private.h"
 #include "json-util.h"
+#include "study.h"
 
 #include <string.h>
 
@@ -96,6 +97,36 @@ const FuzzRecord fuzz_pipeline = {
   run_pipeline,  NULL,
   16 * MEGABYTE, 1024
 };
+
+/* --- study -------------------------------------------------------------------------------------------------------- */
+
+/* Every run of it is one line in canonical form and stands behind its prefix. What a choice of nothing leaves may be no pipeline. */
+static void
+run_study (const guint8 *bytes, gsize n)
+{
+  const guint8 *at = bytes, *end = bytes + n;
+  g_autoptr (GHashTable) variables = read_variables (&at, end);
+  g_autofree char *text = g_strndup ((const char *) at, (gsize) (end - at));
+  GError *error = NULL;
+  g_autoptr (AfpStudy) study = afp_study_new (text, variables, &error);
+
+  if (!study) {
+    fuzz_check_error (&error);
+    return;
+  }
+  for (guint i = 0; i < study->runs->len && i < 64; i++) {
+    const AfpStudyRun *run = study->runs->pdata[i];
+    g_autoptr (AfpAst) ast = *run->pipeline ? afp_parse (run->pipeline, NULL, NULL) : NULL;
+    if (ast)
+      check_canonical (ast);
+    if (strchr (run->pipeline, '\n') || run->prefix >= (int) i)
+      fuzz_fail ("run %u, '%.60s': prefix %d, or several lines", i, run->pipeline, run->prefix);
+  }
+}
+
+const FuzzRecord fuzz_study = { "study",        "study and --set: parsed and expanded",
+                                run_study,      NULL,
+                                256 * MEGABYTE, 1024 };
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
 

@@ -39,11 +39,12 @@ extern const FuzzRecord *const fuzz_records[]; /* ends with NULL */
 const FuzzRecord *fuzz_find (const char *name);
 
 extern const FuzzRecord fuzz_safetensors, fuzz_safetensors_index, fuzz_llama2c, fuzz_gguf,
-    fuzz_numpy, fuzz_keras, fuzz_keras_listing, fuzz_afp, fuzz_vptq;     /* fuzz-files.c */
-extern const FuzzRecord fuzz_tables;                                     /* fuzz-tables.c */
-extern const FuzzRecord fuzz_pipeline, fuzz_json, fuzz_rules, fuzz_caps; /* fuzz-texts.c */
-extern const FuzzRecord fuzz_recipe, fuzz_decode, fuzz_params;           /* fuzz-codecs.c */
-extern const FuzzRecord fuzz_tasks, fuzz_lm_config;                      /* fuzz-runtime.c */
+    fuzz_numpy, fuzz_keras, fuzz_keras_listing, fuzz_afp, fuzz_vptq; /* fuzz-files.c */
+extern const FuzzRecord fuzz_tables;                                 /* fuzz-tables.c */
+extern const FuzzRecord fuzz_pipeline, fuzz_study, fuzz_json, fuzz_rules,
+    fuzz_caps;                                                 /* fuzz-texts.c */
+extern const FuzzRecord fuzz_recipe, fuzz_decode, fuzz_params; /* fuzz-codecs.c */
+extern const FuzzRecord fuzz_tasks, fuzz_lm_config;            /* fuzz-runtime.c */
 extern const FuzzRecord fuzz_tokenizer_json, fuzz_tokenizer_gguf,
     fuzz_tokenizer_llama2c;                          /* fuzz-tokenizers.c */
 extern const FuzzRecord fuzz_images, fuzz_keras_net; /* fuzz-nets.c */
