@@ -90,6 +90,16 @@ AFP_API gboolean afp_context_read (AfpContext *ctx, guint64 row, guint64 n_rows,
  * @weights: (out) (nullable): metric data of the sampled vectors, or NULL if the plane has none. Free both with g_free(). */
 AFP_API float *afp_context_sample (AfpContext *ctx, gsize max, guint length, gsize *n,
                                    float **metric_data, GError **error);
+typedef struct {
+  guint64 row, col; /* where the vector starts */
+  float factor;     /* of its metric, for it was likelier to be drawn than others, or less */
+} AfpDraw;
+/* fit only: which vectors; with @by_weight the likelier, the more they weigh by the moments of the inputs, and metric times factor evens that out.
+ * Counts of such draws are not those of the plane. Free with g_free(). */
+AFP_API AfpDraw *
+afp_context_draw (AfpContext *ctx, gsize max, guint length, gboolean by_weight, gsize *n);
+AFP_API float *afp_context_sample_by_weight (AfpContext *ctx, gsize max, guint length, gsize *n,
+                                             float **metric_data, GError **error);
 /* One index from the @i-th of @n equal stretches of 0 .. @total - 1, at a place that depends on @seed. */
 AFP_API guint64 afp_sample_index (guint64 seed, gsize i, gsize n, guint64 total);
 /* fit only: the metric of the vector of @length elements that starts at @row, @col: afp_metric_stride() floats of that kind */

@@ -7,7 +7,7 @@ typedef struct {
   gint in;
   gint row;
   guint quantum;
-  gboolean optional;
+  gboolean optional, turned;
 } TestOdd;
 typedef TestOdd TestFlip, TestWide, TestMany, TestFail, TestProbeCodec;
 typedef AfpCodecClass TestFlipClass, TestWideClass, TestManyClass, TestFailClass,
@@ -218,6 +218,7 @@ static const AfpProperty probe_properties[] = {
   AFP_PROP_UINT ("quantum", NULL, AFP_PROPERTY_FORMAT, TestOdd, quantum, 1, 1024, "1", "columns",
                  "Quantum"),
   AFP_PROP_BOOL ("flat", NULL, AFP_PROPERTY_FORMAT, TestOdd, optional, "false", "One row"),
+  AFP_PROP_BOOL ("turned", NULL, AFP_PROPERTY_FORMAT, TestOdd, turned, "false", "Down the columns"),
 };
 
 static gboolean
@@ -225,6 +226,7 @@ probe_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
   afp_layout_set_quantum (layout, ((TestOdd *) codec)->quantum);
   afp_layout_set_flat (layout, ((TestOdd *) codec)->optional);
+  afp_layout_set_transposed (layout, ((TestOdd *) codec)->turned);
   afp_layout_add_code (layout, "codes", 1, 8);
   afp_layout_add_tensor_code (layout, "table", 3, 7);
   return TRUE;
