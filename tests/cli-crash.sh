@@ -3,8 +3,7 @@
 # shellcheck source-path=SCRIPTDIR
 . "${AFP_TEST_SRCDIR:?}/tests/shell-util.sh"
 ulimit -c 0
-export ASAN_OPTIONS=$ASAN_OPTIONS:handle_segv=0:handle_abort=0:handle_sigfpe=0:handle_sigtrap=0
-export UBSAN_OPTIONS=${UBSAN_OPTIONS-}:handle_segv=0:handle_abort=0:handle_sigfpe=0
+leave_signals
 export AFPIPE_PLUGIN_PATH=${AFP_TEST_BUILDDIR:?}:$tmp/plugins
 mkdir "$tmp/plugins"
 ln -s "$AFP_TEST_BUILDDIR/tests/plugins/.libs/afpcrash.so" "$tmp/plugins/"

@@ -2,6 +2,7 @@
 # Plugins that misbehave: listed with the reason, and nothing else breaks.
 # shellcheck source-path=SCRIPTDIR
 . "${AFP_TEST_SRCDIR:?}/tests/shell-util.sh"
+leave_signals
 from=${AFP_TEST_BUILDDIR:?}/tests/plugins/.libs
 bad=$tmp/bad
 mkdir "$bad" "$bad/afpfolder.so"

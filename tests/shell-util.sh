@@ -3,6 +3,13 @@
 set -uo pipefail
 # LeakSanitizer's tracer itself crashes now and then in processes that have just ended threads; leaks are looked for in the C tests.
 export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=0}
+
+# Where sanitizers would catch them first: a crash is to be seen as what it is.
+leave_signals () {
+  local signals=handle_segv=0:handle_abort=0:handle_sigfpe=0:handle_sigbus=0
+  export ASAN_OPTIONS=$ASAN_OPTIONS:$signals:handle_sigtrap=0
+  export UBSAN_OPTIONS=${UBSAN_OPTIONS-}:$signals
+}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 number=0
