@@ -222,7 +222,7 @@ static const struct {
   int code;
   const char *word;
 } bad_recipes[] = {
-  { "weight=vptq/4(vector-length=2,centroids=5){indices," FIVE "}", AFP_ERROR_PLUGIN, "version 4" },
+  { "weight=vptq/5(vector-length=2,centroids=5){indices," FIVE "}", AFP_ERROR_PLUGIN, "version 5" },
   { "weight=vptq/1(vector-length=2,centroids=1){indices," FIVE "}", AFP_ERROR_FORMAT,
     "centroids=1" },
   { "weight=vptq/1(vector-length=2,centroids=5){indices}", AFP_ERROR_FORMAT, "damaged recipe" },

@@ -15,11 +15,15 @@ typedef struct {
 } Stage;
 
 typedef struct {
+  const AfpVptq *self;
   VptqChildren children;
   guint length;
   guint n_centroids;
-  guint64 cols; /* without padding */
-  Stage first, second;
+  guint64 cols;            /* without padding */
+  float *first;            /* n_groups x n_centroids x length */
+  guint8 *groups;          /* of places; NULL: one group */
+  VptqSearcher *searchers; /* one for each group */
+  Stage second;
   VptqStages stages;
   float *scale, *bias; /* NULL: none */
   float rate_unit;     /* of the scales, where bits count */
@@ -38,7 +42,11 @@ vptq_close (AfpCodec *codec, gpointer user_state)
 {
   VptqState *state = user_state;
 
-  stage_clear (&state->first);
+  for (guint g = 0; state->searchers && g < state->children.n_groups; g++)
+    vptq_searcher_clear (&state->searchers[g]);
+  g_free (state->searchers);
+  g_free (state->first);
+  g_free (state->groups);
   stage_clear (&state->second);
   g_free (state->scale);
   g_free (state->bias);
@@ -77,6 +85,34 @@ open_codebook (AfpContext *ctx, const VptqChildren *children, GError **error)
   return codebook;
 }
 
+static const float *
+group_codebook (const VptqState *state, guint group)
+{
+  return state->first + (gsize) group * state->n_centroids * state->length;
+}
+
+/* Of which group each place is. FALSE: of none. */
+static gboolean
+open_groups (VptqState *state, AfpContext *ctx, GError **error)
+{
+  const guint child = (guint) state->children.groups;
+  const gsize n = afp_layout_get_child (afp_context_get_layout (ctx), child)->cols;
+  const guint32 *codes = afp_context_get_codes (ctx, child);
+
+  state->groups = g_new (guint8, MAX (n, 1));
+  for (gsize i = 0; i < n; i++) {
+    if (codes[i] >= state->children.n_groups) {
+      g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT,
+                   "%s: number %" G_GSIZE_FORMAT
+                   " of 'groups' is %u, but there are groups=%u: the plane is damaged",
+                   afp_context_get_name (ctx), i, codes[i], state->children.n_groups);
+      return FALSE;
+    }
+    state->groups[i] = (guint8) codes[i];
+  }
+  return TRUE;
+}
+
 static gboolean
 open_searchers (const AfpVptq *self, VptqState *state, AfpContext *ctx, GError **error)
 {
@@ -84,11 +120,14 @@ open_searchers (const AfpVptq *self, VptqState *state, AfpContext *ctx, GError *
   const VptqRates *rates = afp_context_get_kept (ctx);
 
   state->rate_unit = rates ? rates->unit : 1;
-  return vptq_searcher_init (&state->first.searcher, state->first.codebook, state->n_centroids,
-                             state->length, rates, exact, ctx, error) &&
-         (!state->second.codebook ||
-          vptq_searcher_init (&state->second.searcher, state->second.codebook,
-                              state->children.n_residual, state->length, NULL, exact, ctx, error));
+  state->searchers = g_new0 (VptqSearcher, state->children.n_groups);
+  for (guint g = 0; g < state->children.n_groups; g++)
+    if (!vptq_searcher_init (&state->searchers[g], group_codebook (state, g), state->n_centroids,
+                             state->length, rates, exact, ctx, error))
+      return FALSE;
+  return !state->second.codebook ||
+         vptq_searcher_init (&state->second.searcher, state->second.codebook,
+                             state->children.n_residual, state->length, NULL, exact, ctx, error);
 }
 
 /* Copies of what the planes hold. FALSE: one of them is damaged. */
@@ -97,7 +136,9 @@ open_planes (VptqState *state, AfpContext *ctx, GError **error)
 {
   const VptqChildren *children = &state->children;
 
-  if (!(state->first.codebook = open_codebook (ctx, children, error)))
+  if (!(state->first = open_codebook (ctx, children, error)))
+    return FALSE;
+  if (children->groups >= 0 && !open_groups (state, ctx, error))
     return FALSE;
   if (children->residual_codebook >= 0 &&
       !(state->second.codebook = copy_child (ctx, (guint) children->residual_codebook, error)))
@@ -116,6 +157,7 @@ vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error)
   VptqChildren *children = &state->children;
 
   vptq_get_children (self, layout, children);
+  state->self = self;
   state->length = children->length;
   state->n_centroids = children->n_centroids;
   state->cols = afp_layout_get_cols (layout);
@@ -126,12 +168,32 @@ vptq_open (AfpCodec *codec, AfpContext *ctx, GError **error)
     vptq_close (codec, state);
     return NULL;
   }
-  state->stages = (VptqStages){ state->length, state->first.codebook, state->second.codebook,
+  state->stages = (VptqStages){ state->length, state->first, state->second.codebook,
                                 state->n_centroids, children->n_residual };
   return state;
 }
 
 /* --- encode ------------------------------------------------------------------------------------------------------- */
+
+static guint
+group_at (const VptqState *state, guint64 row, guint64 col)
+{
+  return state->groups ? state->groups[vptq_group_place (state->self, state->length, row, col)] : 0;
+}
+
+/* How many of the next @n vectors are of the first one's group. */
+static gsize
+run_of_group (const VptqState *state, guint64 row, guint64 col, gsize n)
+{
+  const guint group = group_at (state, row, col);
+  gsize run = 1;
+
+  if (!state->groups)
+    return n;
+  while (run < n && group_at (state, row, col + run * state->length) == group)
+    run++;
+  return run;
+}
 
 /* The factor of a row of the block. */
 static float
@@ -150,12 +212,12 @@ row_bias (const VptqState *state, guint64 row)
 static void
 subtract_first (const VptqState *state, const guint32 *indices, gsize n, float *x)
 {
-  const VptqSearcher *first = &state->first.searcher, *second = &state->second.searcher;
+  const VptqSearcher *first = state->searchers, *second = &state->second.searcher;
 
   if (first->memory && first->unit != 1)
     for (gsize i = 0; i < n * state->length; i++)
       x[i] *= first->unit;
-  vptq_subtract (state->first.codebook, state->length, indices, n, x);
+  vptq_subtract (state->first, state->length, indices, n, x);
   if (second->memory && second->unit != 1)
     vptq_divide (x, n * state->length, second->unit);
 }
@@ -176,22 +238,23 @@ search_row (const VptqState *state, const AfpBlock *block, gsize row, const floa
 {
   const gsize per_row = block->n_cols / state->length, step = 4096 / state->length;
   const float bias = row_bias (state, block->row + row);
-  const float scale = row_scale (state, block->row + row) *
-                      (state->first.searcher.memory ? state->first.searcher.unit : 1);
+  const float own_scale = row_scale (state, block->row + row);
   guint32 *indices = block->planes[VPTQ_CHILD_INDICES].codes + row * per_row;
-  const float bits = state->first.searcher.rated ? row_bits (state, block->row + row) : 1;
+  const float bits = state->searchers[0].rated ? row_bits (state, block->row + row) : 1;
   float scaled[4096];
 
-  for (gsize i = 0; i < per_row; i += step) {
-    const gsize n = MIN (step, per_row - i), first = row * per_row + i;
+  for (gsize i = 0, n; i < per_row; i += n) {
     const guint64 col = block->col + i * state->length;
+    const gsize first = row * per_row + i;
+    const VptqSearcher *searcher = &state->searchers[group_at (state, block->row + row, col)];
+    const float scale = own_scale * (searcher->memory ? searcher->unit : 1);
+    n = run_of_group (state, block->row + row, col, MIN (step, per_row - i));
     memcpy (scaled, x + i * state->length, n * state->length * sizeof *scaled);
     if (bias != 0)
       vptq_normalise (scaled, MIN (n * state->length, state->cols - col), bias, scale);
     else
       vptq_divide (scaled, n * state->length, scale);
-    vptq_searcher_search (&state->first.searcher, &block->metric, first, bits, scaled, n,
-                          indices + i);
+    vptq_searcher_search (searcher, &block->metric, first, bits, scaled, n, indices + i);
     if (state->children.residual_indices < 0)
       continue;
     subtract_first (state, indices + i, n, scaled);
@@ -199,6 +262,28 @@ search_row (const VptqState *state, const AfpBlock *block, gsize row, const floa
                           block->planes[state->children.residual_indices].codes + row * per_row +
                               i);
   }
+}
+
+/* Each vector in the codebook of its group. Returns: how many could be looked up. */
+static gsize
+look_up_row (const VptqState *state, guint64 row, guint64 col, const guint32 *indices, gsize n,
+             float *out)
+{
+  const guint v = state->length;
+  gsize done = 0;
+
+  while (done < n) {
+    const guint64 from = col + done * v;
+    const gsize run = run_of_group (state, row, from, n - done);
+    const VptqStages stages = { v, group_codebook (state, group_at (state, row, from)), NULL,
+                                state->n_centroids, 0 };
+    const gsize good = vptq_lookup_stages (&stages, row_scale (state, row), row_bias (state, row),
+                                           indices + done, NULL, run, out + done * v);
+    done += good;
+    if (good < run)
+      break;
+  }
+  return done;
 }
 
 /* Without a metric in the data, that of a child that declares one is 1. */
@@ -223,6 +308,20 @@ subtract_from (const float *x, float *reconstruction, gsize n)
     reconstruction[i] = x[i] - reconstruction[i];
 }
 
+/* What searches all vectors of the block; NULL: they are of several groups. */
+static const VptqSearcher *
+find_only_searcher (const VptqState *state, const AfpBlock *block)
+{
+  const gsize per_row = block->n_cols / state->length;
+  const guint group = group_at (state, block->row, block->col);
+
+  for (gsize r = 0; state->groups && r < block->n_rows; r++)
+    if (group_at (state, block->row + r, block->col) != group ||
+        run_of_group (state, block->row + r, block->col, per_row) < per_row)
+      return NULL;
+  return &state->searchers[group];
+}
+
 gboolean
 vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError **error)
 {
@@ -236,10 +335,11 @@ vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
                  block->metric.length, state->length);
     return FALSE;
   }
-  const gboolean direct = !state->scale && !state->second.codebook &&
-                          (!state->first.searcher.memory || state->first.searcher.unit == 1);
+  const VptqSearcher *only = find_only_searcher (state, block);
+  const gboolean direct =
+      !state->scale && !state->second.codebook && only && (!only->memory || only->unit == 1);
   if (direct)
-    vptq_searcher_search (&state->first.searcher, &block->metric, 0, 1, block->values, n, indices);
+    vptq_searcher_search (only, &block->metric, 0, 1, block->values, n, indices);
   for (gsize r = 0; !direct && r < block->n_rows; r++)
     search_row (state, block, r, block->values + r * block->n_cols);
   if (state->children.residual < 0)
@@ -247,8 +347,7 @@ vptq_encode_block (AfpCodec *codec, gpointer user_state, AfpBlock *block, GError
 
   AfpBlockPlane *residual = &block->planes[state->children.residual];
   for (gsize r = 0; r < block->n_rows; r++)
-    vptq_lookup (state->first.codebook, state->n_centroids, state->length,
-                 row_scale (state, block->row + r), indices + r * per_row, per_row,
+    look_up_row (state, block->row + r, block->col, indices + r * per_row, per_row,
                  residual->values + r * block->n_cols);
   subtract_from (block->values, residual->values, block->n_rows * block->n_cols);
   if (residual->metric)
@@ -266,8 +365,10 @@ decode_row (const VptqState *state, AfpBlock *block, gsize r)
   const gint second = state->children.residual_indices;
   float *out = block->values + r * block->n_cols;
 
+  if (state->groups)
+    return look_up_row (state, block->row + r, block->col, indices, per_row, out);
   if (second < 0 && !state->bias)
-    return vptq_lookup (state->first.codebook, state->n_centroids, state->length,
+    return vptq_lookup (state->first, state->n_centroids, state->length,
                         row_scale (state, block->row + r), indices, per_row, out);
   return vptq_lookup_stages (
       &state->stages, row_scale (state, block->row + r), row_bias (state, block->row + r), indices,

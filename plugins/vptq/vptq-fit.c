@@ -36,9 +36,9 @@ vptq_scratch (AfpCodec *codec, const AfpLayout *layout)
   if (k == 0)
     return 0;
   const guint64 total = count_vectors (layout), n = MIN (total, max_samples (self, k));
-  const guint64 weights = in->metric == AFP_METRIC_NONE ? (children.row_scale ? 1 : 0)
-                                                        : afp_metric_stride (in->metric, v);
-  guint64 bytes = n * (v + weights) * sizeof (float) + vptq_train_bytes (MAX (n, 1), k, v);
+  const guint64 weights = in->metric == AFP_METRIC_NONE ? v : afp_metric_stride (in->metric, v);
+  guint64 bytes =
+      n * ((v + weights) * sizeof (float) + sizeof (AfpDraw)) + vptq_train_bytes (MAX (n, 1), k, v);
 
   if (self->rate_lambda > 0) {
     const VptqMetric kind = vptq_rate_metric_kind ((VptqMetric) in->metric);
@@ -54,7 +54,9 @@ vptq_scratch (AfpCodec *codec, const AfpLayout *layout)
 guint
 vptq_passes (AfpCodec *codec, const AfpLayout *layout)
 {
-  return AFP_VPTQ (codec)->residual_centroids ? 2 : 1;
+  const AfpVptq *self = AFP_VPTQ (codec);
+
+  return 1 + (afp_codec_feeds_back (codec) ? self->refits : 0) + (self->residual_centroids ? 1 : 0);
 }
 
 typedef struct {
@@ -73,50 +75,66 @@ sample_clear (Sample *sample)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Sample, sample_clear)
 
-/* With a scale per row: vectors are brought to it, less the bias, and their weights multiplied by its square. */
+/* How the data are brought to the codebook's size. */
+typedef struct {
+  const float *scale, *bias; /* NULL: none */
+  gboolean per_row;
+} Norm;
+
+static Norm
+get_norm (AfpContext *ctx, const VptqChildren *children)
+{
+  return (Norm){
+    children->scale >= 0 ? afp_context_get_values (ctx, (guint) children->scale) : NULL,
+    children->bias >= 0 ? afp_context_get_values (ctx, (guint) children->bias) : NULL,
+    children->row_scale,
+  };
+}
+
+/* With a scale per row, vectors' weights are multiplied by its square. */
 static gboolean
-sample_rows (AfpContext *ctx, gsize max, const float *scale, const float *bias, Sample *sample,
-             GError **error)
+sample_draws (AfpContext *ctx, const AfpDraw *draws, gsize n, const Norm *norm, Sample *sample,
+              GError **error)
 {
   const AfpLayout *layout = afp_context_get_layout (ctx);
   const guint v = afp_layout_get_quantum (layout);
-  const guint64 cols = afp_layout_get_cols (layout), total = count_vectors (layout);
-  const guint64 per_row = afp_layout_get_padded_cols (layout) / v;
+  const guint64 cols = afp_layout_get_cols (layout);
   const AfpMetricKind own = afp_context_get_metric_kind (ctx, v);
-  const AfpMetricKind kind = own == AFP_METRIC_NONE ? AFP_METRIC_SCALAR : own;
-  const gsize stride = afp_metric_stride (kind, v);
-  const float unit =
-      vptq_unit (scale, afp_layout_get_rows (layout)); /* of weights: they are relative */
+  const float unit = norm->per_row ? vptq_unit (norm->scale, afp_layout_get_rows (layout)) : 1;
 
-  sample->n = (gsize) MIN (total, max);
-  sample->kind = kind;
-  sample->vectors = g_new (float, sample->n *v);
-  sample->weights = g_new (float, sample->n *stride);
-  for (gsize i = 0; i < sample->n; i++) {
-    const guint64 index = afp_sample_index (afp_context_get_seed (ctx), i, sample->n, total);
-    const guint64 row = index / per_row, col = index % per_row * v;
+  sample->kind = own == AFP_METRIC_NONE && norm->per_row ? AFP_METRIC_SCALAR : own;
+  const gsize stride = afp_metric_stride (sample->kind, v);
+  sample->n = n;
+  sample->vectors = g_new (float, MAX (n * v, 1));
+  sample->weights = stride ? g_new (float, MAX (n * stride, 1)) : NULL;
+  for (gsize i = 0; i < n; i++) {
+    const guint64 row = draws[i].row, col = draws[i].col;
+    const float scale = norm->scale ? norm->scale[norm->per_row ? row : 0] : 1;
+    const float factor = norm->per_row ? scale / unit : 1; /* of weights: they are relative */
     float *x = sample->vectors + i * v, *w = sample->weights + i * stride;
     if (!afp_context_read (ctx, row, 1, col, v, x, error))
       return FALSE;
-    if (bias)
-      vptq_normalise (x, MIN (v, cols - col), bias[row], scale[row]);
-    else
-      vptq_divide (x, v, scale[row]);
+    if (norm->bias)
+      vptq_normalise (x, MIN (v, cols - col), norm->bias[row], scale);
+    else if (norm->scale)
+      vptq_divide (x, v, scale);
     if (own != AFP_METRIC_NONE)
       afp_context_read_metric (ctx, row, col, v, w);
     for (gsize j = 0; j < stride; j++)
-      w[j] = (own != AFP_METRIC_NONE ? w[j] : 1) * (scale[row] / unit) * (scale[row] / unit);
+      w[j] = (own != AFP_METRIC_NONE ? w[j] * draws[i].factor : 1) * factor * factor;
   }
   return TRUE;
 }
 
 static gboolean
-sample_plane (AfpContext *ctx, gsize max, const float *scale, Sample *sample, GError **error)
+sample_plane (AfpContext *ctx, gsize max, gboolean by_weight, const float *scale, Sample *sample,
+              GError **error)
 {
   const guint v = afp_layout_get_quantum (afp_context_get_layout (ctx));
 
   sample->kind = afp_context_get_metric_kind (ctx, v);
-  sample->vectors = afp_context_sample (ctx, max, v, &sample->n, &sample->weights, error);
+  sample->vectors = (by_weight ? afp_context_sample_by_weight : afp_context_sample) (
+      ctx, max, v, &sample->n, &sample->weights, error);
   if (!sample->vectors)
     return FALSE;
   if (!sample->weights)
@@ -262,15 +280,15 @@ train_rated (const AfpVptq *self, AfpContext *ctx, const Sample *sample, guint v
   return TRUE;
 }
 
-/* Trains the codebook of a child, from where it stands if @warm. */
+/* Trains @k rows of a child, a codebook, from row @first on; from where they stand if @warm. */
 static gboolean
-train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const Sample *sample,
-       GError **error)
+train (const AfpVptq *self, AfpContext *ctx, guint child, guint first, guint k, gboolean warm,
+       const Sample *sample, GError **error)
 {
   const AfpPlaneDesc *desc = afp_layout_get_child (afp_context_get_layout (ctx), child);
-  const guint v = (guint) desc->cols, k = (guint) desc->rows;
-  float *codebook = afp_context_get_values (ctx, child);
-  float *occupancy = afp_context_get_child_metric (ctx, child);
+  const guint v = (guint) desc->cols;
+  float *codebook = afp_context_get_values (ctx, child) + (gsize) first * v;
+  float *occupancy = afp_context_get_child_metric (ctx, child) + first;
   const float unit = vptq_unit (sample->vectors, sample->n * v);
 
   if (unit != 1)
@@ -291,40 +309,63 @@ train (const AfpVptq *self, AfpContext *ctx, guint child, gboolean warm, const S
 
 /* --- passes --- */
 
+/* For @k centroids; @groups: (nullable): of one group of columns. */
 static gboolean
-take_sample (AfpContext *ctx, const VptqChildren *children, gsize max, Sample *sample,
-             GError **error)
+take_sample (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, guint k,
+             const guint32 *groups, guint group, Sample *sample, GError **error)
 {
-  const float *scale =
-      children->scale >= 0 ? afp_context_get_values (ctx, (guint) children->scale) : NULL;
-  const float *bias =
-      children->bias >= 0 ? afp_context_get_values (ctx, (guint) children->bias) : NULL;
+  const gsize max = max_samples (self, k);
+  const gboolean by_weight = self->rate_lambda == 0; /* code lengths come from counts */
+  const Norm norm = get_norm (ctx, children);
+  gsize n;
 
-  return children->row_scale ? sample_rows (ctx, max, scale, bias, sample, error)
-                             : sample_plane (ctx, max, scale, sample, error);
+  if (!groups && !children->row_scale)
+    return sample_plane (ctx, max, by_weight, norm.scale, sample, error);
+  g_autofree AfpDraw *draws = groups ? vptq_draw_group (self, ctx, groups, group, max, &n)
+                                     : afp_context_draw (ctx, max, children->length, by_weight, &n);
+  return sample_draws (ctx, draws, n, &norm, sample, error);
 }
 
-/* The first pass: norm, scale and codebook, of the data themselves. */
 static gboolean
-fit_first (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, GError **error)
+fit_scales (AfpContext *ctx, const VptqChildren *children, GError **error)
 {
+  if (children->scale < 0)
+    return TRUE;
+  float *scale = afp_context_get_values (ctx, (guint) children->scale);
+  if (children->bias < 0)
+    return fit_scale (ctx, children->row_scale, scale, error);
+  return fit_norm (ctx, scale, afp_context_get_values (ctx, (guint) children->bias), error);
+}
+
+static gboolean
+fit_group (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children,
+           const guint32 *groups, guint group, gboolean warm, GError **error)
+{
+  const guint k = children->n_centroids;
   g_auto (Sample) sample = { 0 };
 
-  if (children->scale >= 0) {
-    float *scale = afp_context_get_values (ctx, (guint) children->scale);
-    if (!(children->bias >= 0
-              ? fit_norm (ctx, scale, afp_context_get_values (ctx, (guint) children->bias), error)
-              : fit_scale (ctx, children->row_scale, scale, error)))
-      return FALSE;
-  }
+  if (!take_sample (self, ctx, children, k, groups, group, &sample, error))
+    return FALSE;
+  return sample.n == 0 || /* an empty plane: the codebook is of no use */
+         train (self, ctx, (guint) children->codebook, group * k, k, warm, &sample, error);
+}
+
+/* The codebook, of the data as they are in this pass. */
+static gboolean
+fit_codebook (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children, gboolean warm,
+              GError **error)
+{
+  guint32 *groups =
+      children->groups >= 0 ? afp_context_get_codes (ctx, (guint) children->groups) : NULL;
+
   if (children->codebook < 0 || afp_context_is_given (ctx, (guint) children->codebook))
     return TRUE;
-  if (!take_sample (ctx, children, max_samples (self, children->n_centroids), &sample, error))
+  if (groups && afp_context_get_pass (ctx) == 0 &&
+      !vptq_choose_groups (self, ctx, children, groups, error))
     return FALSE;
-  if (sample.n == 0) /* an empty plane: the codebook is of no use */
-    return TRUE;
-  if (!train (self, ctx, (guint) children->codebook, afp_context_has_fit (ctx), &sample, error))
-    return FALSE;
+  for (guint g = 0; g < children->n_groups; g++)
+    if (!fit_group (self, ctx, children, groups, g, warm, error))
+      return FALSE;
   VptqRates *rates = afp_context_get_kept (ctx);
   if (rates && children->row_scale)
     rates->unit = vptq_unit (afp_context_get_values (ctx, (guint) children->scale),
@@ -395,7 +436,7 @@ fit_residual (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children
   g_autofree float *builtin = NULL;
   g_auto (Sample) sample = { 0 };
 
-  if (!take_sample (ctx, children, max_samples (self, children->n_residual), &sample, error))
+  if (!take_sample (self, ctx, children, children->n_residual, NULL, 0, &sample, error))
     return FALSE;
   if (sample.n == 0)
     return TRUE;
@@ -405,21 +446,22 @@ fit_residual (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children
   }
   const float *first = builtin ? builtin : afp_context_get_values (ctx, (guint) children->codebook);
   return subtract_nearest (ctx, first, children->n_centroids, v, &sample, error) &&
-         train (self, ctx, child, warm, &sample, error);
+         train (self, ctx, child, 0, children->n_residual, warm, &sample, error);
 }
 
+/* The first pass is of the data themselves; with feedback the others are of what it makes of them. */
 gboolean
 vptq_fit (AfpCodec *codec, AfpContext *ctx, GError **error)
 {
   AfpVptq *self = AFP_VPTQ (codec);
+  const guint pass = afp_context_get_pass (ctx);
   VptqChildren children;
 
   vptq_get_children (self, afp_context_get_layout (ctx), &children);
-  return afp_context_get_pass (ctx) == 0 ? fit_first (self, ctx, &children, error)
-                                         : fit_residual (self, ctx, &children, error);
+  if (pass == 0)
+    return fit_scales (ctx, &children, error) &&
+           fit_codebook (self, ctx, &children, afp_context_has_fit (ctx), error);
+  return self->residual_centroids && pass + 1 == vptq_passes (codec, NULL)
+             ? fit_residual (self, ctx, &children, error)
+             : fit_codebook (self, ctx, &children, TRUE, error);
 }
-
-G_STATIC_ASSERT ((int) AFP_METRIC_NONE == (int) VPTQ_METRIC_NONE);
-G_STATIC_ASSERT ((int) AFP_METRIC_SCALAR == (int) VPTQ_METRIC_SCALAR);
-G_STATIC_ASSERT ((int) AFP_METRIC_DIAGONAL == (int) VPTQ_METRIC_DIAGONAL);
-G_STATIC_ASSERT ((int) AFP_METRIC_MATRIX == (int) VPTQ_METRIC_MATRIX);

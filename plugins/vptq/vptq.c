@@ -10,6 +10,7 @@
 
 #define DEFAULT_LENGTH 4
 #define AUTO_CENTROIDS 256 /* the most that auto takes */
+#define VPTQ_MAX_GROUPS 256
 #define AUTO_ROW_WIDTH \
   1270 /* from here on a scale per row in 16 bits pays, if rows differ by a seventh */
 
@@ -53,6 +54,14 @@ static const AfpProperty vptq_properties[] = {
   AFP_PROP_UINT ("residual-centroids", "k2", AFP_PROPERTY_FORMAT, AfpVptq, residual_centroids, 0,
                  VPTQ_MAX_CENTROIDS, "0", "vectors",
                  "A second codebook, of so many vectors, for what the first one misses; 0: none"),
+  AFP_PROP_UINT (
+      "groups", NULL, AFP_PROPERTY_FORMAT, AfpVptq, groups, 1, VPTQ_MAX_GROUPS, "1", "codebooks",
+      "Columns fall into so many groups of one size, by what they count for, and each has a codebook of its own"),
+  AFP_PROP_DOUBLE ("outliers", NULL, 0, AfpVptq, outliers, 0, 50, "0", "percent",
+                   "So much of the columns, those that count most, make up one more group"),
+  AFP_PROP_UINT (
+      "refits", NULL, 0, AfpVptq, refits, 0, 16, "0", NULL,
+      "With feedback: the codebook is trained so many times more, on what feedback makes of the data"),
   AFP_PROP_ENUM (
       "search", NULL, 0, AfpVptq, search, "exact", search_values,
       "The nearest of all centroids, or the nearest of those near by (fast), which costs about 0.05 % of the "
@@ -100,6 +109,13 @@ choose_scale (const AfpVptq *self, const AfpPlaneDesc *in)
   return self->axis == VPTQ_AXIS_INPUT && in->kind == AFP_KIND_WEIGHT && in->cols >= AUTO_ROW_WIDTH
              ? VPTQ_SCALE_ROW
              : VPTQ_SCALE_TENSOR;
+}
+
+/* A decoder's properties say it all in groups. */
+static guint
+count_groups (const AfpVptq *self)
+{
+  return self->groups + (self->outliers > 0);
 }
 
 static guint
@@ -171,10 +187,13 @@ vptq_get_children (AfpVptq *self, const AfpLayout *layout, VptqChildren *childre
   children->residual = self->residual ? next++ : -1;
   children->scale = scale == VPTQ_SCALE_NONE ? -1 : next++;
   children->bias = self->norm == VPTQ_NORM_COLUMN ? next++ : -1;
+  children->n_groups = count_groups (self);
+  children->groups = children->n_groups > 1 ? next++ : -1;
   children->row_scale = scale == VPTQ_SCALE_ROW;
   children->n_centroids =
       children->codebook >= 0
-          ? (guint) afp_layout_get_child (layout, (guint) children->codebook)->rows
+          ? (guint) afp_layout_get_child (layout, (guint) children->codebook)->rows /
+                children->n_groups
           : choose_centroids (self, in, children->length);
 }
 
@@ -262,6 +281,33 @@ check_axis (const AfpVptq *self, const AfpPlaneDesc *in, GError **error)
   return !what;
 }
 
+/* Groups of columns, and what they do not go with. */
+static gboolean
+check_groups (const AfpVptq *self, const AfpPlaneDesc *in, GError **error)
+{
+  const char *what = NULL;
+
+  if (count_groups (self) == 1)
+    return TRUE;
+  if (in->vector > 0) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_PLAN,
+                 "groups and outliers are for planes whose columns are inputs, and plane '%s' has "
+                 "vectors of its own, of %u numbers: set groups=1 and outliers=0",
+                 in->name, in->vector);
+    return FALSE;
+  }
+  if (is_common (self))
+    what = "groups and outliers need the codebook of one tensor: leave out codebook=builtin and "
+           "sharing=model";
+  else if (self->rate_lambda > 0)
+    what = "groups and outliers exclude rate-lambda: leave one of them out";
+  else if (self->residual_centroids)
+    what = "groups and outliers exclude residual-centroids: leave one of them out";
+  if (what)
+    g_set_error_literal (error, AFP_ERROR, AFP_ERROR_PROPERTY, what);
+  return !what;
+}
+
 /* A residual takes vectors of any length, unless a metric ties them to its own. */
 static void
 add_residual (AfpLayout *layout, guint v)
@@ -291,6 +337,10 @@ describe_stages (const AfpVptq *self, AfpLayout *layout, VptqScale scale)
     afp_layout_set_param_text (layout, "norm", NULL);
   if (!self->residual_centroids)
     afp_layout_set_param_text (layout, "residual-centroids", NULL);
+  if (count_groups (self) > 1)
+    afp_layout_set_param (layout, "groups", count_groups (self));
+  else
+    afp_layout_set_param_text (layout, "groups", NULL);
 }
 
 static void
@@ -310,7 +360,8 @@ vptq_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
   const VptqScale scale = choose_scale (self, in);
   const guint v = choose_length (self, in, error), k = v ? choose_centroids (self, in, v) : 0;
 
-  if (!v || !check_axis (self, in, error) || !check_common (self, in, v, k, error))
+  if (!v || !check_axis (self, in, error) || !check_groups (self, in, error) ||
+      !check_common (self, in, v, k, error))
     return FALSE;
   if (self->axis == VPTQ_AXIS_OUTPUT)
     afp_layout_set_transposed (layout, TRUE);
@@ -323,8 +374,8 @@ vptq_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 
   afp_layout_add_code (layout, "indices", 1, vptq_index_bits (k));
   if (self->codebook == VPTQ_CODEBOOK_TRAINED) {
-    const guint codebook =
-        afp_layout_add_tensor_float (layout, "codebook", AFP_KIND_CODEBOOK, k, v, v);
+    const guint codebook = afp_layout_add_tensor_float (layout, "codebook", AFP_KIND_CODEBOOK,
+                                                        count_groups (self) * k, v, v);
     afp_layout_set_metric (layout, codebook, AFP_METRIC_SCALAR);
     if (self->sharing == VPTQ_SHARING_MODEL)
       afp_layout_set_shared (layout, codebook);
@@ -339,6 +390,9 @@ vptq_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
     afp_layout_add_row_float (layout, "scale", AFP_KIND_SCALE);
   if (self->norm == VPTQ_NORM_COLUMN)
     afp_layout_add_row_float (layout, "bias", AFP_KIND_SCALE);
+  if (count_groups (self) > 1)
+    afp_layout_add_tensor_code (layout, "groups", vptq_count_places (self, in, v),
+                                vptq_index_bits (count_groups (self)));
   return TRUE;
 }
 
@@ -356,7 +410,7 @@ afp_vptq_class_init (AfpVptqClass *klass)
   afp_element_class_set_details (
       element_class, "Vector quantization: vectors become indices into a codebook",
       "load location=model.safetensors ! vptq v=4 k=256 ! eval ! write location=model.h5");
-  codec_class->version = 3;
+  codec_class->version = 4;
   codec_class->default_planes =
       AFP_KINDS (AFP_KIND_WEIGHT) | AFP_KINDS (AFP_KIND_RESIDUAL) | AFP_KINDS (AFP_KIND_COEFFS);
   codec_class->describe = vptq_describe;

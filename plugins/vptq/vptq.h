@@ -8,6 +8,7 @@
  * What the files of vptq share.
  *   vptq.c      properties and layout      vptq-fit.c      scales and codebook from the data
  *   vptq-block.c  blocks of codes          vptq-search.c   a codebook that is searched
+ *   vptq-group.c  columns with codebooks of their own
  */
 
 #define AFP_TYPE_VPTQ (afp_vptq_get_type ())
@@ -35,12 +36,16 @@ struct _AfpVptq {
   gint search;
   gdouble rate_lambda;
   guint residual_centroids;
+  guint groups;
+  gdouble outliers;
+  guint refits;
 };
 
 /* Where the children of a layout are; -1: there is none. The indices are child 0. */
 typedef struct {
-  gint codebook, residual_indices, residual_codebook, residual, scale, bias;
+  gint codebook, residual_indices, residual_codebook, residual, scale, bias, groups;
   guint length, n_centroids, n_residual;
+  guint n_groups;     /* of columns, each with n_centroids of the codebook's rows */
   gboolean row_scale; /* of the codec's rows: with axis=output the plane's columns */
 } VptqChildren;
 #define VPTQ_CHILD_INDICES 0
@@ -81,6 +86,16 @@ guint64 vptq_searcher_bytes (guint n_centroids, guint length);
 /* Of @metric, numbers from vector @first on. @bits: how much more than in the training bits count there. */
 void vptq_searcher_search (const VptqSearcher *searcher, const AfpMetric *metric, gsize first,
                            float bits, const float *x, gsize n, guint32 *indices);
+
+/* Place of the vector at @row, @col of the codec's matrix among those that groups speak of: its columns' of the plane. */
+guint64 vptq_group_place (const AfpVptq *self, guint length, guint64 row, guint64 col);
+guint64 vptq_count_places (const AfpVptq *self, const AfpPlaneDesc *in, guint length);
+/* Fills @groups, one for each place: by what the place counts for, most first. */
+gboolean vptq_choose_groups (const AfpVptq *self, AfpContext *ctx, const VptqChildren *children,
+                             guint32 *groups, GError **error);
+/* At most @max vectors of one group; free with g_free(). */
+AfpDraw *vptq_draw_group (const AfpVptq *self, AfpContext *ctx, const guint32 *groups, guint group,
+                          gsize max, gsize *n);
 
 guint64 vptq_scratch (AfpCodec *codec, const AfpLayout *layout);
 guint vptq_passes (AfpCodec *codec, const AfpLayout *layout);
