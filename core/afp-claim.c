@@ -182,6 +182,20 @@ afp_claim_get_bytes_once (const AfpClaim *claim, GHashTable *owners, const char 
   return bytes;
 }
 
+/* What the claim's codec makes of the plane. @children: one for each of the layout's */
+AfpPlane *
+afp_claim_make_plane (const AfpClaim *claim, AfpPlane *const *children)
+{
+  g_autofree char *params = afp_layout_get_params (claim->layout);
+  AfpPlane *plane = afp_plane_new_coded (&claim->layout->input,
+                                         afp_element_get_factory_name (AFP_ELEMENT (claim->codec)),
+                                         AFP_CODEC_GET_CLASS (claim->codec)->version, params,
+                                         afp_layout_get_n_children (claim->layout), children);
+
+  afp_plane_set_maker (plane, claim->codec);
+  return plane;
+}
+
 /* A fallback has no choices to keep, and its planes may depend on the size (f16's codes are one more than the numbers). */
 static AfpLayout *
 resize_layout (const AfpClaim *claim, guint64 rows, guint64 cols)

@@ -130,6 +130,7 @@ afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits
 
 #define AFP_QUANTIZER_MAX_CHILDREN 16
 char *afp_claim_get_canonical_text (const AfpClaim *claim);
+AfpPlane *afp_claim_make_plane (const AfpClaim *claim, AfpPlane *const *children);
 /* The same claim on a plane of another size: a sample. */
 AfpClaim *afp_claim_resize (const AfpClaim *claim, guint64 rows, guint64 cols);
 /* As afp_claim_get_bytes(), without shared planes that count for another tensor: afp_plane_desc_counts_for(). */
@@ -249,6 +250,8 @@ gboolean
 afp_layout_child_is_shared (const AfpLayout *layout, guint child); /* by the codec itself */
 /* (transfer full): what a shared child has in common with others: its name, and how it is stored */
 char *afp_claim_get_share_key (const AfpClaim *claim, guint child);
+/* (transfer none) (nullable): the shared child, once it was fitted */
+AfpPlane *afp_claim_find_given (const AfpClaim *claim, guint child);
 
 /* The claim that the codec has on a plane, or NULL. (transfer none) */
 AfpClaim *afp_codec_find_claim (AfpCodec *self, const char *tensor, const char *path);

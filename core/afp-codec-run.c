@@ -2,6 +2,8 @@
 #include "afp-codec-private.h"
 #include "afp-error.h"
 #include "afp-feedback.h"
+#include "afp-memo.h"
+#include "afp-pipeline-private.h"
 #include "afp-pool.h"
 
 #include <math.h>
@@ -11,40 +13,71 @@
  */
 
 static AfpPlane *
+encode (const AfpExecution *execution, gpointer user_data, GError **error)
+{
+  const AfpClaim *claim = execution->claim;
+  GBytes *metric = execution->metric;
+  AfpFeedback *feedback = NULL;
+
+  if (claim->feedback && !(feedback = afp_codec_take_feedback (user_data, claim, execution->moments,
+                                                               execution->pool, error))) {
+    g_prefix_error (error, "%s: ", execution->name);
+    return NULL;
+  }
+  return afp_claim_encode_with (execution->claim, execution->matrix,
+                                metric ? g_bytes_get_data (metric, NULL) : NULL,
+                                claim->importance ? execution->moments : NULL, feedback,
+                                execution->name, execution->pool, error);
+}
+
+/* Does it, or finds it done. */
+static AfpPlane *
+execute (AfpCodec *self, const AfpExecution *execution, GError **error)
+{
+  AfpRun *run = afp_element_get_run (AFP_ELEMENT (self));
+  AfpMemo *memo = run ? afp_run_get_pipeline (run)->memo : NULL;
+
+  if (!memo)
+    return encode (execution, self, error);
+  AfpPlane *coded = afp_memo_execute (memo, execution, encode, self, error);
+  AfpStore *store = afp_memo_get_store (memo);
+  g_autofree char *problem = store ? afp_store_take_problem (store) : NULL;
+  if (problem)
+    afp_run_post (run, afp_message_new (AFP_MESSAGE_WARNING, NULL, problem, NULL));
+  return coded;
+}
+
+static AfpPlane *
 run_take (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *path, gpointer user_data,
           GError **error)
 {
-  const char *name = afp_spec_get_name (afp_tensor_get_spec (tensor));
-  AfpClaim *claim = afp_codec_find_claim (self, name, path);
+  AfpSpec *spec = afp_tensor_get_spec (tensor);
+  AfpClaim *claim = afp_codec_find_claim (self, afp_spec_get_name (spec), path);
   AfpPlane *frozen = afp_plane_get_frozen (plane);
 
   if (!claim)
     return NULL;
   if (frozen && afp_plane_get_maker (frozen) == claim->codec)
     return afp_plane_ref (frozen);
-  g_autoptr (AfpMatrix) matrix = afp_plane_open (plane, afp_tensor_get_spec (tensor), error);
+  g_autoptr (AfpMatrix) matrix = afp_plane_open (plane, spec, error);
   if (!matrix)
     return NULL;
-  AfpPool *pool = afp_element_get_pool (AFP_ELEMENT (self));
-  g_autofree char *seed =
-      g_strconcat (afp_spec_get_family (afp_tensor_get_spec (tensor)), "/", path, NULL);
-  GBytes *metric = afp_plane_get_metric (plane);
-  AfpMoments *moments = afp_tensor_get_moments (tensor);
-  AfpFeedback *feedback = NULL;
-  if (claim->feedback &&
-      !(feedback = afp_codec_take_feedback (self, claim, moments, pool, error))) {
-    g_prefix_error (error, "%s/%s: ", name, path);
-    return NULL;
-  }
-  /* A shared plane gets the same codes in every tensor: random choices must not depend on the name. */
-  AfpPlane *coded =
-      afp_claim_encode_with (claim, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL,
-                             claim->importance ? moments : NULL, feedback,
-                             afp_plane_get_desc (plane)->shared ? path : seed, pool, error);
+  g_autofree char *seed = g_strconcat (afp_spec_get_family (spec), "/", path, NULL);
+  const AfpExecution execution = {
+    .claim = claim,
+    .matrix = matrix,
+    .metric = afp_plane_get_metric (plane),
+    .moments = claim->importance || claim->feedback ? afp_tensor_get_moments (tensor) : NULL,
+    /* A shared plane gets the same codes in every tensor: random choices must not depend on the name. */
+    .name = afp_plane_get_desc (plane)->shared ? path : seed,
+    .spec = spec,
+    .pool = afp_element_get_pool (AFP_ELEMENT (self)),
+  };
+  AfpPlane *coded = execute (self, &execution, error);
   if (!coded && error && !*error)
     g_set_error (error, AFP_ERROR, AFP_ERROR_CODEC,
                  "%s failed on plane '%s/%s' and did not say why",
-                 afp_element_get_name (AFP_ELEMENT (self)), name, path);
+                 afp_element_get_name (AFP_ELEMENT (self)), afp_spec_get_name (spec), path);
   return coded;
 }
 

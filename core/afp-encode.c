@@ -17,8 +17,7 @@ take_shared (AfpEncoder *encoder, guint child, GError **error)
 {
   const AfpClaim *claim = encoder->claim;
   const AfpPlaneDesc *desc = afp_layout_get_child (claim->layout, child);
-  g_autofree char *key = afp_claim_get_share_key (claim, child);
-  AfpPlane *plane = g_hash_table_lookup (afp_codec_get_share (claim->codec)->given, key);
+  AfpPlane *plane = afp_claim_find_given (claim, child);
   gsize size;
 
   if (!plane && claim->sampling)
@@ -448,17 +447,11 @@ make_coded (PlaneJob *job)
   const guint n = afp_layout_get_n_children (layout);
   g_autoptr (GPtrArray) children =
       g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
-  g_autofree char *params = afp_layout_get_params (layout);
 
   for (guint i = 0; i < n; i++)
     g_ptr_array_add (children, encoder->fixed[i] ? afp_plane_ref (encoder->fixed[i])
                                                  : make_block_child (job, i));
-  AfpCodec *codec = encoder->claim->codec;
-  AfpPlane *plane = afp_plane_new_coded (
-      &layout->input, afp_element_get_factory_name (AFP_ELEMENT (codec)),
-      AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
-  afp_plane_set_maker (plane, codec);
-  return plane;
+  return afp_claim_make_plane (encoder->claim, (AfpPlane **) children->pdata);
 }
 
 /**

@@ -15,7 +15,7 @@
  * What the files of the pipeline share. Internal.
  *   afp-build.c   tree -> elements, links      afp-pipeline.c  the object, planning
  *   afp-link.c    what sits between two pads   afp-run.c       threads, errors, publishing
- *   afp-held.c    tensors of an earlier run
+ *   afp-held.c    tensors of an earlier run    afp-memo.c      executions of earlier runs
  *   afp-assert.c  assertions                   afp-report.c    the report
  *   afp-dot.c     the graph
  */
@@ -101,6 +101,7 @@ struct _AfpPipeline {
   GPtrArray *links;    /* AfpLink */
   guint n_threads;
   guint64 max_memory;
+  struct _AfpMemo *memo; /* what is kept of executions, and how many there were */
   AfpMessageFunc handler;
   gpointer handler_data;
   GMutex message_lock; /* one message at a time */

@@ -2,6 +2,7 @@
 #include "afp-pipeline-private.h"
 
 #include "afp-error.h"
+#include "afp-memo.h"
 #include "afp-memory.h"
 #include "afp-parse-private.h"
 #include "afp-plan-private.h"
@@ -30,6 +31,7 @@ afp_pipeline_finalize (GObject *object)
   g_ptr_array_unref (self->chains);
   g_ptr_array_unref (self->notes);
   g_object_unref (self->cancellable);
+  afp_memo_free (self->memo);
   g_mutex_clear (&self->message_lock);
   g_mutex_clear (&self->run_lock);
   g_free (self->text);
@@ -61,6 +63,7 @@ afp_pipeline_init (AfpPipeline *self)
   self->links = g_ptr_array_new_with_free_func (g_object_unref);
   self->notes = g_ptr_array_new_with_free_func (g_free);
   self->cancellable = g_cancellable_new ();
+  self->memo = afp_memo_new (NULL, 0);
   g_mutex_init (&self->message_lock);
   g_mutex_init (&self->run_lock);
 }

@@ -24,6 +24,7 @@ afp_pipeline_set_threads (AfpPipeline *self, guint n_threads); /* 0: one per pro
 AFP_API void
 afp_pipeline_set_max_memory (AfpPipeline *self,
                              guint64 bytes); /* 0: most of what the machine or cgroup has */
+AFP_API void afp_pipeline_set_cache (AfpPipeline *self, const char *folder, guint64 limit);
 AFP_API void
 afp_pipeline_set_handler (AfpPipeline *self, AfpMessageFunc handler, gpointer user_data);
 AFP_API GPtrArray *afp_pipeline_get_elements (

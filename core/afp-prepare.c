@@ -2,8 +2,9 @@
 #include "afp-error.h"
 #include "afp-codec-private.h"
 #include "afp-mapped.h"
+#include "afp-memo.h"
 #include "afp-message.h"
-#include "afp-pipeline.h"
+#include "afp-pipeline-private.h"
 #include "afp-pool.h"
 #include "afp-source.h"
 #include "afp-table.h"
@@ -428,10 +429,15 @@ take_sample (AfpCodec *self, AfpTensor *tensor, AfpPlane *plane, const char *pat
   g_autoptr (AfpMatrix) matrix = afp_plane_open (plane, afp_tensor_get_spec (tensor), error);
   if (!matrix)
     return NULL;
-  GBytes *metric = afp_plane_get_metric (plane);
   g_autofree char *name = g_strconcat (member->tensor, "/", path, NULL);
-  return afp_claim_encode (resized, matrix, metric ? g_bytes_get_data (metric, NULL) : NULL, name,
-                           afp_run_get_pool (prepare->run), error);
+  const AfpExecution execution = { .claim = resized,
+                                   .matrix = matrix,
+                                   .metric = afp_plane_get_metric (plane),
+                                   .name = name,
+                                   .spec = afp_tensor_get_spec (tensor),
+                                   .pool = afp_run_get_pool (prepare->run) };
+  return afp_memo_execute (afp_run_get_pipeline (prepare->run)->memo, &execution, NULL, NULL,
+                           error);
 }
 
 /* (transfer full): the sample behind the codec that shares */

@@ -273,7 +273,6 @@ afp_quantizer_make_plane (AfpQuantizer *self, GBytes *const *codes)
   const guint n = afp_layout_get_n_children (layout);
   g_autoptr (GPtrArray) children =
       g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plane_unref);
-  g_autofree char *params = afp_layout_get_params (layout);
   guint next = 0;
 
   for (guint i = 0; i < n; i++)
@@ -281,10 +280,5 @@ afp_quantizer_make_plane (AfpQuantizer *self, GBytes *const *codes)
                      self->encoder->fixed[i]
                          ? afp_plane_ref (self->encoder->fixed[i])
                          : afp_plane_new_code (afp_layout_get_child (layout, i), codes[next++]));
-  AfpCodec *codec = self->encoder->claim->codec;
-  AfpPlane *plane = afp_plane_new_coded (
-      &layout->input, afp_element_get_factory_name (AFP_ELEMENT (codec)),
-      AFP_CODEC_GET_CLASS (codec)->version, params, n, (AfpPlane **) children->pdata);
-  afp_plane_set_maker (plane, codec);
-  return plane;
+  return afp_claim_make_plane (self->encoder->claim, (AfpPlane **) children->pdata);
 }

@@ -59,6 +59,16 @@ afp_claim_get_share_key (const AfpClaim *claim, guint child)
                           text);
 }
 
+AfpPlane *
+afp_claim_find_given (const AfpClaim *claim, guint child)
+{
+  if (!afp_layout_child_is_shared (claim->layout, child) || !claim->children ||
+      !claim->children[child])
+    return NULL;
+  g_autofree char *key = afp_claim_get_share_key (claim, child);
+  return g_hash_table_lookup (afp_codec_get_share (claim->codec)->given, key);
+}
+
 /* --- groups ------------------------------------------------------------------------------------------------------- */
 
 static void

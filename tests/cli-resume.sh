@@ -180,6 +180,79 @@ launch 'synth shapes=200x200 count=40 seed=4 ! write location=input.safetensors'
 check 'an input that is cut off is an error' cut_off_clean
 check 'and the run goes on when it is restored' cut_off_and_restored
 
+# --- a folder of what was made ---
+member () { sed -n "s/^  \"$2\" : \([0-9]*\).*/\1/p" "$1"; }
+# one_for_all CHAIN: without a folder, into an empty one, and out of it: the same file, and the same figures.
+one_for_all () {
+  local i chain
+  rm -rf made
+  for chain; do
+    rm -f plain.h5 first.h5 second.h5
+    launch --report plain.json "$chain ! write location=plain.h5" &&
+      launch --cache made --report first.json "$chain ! write location=first.h5" &&
+      launch --cache made --report second.json "$chain ! write location=second.h5" || return 1
+    cmp plain.h5 first.h5 && cmp plain.h5 second.h5 || return 1
+    for i in plain first second; do
+      sed -n '/^  "evals" : .$/,/^  ]/p' $i.json | grep -v '"seconds"' >$i.evals
+      [ "$(member plain.json executions)" = "$(member $i.json executions)" ] || return 1
+    done
+    cmp plain.evals first.evals && cmp plain.evals second.evals || return 1
+    echo "$(member second.json executions_cached) of $(member second.json executions)"
+    [ "$(member second.json executions_cached)" = "$(member second.json executions)" ] || return 1
+  done
+}
+small="synth shapes=48x64 count=3 seed=5"
+check 'what was made once is found again: each codec' one_for_all "$small ! rtn bits=3" "$small ! hyper ! eval" "$small ! vptq k=16 ! entropy" \
+  "$small ! seedlm search=fast K=8 ! eval"
+check 'chains that are optimised together, or not' one_for_all "$small ! seedlm search=fast K=8 ! vptq k=16 ! hyper ! eval" \
+  "$small ! vptq k=16 residual=true ! hyper" "$small ! vptq k=16 seed=3 ! decode ! seedlm search=fast K=8 open-loop=true ! vptq k=16"
+check 'planes that tensors share' one_for_all "$small ! vptq sharing=model k=16 ! eval" "$small ! seedlm search=fast K=8 ! vptq sharing=model k=16" \
+  "$small ! vptq codebook=builtin k=16 ! eval"
+if [ -n "$AFP_TEST_SHARED" ]; then
+  check 'with feedback by moments' one_for_all "load location=$AFP_TEST_SHARED/data/stories260k/stories260K.gguf ! select tensors=*.0.attn* !
+    calibrate text=$AFP_TEST_SHARED/data/text/valid200_eot.txt tokens=64 context=32 ! vptq k=16 feedback=true order=importance"
+fi
+
+# What a killed run left is whole, or is made anew; two runs at once do not disturb each other.
+shared_folder () {
+  local chain="synth shapes=96x96 count=40 seed=6 ! vptq k=64 ! hyper" pid i
+  rm -rf made ./*.found.h5
+  launch "$chain ! write location=straight.found.h5" || return 1
+  for ((i = 0; i < 4; i++)); do
+    afpipe-launch -q --cache made "$chain ! null" &
+    pid=$!
+    sleep 0.0$((RANDOM % 9 + 1))
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+  done
+  launch --cache made "$chain ! write location=a.found.h5" &
+  launch --cache made "$chain ! write location=b.found.h5" || return 1
+  wait
+  launch --cache made --report found.json "$chain ! write location=c.found.h5" || return 1
+  for i in a b c; do cmp straight.found.h5 $i.found.h5 || return 1; done
+  [ "$(member found.json executions_cached)" = "$(member found.json executions)" ]
+}
+check 'killed and crowded, the folder is of use' shared_folder
+resumed_with_folder () {
+  rm -f r.h5
+  begun r.h5 "$chain ! write location=r.h5 resume=true" || return 1
+  launch --cache made --report r.json "$chain ! write location=r.h5 resume=true" && cmp whole.h5 r.h5 && [ "$(resumed r.json)" -ge 2 ] &&
+    [ $(($(resumed r.json) + $(member r.json executions))) = 40 ]
+}
+check 'a run that goes on, with a folder' resumed_with_folder
+limited () {
+  rm -rf made
+  launch --cache made --cache-limit 40K "synth shapes=96x96 count=40 seed=7 ! hyper ! null" && [ "$(du -sb --apparent-size made | cut -f1)" -lt 1100000 ] &&
+    [ "$(find made -type f -printf '%s\n' | paste -sd+ | bc)" -le 40960 ]
+}
+check 'within its limit' limited
+check 'a limit without a folder' fails 2 '--cache-limit 4G: give a size' -- launch --cache-limit 4G "$small ! null"
+check 'a limit that is none' fails 2 '--cache-limit much: give a size' -- launch --cache made --cache-limit much "$small ! null"
+unwritable () {
+  launch --cache /dev/null/made "$small ! hyper ! null" 2>unwritable.err && [ "$(grep -c "cannot write '/dev/null/made" unwritable.err)" = 1 ]
+}
+check 'a folder that cannot be: one warning' unwritable
+
 check 'only for our own format' fails 2 'resume=true goes with format=afpipe' -- launch "$chain ! decode ! write location=x.safetensors resume=true"
 check 'an output that exists is not touched' fails 5 "'whole.h5' exists already" -- launch "$chain ! write location=whole.h5 resume=true"
 finish

@@ -69,6 +69,8 @@ START_TEST (test_schema)
                                        "budget_bytes",
                                        "planned_peak_bytes",
                                        "charged_peak_bytes",
+                                       "executions",
+                                       "executions_cached",
                                        "trace" };
   static const char *const totals[] = {
     "weights",     "bytes",       "bits_per_weight", "file_bytes", "file_bits_per_weight",

@@ -20,6 +20,7 @@
 #define TOOL "afpipe-launch"
 #define MMAP_THRESHOLD (1 << 20)
 #define REPORT_TENSORS 40
+#define CACHE_LIMIT (G_GUINT64_CONSTANT (4) << 30)
 #define PROGRESS_INTERVAL (G_USEC_PER_SEC / 10)
 
 static struct {
@@ -27,6 +28,7 @@ static struct {
   char **sets;
   int threads;
   char *max_mem;
+  char *cache, *cache_limit;
   gboolean plan, json, quiet, verbose;
   char *report, *dot, *trace;
 } options;
@@ -40,6 +42,10 @@ static const GOptionEntry entries[] = {
     "Threads that compute (default: one per processor)", "N" },
   { "max-mem", 0, 0, G_OPTION_ARG_STRING, &options.max_mem,
     "Memory budget, such as 4G or 500MB (default: 80 % of what there is)", "SIZE" },
+  { "cache", 0, 0, G_OPTION_ARG_FILENAME, &options.cache,
+    "Keep what stages make in DIR, and take from there what was made before", "DIR" },
+  { "cache-limit", 0, 0, G_OPTION_ARG_STRING, &options.cache_limit,
+    "Of DIR, such as 500MB (default: 4G)", "SIZE" },
   { "plan", 0, 0, G_OPTION_ARG_NONE, &options.plan, "Print what would be done, and end", NULL },
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print the report (or the plan) as JSON",
     NULL },
@@ -119,6 +125,16 @@ configure (AfpPipeline *pipeline, GError **error)
     return FALSE;
   afp_pipeline_set_threads (pipeline, (guint) options.threads);
   afp_pipeline_set_max_memory (pipeline, bytes);
+  bytes = CACHE_LIMIT;
+  if (options.cache_limit && (!afp_parse_size (options.cache_limit, &bytes) || !options.cache)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "--cache-limit %s: give a size such as 4G (2^32 bytes) or 500MB (500,000,000 "
+                 "bytes), and a folder with --cache",
+                 options.cache_limit);
+    return FALSE;
+  }
+  if (options.cache)
+    afp_pipeline_set_cache (pipeline, options.cache, bytes);
   return TRUE;
 }
 
@@ -505,6 +521,8 @@ main (int argc, char **argv)
   g_free (options.file);
   g_strfreev (options.sets);
   g_free (options.max_mem);
+  g_free (options.cache);
+  g_free (options.cache_limit);
   g_free (options.report);
   g_free (options.dot);
   g_free (options.trace);
