@@ -57,6 +57,35 @@ START_TEST (grid_is_the_released_one)
 }
 END_TEST
 
+/* The square, then the smallest circle or square that holds the vector, else the last one; in it the nearest point. */
+START_TEST (classes_by_rule)
+{
+  const HyperRule rule = _i & 1 ? HYPER_RULE_L2 : HYPER_RULE_LINF;
+  const float params[4] = { 0.25f, -0.5f, 2, 2.5f };
+  Coder c;
+
+  coder_init (&c, _i & 2 ? HYPER_WINDING : HYPER_GRID, 2, 16, 3, params);
+  c.code.rule = rule;
+  for (unsigned v = 0; v < 500; v++) {
+    const float x[2] = { 0.25f + (float) (v % 25) * 0.3f - 3.5f, (float) (v / 25) * 0.35f - 3.8f };
+    const double a = fabs ((double) x[0] - 0.25), b = fabs ((double) x[1] + 0.5);
+    const double size = rule == HYPER_RULE_L2 && fmax (a, b) > 1 ? hypot (a, b) : fmax (a, b);
+    const unsigned class = size <= 1 ? 0 : size <= 1.5 ? 1 : size <= 2 ? 2 : 3;
+    uint32_t symbol;
+    float error, y[2], least = INFINITY;
+    hyper_encode (&c.code, &c.frame, HYPER_METRIC_NONE, NULL, x, 1, &symbol, &error);
+    ck_assert_uint_eq (symbol / 16, class);
+    for (uint32_t j = 16 * class; j < 16 * class + 16; j++) {
+      hyper_decode (&c.code, &c.frame, &j, 1, y);
+      least = fminf (least, hypotf (y[0] - x[0], y[1] - x[1]));
+    }
+    hyper_decode (&c.code, &c.frame, &symbol, 1, y);
+    ck_assert_float_eq_tol (hypotf (y[0] - x[0], y[1] - x[1]), least, 1e-5f);
+  }
+  free (c.storage);
+}
+END_TEST
+
 START_TEST (winding_is_the_papers)
 {
   const float params[4] = { 0, 0, 2, 1 };
@@ -366,6 +395,7 @@ main (void)
   TCase *good = tcase_create ("search"), *bad = tcase_create ("harm");
 
   tcase_add_test (good, grid_is_the_released_one);
+  tcase_add_loop_test (good, classes_by_rule, 0, 4);
   tcase_add_test (good, winding_is_the_papers);
   tcase_add_loop_test (good, search_is_exact, 0, 32);
   tcase_add_test (good, scale_does_not_matter);

@@ -201,7 +201,76 @@ START_TEST (answers_queries)
 }
 END_TEST
 
+/* An error in place of bits. */
+START_TEST (error_is_reached)
+{
+  static const char *const calls[] = { HYPER "lattice=z nmse=0.2", HYPER "nmse=0.01",
+                                       HYPER "lattice=a2 nmse=0.0005" };
+  static const double goals[] = { 0.2, 0.01, 0.0005 };
+  enum { N = 128 * 128 };
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, "128x128", NULL, 5);
+  test_set_tensors (input, NULL);
+  g_autofree float *x = test_values (N, 5);
+  g_autoptr (AfpTensor) tensor = test_run (calls[_i], 1);
+  g_autofree float *y = test_decode (tensor);
+  ck_assert_double_eq_tol (test_nmse (x, y, N), goals[_i], 0.03 * goals[_i]);
+}
+END_TEST
+
+/* Whatever the numbers, none is off by more; and one nearly by as much. */
+START_TEST (largest_error_is_kept)
+{
+  static const char *const shares[] = { "0.5", "0.1", "0.0123", "0.001", "0.0001" };
+  enum { N = 33 * 65 };
+  const double share = g_ascii_strtod (shares[_i], NULL);
+  g_autofree char *call = g_strconcat (HYPER "max-error=", shares[_i], NULL);
+  g_autofree float *x = test_values (N, 7);
+  float largest = 0, off = 0;
+
+  for (guint i = 0; i < N; i++) {
+    x[i] = (i % 100 ? x[i] : 40 * x[i]) + (_i & 1 ? 30 : 0);
+    largest = fmaxf (largest, fabsf (x[i]));
+  }
+  g_autoptr (AfpTensor) input = test_tensor_from ("w", "33x65", NULL, x);
+  test_set_tensors (input, NULL);
+  g_autoptr (AfpTensor) tensor = test_run (call, 2);
+  g_autofree float *y = test_decode (tensor);
+  for (guint i = 0; i < N; i++)
+    off = fmaxf (off, fabsf (x[i] - y[i]));
+  ck_assert_double_le (off, share * largest);
+  ck_assert_double_ge (off, 0.8 * share * largest);
+}
+END_TEST
+
 /* --- what is refused --- */
+
+START_TEST (goals_that_are_refused)
+{
+  static const struct {
+    const char *call, *one, *two;
+  } cases[] = {
+    { HYPER "nmse=0.1 bits=2", "nmse= and bits=", "leave one of them out" },
+    { HYPER "nmse=0.1 max-error=0.1", "nmse= and max-error=", "leave one of them out" },
+    { HYPER "max-error=0.1 bits=2", "max-error= and bits=", "leave one of them out" },
+    { HYPER "max-error=0.1 lattice=e8", "number by number", "lattice=z" },
+    { HYPER "max-error=0.1 feedback=true", "feedback=true", "moves numbers" },
+    { HYPER "max-error=0.00001", "symbols of 17 bits", "symbol-bits is 16" },
+    { HYPER "max-error=0.01 symbol-bits=6", "symbols of 7 bits", "symbol-bits is 6" },
+    { "hyper force=true max-error=0.1", "number by number", "trajectory=lattice" },
+    { "hyper force=true trajectory=trellis nmse=0.1 bits=1", "nmse= and bits=", "leave one" },
+    { "hyper force=true trajectory=bezier nmse=0.1", "nmse= does not go with", "bits=" },
+    { "hyper force=true frame=row nmse=0.1", "nmse= needs frame=tensor", "tensor" },
+    { "hyper nmse=1", "nmse", "0.9" },
+    { "hyper max-error=0.6", "max-error", "0.5" },
+  };
+  GError *error = NULL;
+
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, "64x64", NULL, 3);
+  test_set_tensors (input, NULL);
+  ck_assert (!test_try (cases[_i].call, 1, &error));
+  assert_error (error, AFP_ERROR_PROPERTY, cases[_i].one, cases[_i].two);
+}
+END_TEST
 
 START_TEST (frames_of_parts)
 {
@@ -268,6 +337,8 @@ good_case (void)
   tcase_add_test (tcase, importance_counts);
   tcase_add_test (tcase, feedback);
   tcase_add_test (tcase, answers_queries);
+  tcase_add_loop_test (tcase, error_is_reached, 0, 3);
+  tcase_add_loop_test (tcase, largest_error_is_kept, 0, 5);
   return tcase;
 }
 
@@ -278,6 +349,7 @@ bad_case (void)
 
   tcase_add_loop_test (tcase, frames_of_parts, 0, 2);
   tcase_add_loop_test (tcase, properties_out_of_range, 0, 6);
+  tcase_add_loop_test (tcase, goals_that_are_refused, 0, 13);
   tcase_add_test (tcase, planes_by_hand);
   return tcase;
 }

@@ -5,6 +5,7 @@
 
 /* hyper trajectory=grid and winding as a plugin: symbols joined to codes. */
 
+#define PLAIN "hyper min-weights=0 force=true "
 #define HYPER "hyper min-weights=0 min-dims=0 force=true U=25 M=0 "
 
 /* 25 points: 14 bits for three pairs; the numbers are those of single symbols. */
@@ -59,6 +60,54 @@ START_TEST (joined_with_importance)
 }
 END_TEST
 
+/* nmse: points so far apart that the error is that; bits: as many symbols as they hold; the rules of classes, in order of their error. */
+START_TEST (error_and_bits_in_place_of_points)
+{
+  static const struct {
+    const char *call, *params;
+    double nmse;
+  } cases[] = {
+    { PLAIN "U=400 M=0 nmse=0.02", "points=400,classes=0,trajectory=grid,", 0.02 },
+    { PLAIN "U=399 M=1 nmse=0.02 join=3", "points=399,classes=1,trajectory=grid,", 0.02 },
+    { PLAIN "U=100 M=0 nmse=0.05 trajectory=winding", "points=100,classes=0,trajectory=winding,",
+      0.05 },
+    { PLAIN "bits=5 nmse=0.01", "points=512,classes=1,trajectory=grid,", 0.01 },
+    { PLAIN "bits=5 nmse=0.01 class-rule=l2", "points=512,classes=1,trajectory=grid,", 0.01 },
+    { PLAIN "bits=3", "points=64,classes=0,trajectory=grid,", 0.0377 },
+    { PLAIN "bits=4 M=3", "points=64,classes=3,trajectory=grid,", 0.0113 },
+    { PLAIN "bits=3.9 d=1", "points=14,classes=0,trajectory=grid,", 0.0145 },
+  };
+  enum { N = 96 * 96 };
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, "96x96", NULL, 5);
+  test_set_tensors (input, NULL);
+  g_autofree float *x = test_values (N, 5);
+  g_autoptr (AfpTensor) tensor = test_run (cases[_i].call, 2);
+  g_autofree float *y = test_decode (tensor);
+  ck_assert_double_eq_tol (test_nmse (x, y, N), cases[_i].nmse, 0.08 * cases[_i].nmse);
+  ck_assert (
+      g_str_has_prefix (afp_plane_get_params (afp_tensor_get_root (tensor)), cases[_i].params));
+}
+END_TEST
+
+START_TEST (bits_that_are_refused)
+{
+  static const struct {
+    const char *call, *one, *two;
+  } cases[] = {
+    { PLAIN "bits=9", "262144 symbols", "at most 8" },
+    { PLAIN "bits=0.1 M=3", "a vector of 2 numbers 1 symbols", "4 (one for each class)" },
+    { PLAIN "bits=4 U=225", "bits=4 and points=225", "leave one of them out" },
+    { PLAIN "class-rule=l1", "class-rule=l1", "nearest | l2 | linf" },
+  };
+  GError *error = NULL;
+
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, "8x8", NULL, 3);
+  test_set_tensors (input, NULL);
+  ck_assert (!test_try (cases[_i].call, 1, &error));
+  assert_error (error, AFP_ERROR_PROPERTY, cases[_i].one, cases[_i].two);
+}
+END_TEST
+
 START_TEST (joins_that_are_refused)
 {
   static const struct {
@@ -109,6 +158,8 @@ points_case (void)
   tcase_add_test (tcase, joined_padding);
   tcase_add_loop_test (tcase, joined_with_importance, 0, 2);
   tcase_add_loop_test (tcase, joins_that_are_refused, 0, 5);
+  tcase_add_loop_test (tcase, error_and_bits_in_place_of_points, 0, 8);
+  tcase_add_loop_test (tcase, bits_that_are_refused, 0, 4);
   tcase_add_test (tcase, damaged_codes);
   return tcase;
 }

@@ -77,6 +77,34 @@ START_TEST (finds_the_step)
 }
 END_TEST
 
+/* An error in place of bits: the quantizer's is the square of the step. Where it cannot be reached: the least step. */
+START_TEST (finds_the_step_for_an_error)
+{
+  static const double firsts[] = { 0.02, 0.3, 20 };
+  Coder coder = { .share = 0.1 };
+  float lengths[2];
+  uint32_t counts[2];
+  HyperRate rate = { .code = code,
+                     .coder = &coder,
+                     .n_contexts = 1,
+                     .n_symbols = 2,
+                     .n_weights = N,
+                     .bits = 5, /* out of reach, and without meaning here */
+                     .goal = 0.09,
+                     .lambda = 0.25,
+                     .least_step = 1e-6,
+                     .step = firsts[_i],
+                     .lengths = lengths,
+                     .counts = counts };
+
+  hyper_rate_search (&rate, false);
+  ck_assert_double_eq_tol (rate.step, 0.3, 0.001);
+  rate.least_step = rate.step = 0.5;
+  hyper_rate_search (&rate, false);
+  ck_assert_double_eq (rate.step, 0.5);
+}
+END_TEST
+
 START_TEST (a_warm_start_keeps_lengths)
 {
   Coder coder = { .share = 0.1 };
@@ -138,6 +166,7 @@ main (void)
   TCase *good = tcase_create ("search"), *bad = tcase_create ("harm");
 
   tcase_add_loop_test (good, finds_the_step, 0, 4);
+  tcase_add_loop_test (good, finds_the_step_for_an_error, 0, 3);
   tcase_add_test (good, a_warm_start_keeps_lengths);
   tcase_add_test (bad, too_many_bits);
   tcase_add_loop_test (bad, no_first_step, 0, 3);

@@ -11,6 +11,8 @@
 #define ROOT 1.4142135623730951
 #define MAX_SCAN 64 /* half octaves */
 #define MAX_STEPS 32
+#define WIDEST 64.0  /* times as wide */
+#define WIDENINGS 14 /* to the eleven bits that are kept */
 
 float
 hyper_round (double x)
@@ -187,6 +189,26 @@ hyper_fit_scales (const HyperCode *code, HyperMetric metric, const float *weight
   }
   params[d] = hyper_round (2 * fit.best_half);
   params[d + 1] = hyper_round_up (fit.best_reach);
+}
+
+void
+hyper_fit_widen (const HyperCode *code, HyperMetric metric, const float *weights, const float *x,
+                 size_t n, double error, float *params)
+{
+  float *side = params + code->dimension;
+  double low = (double) *side, high = low * WIDEST;
+
+  if (!(low > 0))
+    return;
+  for (unsigned i = 0; i < WIDENINGS; i++) {
+    const double middle = sqrt (low * high);
+    *side = hyper_round (middle);
+    if (isfinite (*side) && hyper_error (code, params, metric, weights, x, n) <= error)
+      low = middle;
+    else
+      high = middle;
+  }
+  *side = hyper_round (low);
 }
 
 void

@@ -229,23 +229,25 @@ hyper_metric_stride (HyperMetric metric, unsigned dimension)
   }
 }
 
-/* The rule of the paper: 0 in the square, else the smallest class whose circle holds the vector. */
+/* 0 in the square, else the smallest class whose circle holds the vector, or whose square with HYPER_RULE_LINF; else the last. */
 static unsigned
-radial_class (const HyperCode *code, const HyperFrame *frame, const float *p)
+class_by_rule (const HyperCode *code, const HyperFrame *frame, const float *p)
 {
   const unsigned d = code->dimension;
-  double square = 0;
-  bool inside = true;
+  double square = 0, most = 0;
 
   for (unsigned i = 0; i < d; i++) {
-    inside = inside && fabsf (p[i]) <= frame->reach[0];
-    square += (double) p[i] * p[i];
+    const double size = fabs ((double) p[i]);
+    most = size > most ? size : most;
+    square += size * size;
   }
-  if (inside)
+  if (most <= (double) frame->reach[0])
     return 0;
-  for (unsigned c = 1; c < code->n_classes; c++)
-    if (square <= (double) frame->reach[c] * frame->reach[c])
+  for (unsigned c = 1; c < code->n_classes; c++) {
+    const double reach = (double) frame->reach[c];
+    if (code->rule == HYPER_RULE_LINF ? most <= reach : square <= reach * reach)
       return c;
+  }
   return code->n_classes - 1;
 }
 
@@ -293,9 +295,10 @@ encode_one_by_one (const HyperCode *code, const HyperFrame *frame, HyperMetric m
       hyper_quadratic_init (&form, metric, d, weights + v * stride);
     for (unsigned i = 0; i < d; i++)
       p[i] = x[i] - frame->centre[i];
-    const unsigned first = radial_class (code, frame, p);
+    const unsigned first = class_by_rule (code, frame, p);
     try_class (code, frame, &form, p, first, &choice);
-    for (unsigned c = 0; c < code->n_classes; c++)
+    const bool all = code->rule == HYPER_RULE_NEAREST || isinf (choice.error);
+    for (unsigned c = 0; all && c < code->n_classes; c++)
       if (c != first)
         try_class (code, frame, &form, p, c, &choice);
     symbols[v] = choice.symbol;
@@ -427,7 +430,8 @@ static void
 encode_with (EncodePairs pairs, const HyperCode *code, const HyperFrame *frame, HyperMetric metric,
              const float *weights, const float *x, size_t n, uint32_t *symbols, float *errors)
 {
-  const bool plain = metric == HYPER_METRIC_NONE || metric == HYPER_METRIC_SCALAR;
+  const bool plain = code->rule == HYPER_RULE_NEAREST &&
+                     (metric == HYPER_METRIC_NONE || metric == HYPER_METRIC_SCALAR);
 
   if (!plain || code->trajectory != HYPER_GRID || code->dimension != 2) {
     encode_one_by_one (code, frame, metric, weights, x, n, symbols, errors);

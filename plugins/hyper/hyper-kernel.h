@@ -32,9 +32,17 @@ typedef enum {
 /* Numbers per vector of a metric. */
 size_t hyper_metric_stride (HyperMetric metric, unsigned dimension);
 
+/* Which classes a vector may be coded in: the encoder's choice. */
+typedef enum {
+  HYPER_RULE_NEAREST, /* all: the nearest point counts */
+  HYPER_RULE_L2, /* the paper's: that of the inner square, else of the smallest circle that holds it */
+  HYPER_RULE_LINF /* that of the smallest square */
+} HyperRule;
+
 /* The trajectory, free of data: set by hyper_code_init(). */
 typedef struct {
   HyperTrajectory trajectory;
+  HyperRule rule; /* NEAREST until it is set */
   unsigned dimension;
   unsigned n_points;
   unsigned n_classes;                /* scales: the inner one and those beyond it */
@@ -82,7 +90,7 @@ void hyper_code_init (HyperCode *code, void *storage, HyperTrajectory trajectory
 bool hyper_frame_init (HyperFrame *frame, const HyperCode *code, const float *params);
 
 /*
- * symbols[i]: the nearest of all points of all classes for vector i. errors (or NULL): its error, over frame->unit^2.
+ * symbols[i]: the nearest of all points of all classes, or of those that the rule leaves, for vector i. errors (or NULL): its error, over frame->unit^2.
  * weights: the metric's numbers for n vectors; a matrix is taken with 2^-10 of its largest diagonal element added to the diagonal,
  * a diagonal with its smallest elements raised to 2^-10 of the largest.
  */
@@ -109,6 +117,10 @@ double hyper_error (const HyperCode *code, const float *params, HyperMetric metr
  */
 void hyper_fit_scales (const HyperCode *code, HyperMetric metric, const float *weights,
                        const float *x, size_t n, float *params);
+
+/* Makes the inner square so wide that the error rises to this one, if it is not there yet: coarser points, for fewer bits of a coder behind. */
+void hyper_fit_widen (const HyperCode *code, HyperMetric metric, const float *weights,
+                      const float *x, size_t n, double error, float *params);
 
 /* Centre, side and reach of a frame of its own for these vectors. */
 void hyper_fit_frame (const HyperCode *code, const float *x, size_t n, float *params);

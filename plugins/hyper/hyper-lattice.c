@@ -16,6 +16,7 @@
 #define OFF_CENTRE 0.05  /* deviations: means beyond are subtracted */
 #define LEAST_SIZE 1e-37 /* of a step: binary32 holds the inverse */
 #define READ_AT_ONCE 65536u
+#define ROUNDING 0x1p-16 /* part of an error that is left to binary32 */
 
 enum { CHILD_SYMBOLS, CHILD_FRAMES };
 
@@ -26,6 +27,8 @@ choose_kind (const AfpHyper *self, const AfpPlaneDesc *in)
 {
   HyperLatticeKind kind = HYPER_E8;
 
+  if (self->max_error > 0)
+    return HYPER_Z;
   if (self->lattice != HYPER_LATTICE_AUTO)
     return (HyperLatticeKind) (self->lattice - 1);
   while (in->vector % hyper_lattice_dimension (kind) != 0)
@@ -192,6 +195,24 @@ take_sample (AfpContext *ctx, Sample *sample, GError **error)
   return TRUE;
 }
 
+/* Of the numbers, under the metric, as the tally has it of their errors. */
+static double
+sample_energy (const Sample *sample)
+{
+  const guint d = sample->lattice->dimension;
+  const gsize stride = hyper_metric_stride (sample->metric, d);
+  const gsize along = sample->metric == HYPER_METRIC_MATRIX ? d + 1 : 1;
+  double sum = 0;
+
+  for (gsize v = 0; v < sample->n; v++)
+    for (guint i = 0; i < d; i++) {
+      const double x = sample->x[v * d + i];
+      const gsize at = v * stride + (sample->metric == HYPER_METRIC_SCALAR ? 0 : i * along);
+      sum += (stride ? (double) sample->weights[at] : 1) * x * x;
+    }
+  return sum;
+}
+
 /* The mean, where it is not next to nothing; *deviation: from it. */
 static double
 find_centre (const Sample *sample, double *deviation)
@@ -309,6 +330,7 @@ search_step (AfpContext *ctx, const AfpHyper *self, Sample *sample, double devia
                      .n_symbols = lattice->n_symbols,
                      .n_weights = (double) sample->n * lattice->dimension,
                      .bits = hyper_bits (self),
+                     .goal = self->nmse * sample_energy (sample),
                      .lambda = self->rdo,
                      .least_step = least_step,
                      .step = warm ? sample->params[1]
@@ -323,6 +345,7 @@ search_step (AfpContext *ctx, const AfpHyper *self, Sample *sample, double devia
     thin_sample (sample, &thin);
     near.coder = &thin;
     near.n_weights = (double) thin.n * lattice->dimension;
+    near.goal = self->nmse * sample_energy (&thin);
     hyper_rate_search (&near, FALSE);
     rate.step = near.step;
     sample->tally = thin.tally;
@@ -332,6 +355,19 @@ search_step (AfpContext *ctx, const AfpHyper *self, Sample *sample, double devia
   hyper_lattice_set_params (lattice, rate.step, &sample->tally, sample->params);
   kept->unit = sample->unit;
   kept->metric = sample->metric;
+  afp_context_keep (ctx, kept, kept_free);
+}
+
+/* max-error: the nearest whole number of steps is no farther. */
+static void
+bound_error (AfpContext *ctx, const HyperLattice *lattice, double most, float *params)
+{
+  Kept *kept = g_new0 (Kept, 1);
+
+  memset (params, 0, lattice->n_params * sizeof *params);
+  params[1] = -hyper_round_up (-2 * most * (1 - ROUNDING));
+  kept->lengths = g_new0 (float, (gsize) lattice->n_contexts * lattice->n_symbols);
+  kept->unit = 1;
   afp_context_keep (ctx, kept, kept_free);
 }
 
@@ -345,6 +381,12 @@ lattice_fit (const AfpHyper *self, AfpContext *ctx, GError **error)
   describe_lattice (self, afp_layout_get_input (afp_context_get_layout (ctx)), &lattice);
   sample.lattice = &lattice;
   sample.params = afp_context_get_values (ctx, CHILD_FRAMES);
+  if (self->max_error > 0) {
+    if (!find_reach (ctx, 0, &reach, error))
+      return FALSE;
+    bound_error (ctx, &lattice, self->max_error * reach, sample.params);
+    return TRUE;
+  }
   if (!take_sample (ctx, &sample, error))
     return FALSE;
   sample.params[0] = (float) find_centre (&sample, &deviation);

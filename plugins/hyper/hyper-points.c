@@ -129,6 +129,7 @@ state_new (const AfpHyper *self, AfpContext *ctx, gboolean search)
   hyper_choose_points (self, d, &points, &classes, NULL);
   state->storage = g_malloc (hyper_code_bytes (trajectory, d, points, search));
   hyper_code_init (&state->code, state->storage, trajectory, d, points, classes, search);
+  state->code.rule = (HyperRule) self->class_rule;
   state->params = afp_context_get_values (ctx, CHILD_FRAMES);
   hyper_groups_init (&state->groups, self, layout);
   state->cols = afp_layout_get_cols (layout);
@@ -313,6 +314,19 @@ take_sample (FitJob *job, gsize max, Sample *sample, GError **error)
   return TRUE;
 }
 
+/* Under the metric. */
+static double
+sample_energy (const Sample *sample, guint d)
+{
+  const AfpMetric metric = { (AfpMetricKind) sample->metric, d, sample->weights };
+  const float zeros[HYPER_MAX_DIMENSION] = { 0 };
+  double sum = 0;
+
+  for (gsize v = 0; v < sample->n; v++)
+    sum += (double) afp_metric_error (&metric, v, sample->x + v * d, zeros);
+  return sum;
+}
+
 typedef struct {
   double distance;
   gsize chunk;
@@ -365,9 +379,9 @@ add_far (FitJob *job, Sample *sample)
   sample->n = n + more;
 }
 
-/* One frame: the centre of all vectors; scales by the error on a sample. */
+/* One frame: the centre of all vectors; scales by the error on a sample. nmse (or 0): what it may be. */
 static gboolean
-fit_tensor (FitJob *job, gsize max, GError **error)
+fit_tensor (FitJob *job, gsize max, double nmse, GError **error)
 {
   const guint d = job->state->code.dimension;
   g_autofree G_GNUC_UNUSED float *farthest = job->farthest = g_new0 (float, job->n_chunks *d + 1);
@@ -380,6 +394,9 @@ fit_tensor (FitJob *job, gsize max, GError **error)
     add_far (job, &sample);
   hyper_fit_scales (&job->state->code, sample.metric, sample.weights, sample.x, sample.n,
                     job->params);
+  if (nmse > 0)
+    hyper_fit_widen (&job->state->code, sample.metric, sample.weights, sample.x, sample.n,
+                     nmse * sample_energy (&sample, d), job->params);
   return TRUE;
 }
 
@@ -425,9 +442,10 @@ points_fit (const AfpHyper *self, AfpContext *ctx, GError **error)
   FitJob job;
 
   fit_job_init (&job, ctx, state);
-  const gboolean ok = state->groups.per_row
-                          ? afp_parallel_for (pool, (gsize) job.rows, fit_row, &job, error)
-                          : fit_tensor (&job, sample_size (self, state->code.dimension), error);
+  const gboolean ok =
+      state->groups.per_row
+          ? afp_parallel_for (pool, (gsize) job.rows, fit_row, &job, error)
+          : fit_tensor (&job, sample_size (self, state->code.dimension), self->nmse, error);
   points_close (state);
   return ok;
 }

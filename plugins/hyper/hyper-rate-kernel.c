@@ -58,23 +58,32 @@ code_once (HyperRate *rate)
   rate->n_codings++;
 }
 
+/* Bits a weight beyond what is to be reached; of an error, what it is in bits at 6.02 dB each. */
+static double
+surplus (const HyperRate *rate)
+{
+  if (!(rate->goal > 0))
+    return rate->rate - rate->bits;
+  return rate->error > 0 ? 0.5 * log2 (rate->goal / rate->error) : LARGEST_MOVE;
+}
+
 /* The next step, in octaves from the last, by the slope between the last two codings where that is one to go by. */
 static double
-next_move (const HyperRate *rate, double last_rate, double last_move)
+next_move (double now, double last, double last_move)
 {
   double slope = SLOPE;
 
   if (fabs (last_move) > 0.01) {
-    const double seen = (rate->rate - last_rate) / last_move;
+    const double seen = (now - last) / last_move;
     slope = seen < -6 ? -6 : seen > -0.6 ? -0.6 : seen;
   }
-  return fmax (fmin ((rate->bits - rate->rate) / slope, LARGEST_MOVE), -LARGEST_MOVE);
+  return fmax (fmin (-now / slope, LARGEST_MOVE), -LARGEST_MOVE);
 }
 
 void
 hyper_rate_search (HyperRate *rate, bool warm)
 {
-  double last_rate = 0, move = 0;
+  double now = 0, last = 0, move = 0;
   const unsigned settling = warm ? 1 : SETTLING;
   unsigned close = 0;
 
@@ -85,12 +94,13 @@ hyper_rate_search (HyperRate *rate, bool warm)
     rate->step = rate->least_step;
   while (rate->n_codings < MAX_CODINGS) {
     code_once (rate);
-    close = fabs (rate->rate - rate->bits) < CLOSE ? close + 1 : 0;
+    last = now;
+    now = surplus (rate);
+    close = fabs (now) < CLOSE ? close + 1 : 0;
     if ((close >= 2 && rate->n_codings > settling) ||
-        (rate->step <= rate->least_step && rate->rate < rate->bits && rate->n_codings > settling))
+        (rate->step <= rate->least_step && now < 0 && rate->n_codings > settling))
       return;
-    move = rate->n_codings == 1 && !warm ? 0 : next_move (rate, last_rate, move);
-    last_rate = rate->rate;
+    move = rate->n_codings == 1 && !warm ? 0 : next_move (now, last, move);
     rate->step = fmax (rate->step * exp2 (move), rate->least_step);
   }
 }

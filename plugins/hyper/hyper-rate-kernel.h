@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /*
- * The step of a quantizer that an entropy coder follows, so that its codes cost so many bits a weight. Pure C11, no allocation.
+ * The step of a quantizer that an entropy coder follows, so that its codes cost so many bits a weight, or have so much error. Pure C11, no allocation.
  *
  * The quantizer codes a sample, again and again, with the step and the code lengths that it is given, and counts its symbols; the
  * code lengths are the ideal ones of the counts before (static tables, one for each context: what the coder will have), so that
@@ -31,6 +31,7 @@ typedef double (*HyperRateCode) (void *coder, double step, double lambda, const 
  * @n_contexts, @n_symbols: shape of the tables
  * @n_weights: in the sample
  * @bits: a weight: what is to be reached
+ * @goal: the error to be reached in their place; 0: none
  * @lambda: handed to @code
  * @least_step: no finer one
  * @step: where to begin; then the step found
@@ -44,7 +45,7 @@ typedef struct {
   void *coder;
   size_t n_contexts, n_symbols;
   double n_weights;
-  double bits;
+  double bits, goal;
   double lambda;
   double least_step;
   double step;
@@ -54,7 +55,7 @@ typedef struct {
   unsigned n_codings;
 } HyperRate;
 
-/* Finds the step. Where no step reaches so many bits (few distinct values), the least one. Begins with lengths of 0 where @warm is
+/* Finds the step. Where no step reaches so many bits, or so little error (few distinct values), the least one. Begins with lengths of 0 where @warm is
  * false, else with those that are there. */
 void hyper_rate_search (HyperRate *rate, bool warm);
 

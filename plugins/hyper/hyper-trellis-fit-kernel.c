@@ -103,7 +103,7 @@ code (void *user, double step, double lambda, const float *lengths, uint32_t *co
 }
 
 static void
-search_step (HyperTrellisFit *fit, double bits, double lambda, double step)
+search_step (HyperTrellisFit *fit, double bits, double goal, double lambda, double step)
 {
   const size_t n = count_symbols (fit);
   Search search = { .fit = fit, .speed = bits < SELDOM ? 0.3f : 0.5f, .first = true };
@@ -113,6 +113,7 @@ search_step (HyperTrellisFit *fit, double bits, double lambda, double step)
                      .n_symbols = n,
                      .n_weights = (double) (fit->n_segments * fit->length),
                      .bits = bits,
+                     .goal = goal,
                      .lambda = lambda,
                      .least_step = (double) fit->peak / (double) (n - 4),
                      .step = step,
@@ -154,11 +155,12 @@ hyper_trellis_fit (HyperTrellisFit *fit, double bits)
   if (!(step >= LEAST_STEP))
     return;
   fit->cost.weight = (float) ((double) n / weights);
-  search_step (fit, bits, bits < SELDOM ? LOW_LAMBDA : LAMBDA, step);
+  const double goal = fit->nmse * energy;
+  search_step (fit, bits, goal, bits < SELDOM ? LOW_LAMBDA : LAMBDA, step);
   if (bits >= OFTEN || bits < SELDOM)
     return;
   HyperTrellisFit other = *fit;
-  search_step (&other, bits, LOW_LAMBDA, (double) fit->params[0]);
+  search_step (&other, bits, goal, LOW_LAMBDA, (double) fit->params[0]);
   if (error_at (&other, bits) < error_at (fit, bits))
     *fit = other;
 }

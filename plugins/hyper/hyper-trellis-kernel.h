@@ -99,6 +99,7 @@ typedef struct {
   float
       peak; /* largest magnitude of all that is to be coded: the step is so long that a symbol reaches it */
   unsigned bits; /* of a symbol */
+  double nmse;   /* of the numbers (weighted): to be reached in place of bits; 0: none */
   void *scratch; /* hyper_trellis_fit_scratch_bytes() */
   float params[HYPER_TRELLIS_PARAMS];
   HyperTrellisCost cost;

@@ -177,6 +177,7 @@ trellis_fit (const AfpHyper *self, AfpContext *ctx, GError **error)
   }
   hyper_trellis_init (&trellis, self->states);
   fit.x = x;
+  fit.nmse = self->nmse;
   fit.weights = weights;
   fit.scratch = g_malloc (hyper_trellis_fit_scratch_bytes (&fit));
   hyper_trellis_fit (&fit, hyper_bits (self));

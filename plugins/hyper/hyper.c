@@ -3,8 +3,6 @@
 #include "hyper-bezier-kernel.h"
 #include "hyper-kernel.h"
 
-#include <math.h>
-
 /*
  * hyper: vectors become positions on a trajectory that runs through a square, at one of several scales
  * (Hyper-Compression). Format and training: SPEC.md.
@@ -12,7 +10,6 @@
  *   afpipe-launch "load location=m.safetensors ! hyper U=225 M=1 ! entropy ! eval ! write location=m.h5"
  */
 #define MAX_FRAME_SIZE (1u << 20)
-#define LEAST_BITS 0.1
 
 G_DEFINE_FINAL_TYPE (AfpHyper, afp_hyper, AFP_TYPE_CODEC)
 
@@ -20,6 +17,7 @@ G_DEFINE_FINAL_TYPE (AfpHyper, afp_hyper, AFP_TYPE_CODEC)
 static const char *const trajectory_values[] = { "grid",    "winding", "lattice",
                                                  "trellis", "bezier",  NULL };
 static const char *const lattice_values[] = { "auto", "z", "a2", "d4", "e8", NULL };
+static const char *const rule_values[] = { "nearest", "l2", "linf", NULL };
 static const char *const frame_values[] = { "tensor", "row", "group", NULL };
 
 static const AfpProperty hyper_properties[] = {
@@ -31,6 +29,11 @@ static const AfpProperty hyper_properties[] = {
                 "classes",
                 "Scale classes beyond the inner square, for vectors that lie outside of it; -1: by "
                 "bits, else 1"),
+  AFP_PROP_ENUM (
+      "class-rule", NULL, 0, AfpHyper, class_rule, "nearest", rule_values,
+      "Which classes a vector may be coded in: nearest: all, for the least error; l2: the "
+      "paper's, that of the smallest circle that holds it (of the inner square, if that "
+      "does), for fewer bits with entropy behind; linf: that of the smallest square"),
   AFP_PROP_ENUM ("trajectory", NULL, AFP_PROPERTY_FORMAT, AfpHyper, trajectory, "grid",
                  trajectory_values,
                  "grid: the released code's sheared grid, centred; winding: the paper's irrational "
@@ -59,6 +62,14 @@ static const AfpProperty hyper_properties[] = {
       "Bits per weight: with trajectory=lattice and trellis those that entropy is to make of the "
       "codes, else those of the codes, which say how many points and classes there are; 0: 2 with "
       "lattice and trellis, else as points and classes say"),
+  AFP_PROP_DOUBLE (
+      "nmse", NULL, 0, AfpHyper, nmse, 0, 0.9, "0", NULL,
+      "Error to be reached, as a part of the tensor's energy, in place of bits: with "
+      "trajectory=lattice and trellis the step follows from it; with grid and winding the points "
+      "lie so far apart that entropy has the least to do; 0: none"),
+  AFP_PROP_DOUBLE ("max-error", NULL, 0, AfpHyper, max_error, 0, 0.5, "0", NULL,
+                   "No number is off by more than this part of the tensor's largest magnitude "
+                   "(trajectory=lattice, which is then z); 0: none"),
   AFP_PROP_DOUBLE (
       "rdo", NULL, 0, AfpHyper, rdo, 0, 1, "0.09", NULL,
       "What a bit costs in the choice of points, in squared steps (trajectory=lattice); 0: "
@@ -100,13 +111,6 @@ static const HyperForm *const forms[] = { &hyper_form_points, &hyper_form_points
                                           &hyper_form_lattice, &hyper_form_trellis,
                                           &hyper_form_bezier };
 
-guint
-hyper_symbol_width (const AfpHyper *self)
-{
-  return self->symbol_bits ? self->symbol_bits
-                           : (guint) CLAMP (ceil (hyper_bits (self) + 6), 8, 16);
-}
-
 static const HyperForm *
 form_of (AfpCodec *codec)
 {
@@ -116,14 +120,8 @@ form_of (AfpCodec *codec)
 static gboolean
 hyper_describe (AfpCodec *codec, AfpLayout *layout, GError **error)
 {
-  const double bits = AFP_HYPER (codec)->bits;
-
-  if (bits > 0 && bits < LEAST_BITS) {
-    g_set_error (error, AFP_ERROR, AFP_ERROR_PROPERTY,
-                 "bits=%g: give %g to 12 bits per weight, or 0: as other properties say", bits,
-                 LEAST_BITS);
+  if (!hyper_check_goals (AFP_HYPER (codec), error))
     return FALSE;
-  }
   return form_of (codec)->describe (AFP_HYPER (codec), layout, error);
 }
 

@@ -31,10 +31,12 @@ struct _AfpHyper {
   gint trajectory; /* HyperTrajectoryValue */
   guint dimension;
   guint join;
-  gint frame; /* HyperFrameScope */
+  gint class_rule; /* HyperRule */
+  gint frame;      /* HyperFrameScope */
   guint frame_size;
-  gint lattice; /* HyperLatticeValue */
-  double bits;  /* 0: not given */
+  gint lattice;           /* HyperLatticeValue */
+  double bits;            /* 0: not given */
+  double nmse, max_error; /* likewise */
   double rdo;
   guint symbol_bits; /* 0: auto */
   guint states;
@@ -62,8 +64,10 @@ extern const HyperForm hyper_form_lattice; /* hyper-lattice.c */
 extern const HyperForm hyper_form_trellis; /* hyper-trellis.c */
 extern const HyperForm hyper_form_bezier;  /* hyper-bezier.c */
 
-/* bits=, resolved, of lattice and trellis. */
+/* bits=, resolved, of lattice and trellis; with nmse= about what it will take. */
 double hyper_bits (const AfpHyper *self);
+/* Do bits=, nmse= and max-error= go with each other and with the rest? */
+gboolean hyper_check_goals (const AfpHyper *self, GError **error);
 /* symbol-bits=, resolved: wide enough for numbers a hundred times as large as most. */
 guint hyper_symbol_width (const AfpHyper *self);
 
