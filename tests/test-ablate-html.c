@@ -145,6 +145,8 @@ START_TEST (page)
     "Pareto front",
     "C=8 repeat=1",
     "About 2 b/w",
+    "Behind others: NMSE added",
+    "As the first stage: bits per weight saved",
     "class=\"copy tool\"",
     "class=\"original\"",
     "prefers-color-scheme:dark",
@@ -178,17 +180,21 @@ START_TEST (pages_of_little)
     "[{\"run\":7,\"status\":\"ok\",\"chain\":\"a\",\"bits_per_weight\":2,\"nmse\":0.1}]",
     "[{\"run\":7,\"status\":\"ok\",\"chain\":\"a\",\"bits_per_weight\":0,\"nmse\":0,\"metrics\":null,\"marginal\":{}}]",
     "[{\"run\":7,\"status\":\"ok\",\"chain\":\" ! !  \",\"bits_per_weight\":1e300,\"nmse\":1e-300,\"metrics\":{\"perplexity\":-1}}]",
-    "[{\"run\":1,\"chain\":\"a\",\"bits_per_weight\":1,\"nmse\":1e-9,\"metrics\":{\"kl_mean\":1e-7}},"
-    "{\"run\":2,\"chain\":\"b ! a\",\"bits_per_weight\":1,\"nmse\":9,\"metrics\":{\"kl_mean\":1e7},\"tensors\":[{\"name\":\"a\",\"nmse\":0}, 4]}]",
+    "[{\"run\":1,\"chain\":\"a\",\"bits_per_weight\":1,\"nmse\":1e-9,\"metrics\":{\"kl_mean\":1e-7}},{\"run\":2,\"chain\":\"b ! a\",\"bits_per_weight\":1,\"nmse\":9,\"metrics\":{\"kl_mean\":1e7},\"tensors\":[{\"name\":\"a\",\"nmse\":0}, 4]}]",
   };
-  g_autofree char *html =
-      make_html (_i % 2 ? NULL : "{\"verdict\": {}, \"study\": 4}", records[_i]);
+  g_autofree char *html = make_html (
+      _i % 2
+          ? NULL
+          : "{\"verdict\": {}, \"study\": 4, \"finished\": false, \"versions\": {\"afpipe\": \"7.1\"}}",
+      records[_i]);
 
   assert_whole (html);
   assert_lacks (html, "nan");
   assert_lacks (html, "inf\"");
   if (_i == 0)
     assert_has (html, "No run has ended as yet.");
+  if (_i % 2 == 0)
+    assert_has (html, "; the study has not ended; afpipe 7.1");
   if (_i == 3)
     assert_lacks (html, "id=\"runs\"");
 }

@@ -69,26 +69,36 @@ put_plots (GString *out, const AblateRuns *runs)
   }
 }
 
+/* How many runs there are, and by what they were made. */
+static void
+put_state (GString *out, JsonObject *study, const AblateRuns *runs)
+{
+  const char *text = ablate_json_text (study, "versions");
+  const char *version = ablate_json_text (ablate_json_object (study, "versions"), "afpipe");
+
+  g_string_append_printf (out, "<p class=\"soft\">%u runs, %u failed", runs->runs->len,
+                          runs->n_failed);
+  if (study && !json_object_get_boolean_member_with_default (study, "finished", TRUE))
+    g_string_append (out, "; the study has not ended");
+  if (text || version) {
+    g_string_append (out, text ? "; " : "; afpipe ");
+    ablate_put_text (out, text ? text : version);
+  }
+  g_string_append (out, "</p>\n");
+}
+
 static void
 put_head (GString *out, JsonObject *study, const AblateRuns *runs)
 {
   const char *text = ablate_json_text (study, "study");
-  const char *versions = ablate_json_text (study, "versions");
 
   g_string_append (
       out, "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n"
            "<meta charset=\"utf-8\" />\n<meta name=\"viewport\" content=\"width=device-width\" />\n"
            "<title>Ablation study</title>\n<style>\n");
   g_string_append (out, ablate_page_style);
-  g_string_append_printf (out,
-                          "</style>\n</head>\n<body>\n<header>\n<h1>Ablation study</h1>\n"
-                          "<p class=\"soft\">%u runs, %u failed",
-                          runs->runs->len, runs->n_failed);
-  if (versions) {
-    g_string_append (out, "; ");
-    ablate_put_text (out, versions);
-  }
-  g_string_append (out, "</p>\n");
+  g_string_append (out, "</style>\n</head>\n<body>\n<header>\n<h1>Ablation study</h1>\n");
+  put_state (out, study, runs);
   if (text) {
     g_string_append (out, "<pre tabindex=\"0\">");
     ablate_put_text (out, text);

@@ -5,7 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-/* What each stage saved and what it cost: a run less the run without its last stage, over all runs that end in the stage. */
+/*
+ * What each stage saved and what it cost: a run less the run without its last stage, over all runs that end in the stage. Apart: what a
+ * stage does to the weights, as the first, and what it does to what others left.
+ */
 
 typedef struct {
   const char *key; /* of marginal */
@@ -48,12 +51,12 @@ find_stage (GArray *stages, const char *name)
 }
 
 static void
-add_run (GArray *stages, const AblateRun *run)
+add_run (GArray *stages, const AblateRun *run, gboolean first)
 {
   JsonObject *marginal = ablate_json_object (run->record, "marginal");
   const char *last = strrchr (run->shape, ' ');
 
-  if (!marginal || run->failed || !*run->shape)
+  if (!marginal || run->failed || !*run->shape || first != !last)
     return;
   Stage *stage = find_stage (stages, last ? last + 1 : run->shape);
   stage->n_runs++;
@@ -69,10 +72,17 @@ add_run (GArray *stages, const AblateRun *run)
   }
 }
 
+static const char *
+group_name (gboolean first)
+{
+  return first ? "As the first stage" : "Behind others";
+}
+
 /* A picture of one kind of change, of the stages that know it. */
 static gboolean
-put_bars (GString *out, const GArray *stages, guint change)
+put_bars (GString *out, const GArray *stages, guint change, gboolean first)
 {
+  g_autofree char *title = g_strdup_printf ("%s: %s", group_name (first), changes[change].title);
   g_autoptr (GArray) bars = g_array_new (FALSE, FALSE, sizeof (AblateBar));
 
   for (guint i = 0; i < stages->len; i++)
@@ -80,17 +90,19 @@ put_bars (GString *out, const GArray *stages, guint change)
       g_array_append_val (bars, g_array_index (stages, Stage, i).bars[change]);
   if (bars->len == 0)
     return FALSE;
-  g_string_append_printf (out, "<h3>%s</h3>\n<figure>\n", changes[change].title);
-  ablate_svg_bars (out, changes[change].title, (const AblateBar *) (gpointer) bars->data,
-                   bars->len);
+  g_string_append_printf (out, "<h3>%s</h3>\n<figure>\n", title);
+  ablate_svg_bars (out, title, (const AblateBar *) (gpointer) bars->data, bars->len);
   g_string_append (out, "</figure>\n");
   return TRUE;
 }
 
 static void
-put_table (GString *out, const GArray *stages, const gboolean *known)
+put_table (GString *out, const GArray *stages, const gboolean *known, gboolean first)
 {
-  ablate_page_open_table (out, "Means, and the least and the most", " stage", "runs", NULL);
+  g_autofree char *caption =
+      g_strconcat (group_name (first), ": means, and the least and the most", NULL);
+
+  ablate_page_open_table (out, caption, " stage", "runs", NULL);
   for (guint c = 0; c < N_CHANGES; c++)
     if (known[c]) {
       ablate_page_head (out, changes[c].title);
@@ -115,15 +127,15 @@ put_table (GString *out, const GArray *stages, const gboolean *known)
   ablate_page_close_table (out);
 }
 
-void
-ablate_page_put_stages (GString *out, const AblateRuns *runs)
+static void
+put_group (GString *out, const AblateRuns *runs, gboolean first)
 {
   g_autoptr (GArray) stages = g_array_new (FALSE, TRUE, sizeof (Stage));
   gboolean known[N_CHANGES];
 
   g_array_set_clear_func (stages, clear_stage);
   for (guint i = 0; i < runs->runs->len; i++)
-    add_run (stages, ablate_runs_get (runs, i));
+    add_run (stages, ablate_runs_get (runs, i), first);
   if (stages->len == 0)
     return;
   for (guint i = 0; i < stages->len; i++)
@@ -131,13 +143,25 @@ ablate_page_put_stages (GString *out, const AblateRuns *runs)
       AblateBar *bar = &g_array_index (stages, Stage, i).bars[c];
       bar->mean /= MAX (bar->n, 1);
     }
+  for (guint c = 0; c < N_CHANGES; c++)
+    known[c] = put_bars (out, stages, c, first);
+  put_table (out, stages, known, first);
+}
+
+void
+ablate_page_put_stages (GString *out, const AblateRuns *runs)
+{
+  g_autoptr (GString) groups = g_string_new (NULL);
+
+  put_group (groups, runs, FALSE);
+  put_group (groups, runs, TRUE);
+  if (groups->len == 0)
+    return;
   ablate_page_open (out, "stages", "What each stage saved, and what it cost");
   g_string_append (
       out,
-      "<p class=\"soft\">A run less the same run without its last stage, over the runs that end "
-      "in the stage: the mean, a line from the least to the most, and how many there are.</p>\n");
-  for (guint c = 0; c < N_CHANGES; c++)
-    known[c] = put_bars (out, stages, c);
-  put_table (out, stages, known);
+      "<p class=\"soft\">A run less the same run without its last stage, over the "
+      "runs that end in the stage: the mean, a line from the least to the most, and how many there are.</p>\n");
+  g_string_append (out, groups->str);
   ablate_page_close (out);
 }
