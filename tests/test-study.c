@@ -244,6 +244,34 @@ START_TEST (texts_are_canonical)
 }
 END_TEST
 
+/* A run that is there only as a prefix writes nothing, and no run writes over another's file. */
+START_TEST (files_that_runs_write)
+{
+  g_autoptr (AfpStudy) study =
+      study_of ("let r = {4,16} " SYNTH "vptq k=${r} ! write location=m-${r}.h5");
+  assert_text (describe (study), "+0:  <- -1\n1: vptq [r=4] <- 0\n2: vptq [r=16] <- 0\n");
+  ck_assert_str_eq (run_at (study, 0)->pipeline, "synth shapes=16x16 ! null");
+  ck_assert_str_eq (run_at (study, 1)->pipeline,
+                    "synth shapes=16x16 ! vptq k=4 ! write location=m-4.h5");
+
+  /* The text stands for what was a prefix first. */
+  g_autoptr (AfpStudy) turned =
+      study_of (SYNTH "vptq ! either(hyper ! write location={a,b}.h5, write location=c.h5)");
+  assert_text (describe (turned),
+               "+0:  <- -1\n1: vptq <- 0\n2: vptq ! hyper [write.location=a.h5] <- 1\n"
+               "3: vptq ! hyper [write.location=b.h5] <- 1\n");
+  ck_assert_str_eq (run_at (turned, 1)->pipeline,
+                    "synth shapes=16x16 ! vptq ! write location=c.h5");
+
+  g_autoptr (GError) error = NULL;
+  ck_assert_ptr_null (afp_study_new (SYNTH "vptq k={4,16} ! write location=m.h5", NULL, &error));
+  assert_error (
+      error, AFP_ERROR_USAGE,
+      "runs 1 and 2 both write 'm.h5': put what they differ in into the name",
+      "\n  synth shapes=16x16 ! vptq k={4,16} ! write location=m.h5\n                                       ^");
+}
+END_TEST
+
 /* --- conditions ---------------------------------------------------------------------------------------------------- */
 
 START_TEST (conditions_on_choices)
@@ -378,6 +406,7 @@ good_cases (void)
   tcase_add_test (tc, same_runs_are_one);
   tcase_add_test (tc, other_elements);
   tcase_add_test (tc, texts_are_canonical);
+  tcase_add_test (tc, files_that_runs_write);
   tcase_add_test (tc, conditions_on_choices);
   tcase_add_test (tc, conditions_on_results);
   return tc;

@@ -6,10 +6,12 @@
 /* What one run is called, and what it is as a text. */
 
 #define SEED "seed"
+#define OUTPUT "location"
 
 /* An element, as far as studies are concerned. */
 typedef struct {
   gboolean compresses;
+  gboolean is_sink;
   gboolean ends;   /* what counts for the chain's name stands before it */
   gboolean silent; /* no part of the name */
   gboolean has_seed;
@@ -111,7 +113,8 @@ note_kind (StudyNames *names, const char *name, AfpElement *element)
   Kind *kind = g_new0 (Kind, 1);
 
   kind->compresses = AFP_IS_CODEC (element) || AFP_IS_PACKER (element);
-  kind->ends = AFP_IS_SINK (element) || strcmp (name, "eval") == 0;
+  kind->is_sink = AFP_IS_SINK (element);
+  kind->ends = kind->is_sink || strcmp (name, "eval") == 0;
   kind->silent =
       AFP_IS_SOURCE (element) || !AFP_IS_TRANSFORM (element) || strcmp (name, "identity") == 0;
   kind->has_seed = seed != NULL && strcmp (seed->name, SEED) == 0;
@@ -224,8 +227,45 @@ make_seed (StudyNames *names, const StudyItem *item, guint step)
   return g_strdup_printf ("%" G_GUINT64_FORMAT, kind->seed + step);
 }
 
+/* A sink that writes a file: (nullable): where to. */
+static const char *
+find_output (StudyNames *names, const StudyItem *item)
+{
+  const Kind *kind = find_kind (names, item);
+
+  for (guint i = 0; kind && kind->is_sink && i < item->node->properties->len; i++)
+    if (strcmp (((AfpAstProperty *) item->node->properties->pdata[i])->name, OUTPUT) == 0)
+      return picked_value (item, i);
+  return NULL;
+}
+
+void
+study_run_foreach_output (StudyNames *names, const GArray *items, StudyOutput func,
+                          gpointer user_data)
+{
+  for (guint i = 0; i < items->len; i++) {
+    const StudyItem *item = &g_array_index (items, StudyItem, i);
+    const char *file = find_output (names, item);
+    if (file)
+      func (file, item->node, user_data);
+  }
+}
+
+GArray *
+study_run_parts (StudyNames *names, const GArray *items, gboolean with_outputs)
+{
+  GArray *parts = g_array_new (FALSE, FALSE, sizeof (StudyItem));
+
+  for (guint i = 0; i < items->len; i++) {
+    const StudyItem *item = &g_array_index (items, StudyItem, i);
+    if (with_outputs || !find_output (names, item))
+      g_array_append_val (parts, *item);
+  }
+  return parts;
+}
+
 char *
-study_run_text (StudyNames *names, const GArray *items, guint seed_step)
+study_run_text (StudyNames *names, const GArray *items, guint seed_step, gboolean with_outputs)
 {
   g_autoptr (GPtrArray) chains = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) lists = g_ptr_array_new_with_free_func ((GDestroyNotify) g_ptr_array_unref);
@@ -250,6 +290,10 @@ study_run_text (StudyNames *names, const GArray *items, guint seed_step)
     if (seed)
       g_ptr_array_add (seeds, seed);
     Picked *copy = picked_new (item, seed);
+    if (!with_outputs && find_output (names, item)) {
+      copy->node.name = (char *) "null";
+      g_ptr_array_set_size (copy->node.properties, 0);
+    }
     g_ptr_array_add (picked, copy);
     g_ptr_array_add (list, &copy->node);
   }

@@ -42,8 +42,15 @@ void study_names_free (StudyNames *names);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (StudyNames, study_names_free)
 /* Looks up the elements of @ast, tries each value of their properties, and compares nodes of the same element. @ast has to live on. */
 gboolean study_names_set_tree (StudyNames *names, const AfpAst *ast, GError **error);
-/* The text of a run. @seed_step: is added to the seed of every element that has one and does not set it. */
-char *study_run_text (StudyNames *names, const GArray *items, guint seed_step);
+/* The text of a run. @seed_step: is added to the seed of every element that has one and does not set it. Without outputs: nothing is written. */
+char *
+study_run_text (StudyNames *names, const GArray *items, guint seed_step, gboolean with_outputs);
+/* @items, perhaps without what writes. (transfer full) */
+GArray *study_run_parts (StudyNames *names, const GArray *items, gboolean with_outputs);
+/* Every file that a run writes, and who does. */
+typedef void (*StudyOutput) (const char *file, const AfpAstNode *node, gpointer user_data);
+void study_run_foreach_output (StudyNames *names, const GArray *items, StudyOutput func,
+                               gpointer user_data);
 char *study_run_chain (StudyNames *names, const GArray *items);
 /* Index of the last compressing item of the main chain, or -1; how many there are. */
 int study_run_last_stage (StudyNames *names, const GArray *items, guint *n_stages);

@@ -10,7 +10,9 @@ typedef struct {
   GHashTable *variables; /* (nullable): from --set */
   GHashTable *chosen;    /* variables of the text with more than one value */
   StudyNames *names;
-  GHashTable *by_text; /* pipeline -> index of the run, plus 1 */
+  GHashTable *by_text;    /* pipeline -> index of the run, plus 1 */
+  GHashTable *by_measure; /* the same without what it writes */
+  GHashTable *written;    /* files */
   guint64 total;
   guint repeat;
   const AfpAstStudy *tree; /* the one that is expanded */
@@ -135,45 +137,76 @@ note_names (AfpStudy *study, JsonObject *choices)
 }
 
 static AfpStudyRun *
-make_run (Build *self, const GArray *items)
+make_run (Build *self, const GArray *items, gboolean added)
 {
   AfpStudyRun *run = g_new0 (AfpStudyRun, 1);
+  g_autoptr (GArray) parts = study_run_parts (self->names, items, !added);
 
-  run->pipeline = study_run_text (self->names, items, self->repeat);
+  run->pipeline = study_run_text (self->names, items, self->repeat, !added);
   run->chain = study_run_chain (self->names, items);
   run->choices = json_object_new ();
   run->repeat = self->repeat;
   run->prefix = -1;
   for (guint i = 0; i < self->tree->lets->len; i++) {
     const AfpAstLet *let = self->tree->lets->pdata[i];
-    if (let->values->len > 1 && is_choice_of (self, let, items))
+    if (let->values->len > 1 && is_choice_of (self, let, parts))
       json_object_set_string_member (run->choices, let->name, get_value (self, let));
   }
-  study_run_add_choices (items, run->choices);
+  study_run_add_choices (parts, run->choices);
   if (self->study->n_repeats > 1)
     json_object_set_int_member (run->choices, "repeat", self->repeat);
   study_run_last_stage (self->names, items, &run->n_stages);
   return run;
 }
 
-/* Its prefixes first. @run is taken over. Returns its index, -1 on error. */
+static guint
+look_up (GHashTable *table, const char *text)
+{
+  return GPOINTER_TO_UINT (g_hash_table_lookup (table, text));
+}
+
+/* What was there as a prefix may turn out to be a run that the text stands for: then it takes over what @as is. Returns its index, plus 1;
+ * 0: there is none. */
+static guint
+find_run (Build *self, AfpStudyRun *as, const char *measure, gboolean added)
+{
+  guint known = added ? 0 : look_up (self->by_text, as->pipeline);
+
+  if (known > 0)
+    return known;
+  known = look_up (self->by_measure, measure);
+  AfpStudyRun *run = known > 0 ? self->study->runs->pdata[known - 1] : NULL;
+  if (!run || added)
+    return known;
+  if (!run->added)
+    return 0;
+  AfpStudyRun old = *run;
+  run->added = FALSE;
+  run->pipeline = g_steal_pointer (&as->pipeline);
+  run->choices = as->choices;
+  as->pipeline = old.pipeline;
+  as->choices = old.choices;
+  g_hash_table_insert (self->by_text, g_strdup (run->pipeline), GUINT_TO_POINTER (known));
+  return known;
+}
+
+/* Its prefixes first, without what they would write. @run is taken over. Returns its index, -1 on error. */
 static int
 add_run (Build *self, const GArray *items, AfpStudyRun *run, gboolean added, GError **error)
 {
   GPtrArray *runs = self->study->runs;
-  const guint known = GPOINTER_TO_UINT (g_hash_table_lookup (self->by_text, run->pipeline));
+  g_autofree char *measure = study_run_text (self->names, items, self->repeat, FALSE);
+  const guint known = find_run (self, run, measure, added);
   guint n_stages;
 
   if (known > 0) {
-    AfpStudyRun *other = runs->pdata[known - 1];
-    other->added = other->added && added;
     run_free (run);
     return (int) known - 1;
   }
   const int last = study_run_last_stage (self->names, items, &n_stages);
   if (last >= 0) {
     g_autoptr (GArray) rest = study_run_without (self->names, items, (guint) last);
-    run->prefix = add_run (self, rest, make_run (self, rest), TRUE, error);
+    run->prefix = add_run (self, rest, make_run (self, rest, TRUE), TRUE, error);
   }
   if (last >= 0 && run->prefix < 0) {
     run_free (run);
@@ -186,20 +219,68 @@ add_run (Build *self, const GArray *items, AfpStudyRun *run, gboolean added, GEr
     return -1;
   }
   g_ptr_array_add (runs, run);
-  g_hash_table_insert (self->by_text, run->pipeline, GUINT_TO_POINTER (runs->len));
+  if (!added)
+    g_hash_table_insert (self->by_text, g_strdup (run->pipeline), GUINT_TO_POINTER (runs->len));
+  if (look_up (self->by_measure, measure) == 0)
+    g_hash_table_insert (self->by_measure, g_steal_pointer (&measure),
+                         GUINT_TO_POINTER (runs->len));
   return (int) runs->len - 1;
+}
+
+typedef struct {
+  Build *build;
+  guint run;
+  const char *file; /* (nullable): another run writes it, too */
+  guint other;
+  gsize column;
+} OutputCheck;
+
+static void
+check_output (const char *file, const AfpAstNode *node, gpointer user_data)
+{
+  OutputCheck *check = user_data;
+  const guint other = look_up (check->build->written, file);
+
+  if (other == 0) {
+    g_hash_table_insert (check->build->written, g_strdup (file), GUINT_TO_POINTER (check->run + 1));
+  } else if (other != check->run + 1) {
+    check->file = file;
+    check->other = other - 1;
+    check->column = node->column;
+  }
+}
+
+/* No run may write over what another has written. */
+static gboolean
+check_outputs (Build *self, const GArray *items, guint run, GError **error)
+{
+  OutputCheck check = { .build = self, .run = run };
+
+  study_run_foreach_output (self->names, items, check_output, &check);
+  if (!check.file)
+    return TRUE;
+  GError *local =
+      g_error_new (AFP_ERROR, AFP_ERROR_USAGE,
+                   "runs %u and %u both write '%s': put what they differ in into the name, as in "
+                   "let r = {2,3} ... location=m-${r}.h5, or end the study with null",
+                   check.other, run, check.file);
+  afp_error_add_caret (local, self->study->text, check.column);
+  g_propagate_error (error, local);
+  return FALSE;
 }
 
 static gboolean
 emit_run (const GArray *items, gpointer user_data, GError **error)
 {
   Build *self = user_data;
-  AfpStudyRun *run = make_run (self, items);
+  AfpStudyRun *run = make_run (self, items, FALSE);
   gboolean wanted;
 
   note_names (self->study, run->choices);
-  if (study_where_choices (self->tree, self->lets, run, &wanted, error) && wanted)
-    return add_run (self, items, run, FALSE, error) >= 0;
+  if (study_where_choices (self->tree, self->lets, run, &wanted, error) && wanted) {
+    const int index = add_run (self, items, run, FALSE, error);
+    return index >= 0 && check_outputs (self, items, (guint) index, error);
+  }
   run_free (run);
   self->study->n_excluded++;
   return !(error && *error);
@@ -258,12 +339,18 @@ afp_study_new (const char *text, GHashTable *variables, GError **error)
 {
   g_autoptr (AfpStudy) study = g_new0 (AfpStudy, 1);
   g_autoptr (GHashTable) chosen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  g_autoptr (GHashTable) by_text = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GHashTable) by_text = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) by_measure = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) written = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (StudyNames) names = study_names_new ();
   g_autoptr (GError) local = NULL;
-  Build self = {
-    .study = study, .variables = variables, .chosen = chosen, .names = names, .by_text = by_text
-  };
+  Build self = { .study = study,
+                 .variables = variables,
+                 .chosen = chosen,
+                 .names = names,
+                 .by_text = by_text,
+                 .by_measure = by_measure,
+                 .written = written };
 
   if (strlen (text) > MAX_TEXT) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
