@@ -343,7 +343,8 @@ START_TEST (texts)
   ablate_put_number (out, 0.012345, 3);
   g_string_append_c (out, ' ');
   ablate_put_number (out, NAN, 3);
-  ck_assert_str_eq (out->str, "123456789 0.0123 –");
+  ablate_put_number (out, -0.0, 3);
+  ck_assert_str_eq (out->str, "123456789 0.0123 –0");
 }
 END_TEST
 

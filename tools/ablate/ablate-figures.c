@@ -100,7 +100,7 @@ ablate_put_number (GString *out, double value, int digits)
     return;
   }
   g_snprintf (format, sizeof format, "%%.%dg", digits);
-  put_formatted (out, format, value);
+  put_formatted (out, format, value == 0 ? 0 : value); /* no -0 */
 }
 
 void

@@ -19,7 +19,7 @@ choose_runs (const AblateRuns *runs)
   for (guint i = 0; i < front->len + runs->runs->len && chosen->len < MAX_COLUMNS; i++) {
     const AblateRun *run =
         ablate_runs_get (runs, i < front->len ? g_array_index (front, guint, i) : i - front->len);
-    if (!run->failed && ablate_json_array (run->record, "tensors") &&
+    if (!run->failed && *run->shape && ablate_json_array (run->record, "tensors") &&
         !g_ptr_array_find (chosen, run, NULL))
       g_ptr_array_add (chosen, (gpointer) run);
   }
@@ -113,7 +113,7 @@ put_map (GString *out, const Errors *self, const GPtrArray *chosen)
     g_string_append_printf (
         out, "<li><a href=\"#run-%" G_GINT64_FORMAT "\">run %" G_GINT64_FORMAT "</a> ", run->number,
         run->number);
-    ablate_put_text (out, *run->chain ? run->chain : "the model as it is");
+    ablate_put_text (out, run->chain);
     g_string_append (out, "</li>\n");
   }
   g_string_append (out, "</ul>\n");

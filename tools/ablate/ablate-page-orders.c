@@ -11,6 +11,7 @@
 #define MAX_BANDS 8
 #define MAX_STAGES 12
 #define MAX_SHAPES 200
+#define LEAST_RANGE 0.05 /* of the best: smaller differences stay faint */
 
 typedef struct {
   const AblateRuns *runs;
@@ -125,12 +126,12 @@ find_range (Orders *self, double band)
 static void
 put_cell (GString *out, const Orders *self, double value, const AblateRun *run)
 {
-  const double range = self->worst - self->best;
+  const double range = MAX (fabs (self->worst - self->best), LEAST_RANGE * fabs (self->best));
   g_autofree char *title =
       run ? g_strdup_printf ("run %" G_GINT64_FORMAT ": %s", run->number, run->chain) : NULL;
 
   ablate_page_shaded (out, value, self->judge->digits,
-                      range != 0 ? (value - self->best) / range : 0, title);
+                      range > 0 ? fabs (value - self->best) / range : 0, title);
 }
 
 static char *
