@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "entropy/rans-kernel.h"
 #include "entropy/rans-table-kernel.h"
+#include "hyper/hyper-lattice-kernel.h"
+#include "hyper/hyper-trellis-kernel.h"
 #include "simd-kernel.h"
 
 #include <math.h>
@@ -97,8 +99,7 @@ decode_time (const RansDecoder *d, const uint8_t *in, size_t n, const Plane *p, 
 static Figures
 measure (Plane *p, double *entropy)
 {
-  static const uint8_t map[] = { 0, 1 };
-  const unsigned n_tables = p->machine ? 2 : 1, precision = 12;
+  const unsigned n_tables = p->machine ? p->machine->n_contexts : 1, precision = 12;
   const size_t size = (size_t) 1 << p->bits, capacity = 2 * N + 4 * RANS_LANES;
   uint32_t *counts = allocate (n_tables * size * sizeof *counts);
   uint16_t *frequencies = allocate (n_tables * size * sizeof *frequencies);
@@ -106,10 +107,13 @@ measure (Plane *p, double *entropy)
   uint32_t *slots = allocate ((n_tables << precision) * sizeof *slots);
   uint16_t *values = allocate (((n_tables << precision) + 1) * sizeof *values);
   uint8_t *out = allocate (capacity), *back = allocate (2 * N);
-  uint32_t steps[4];
+  uint32_t steps[512];
+  uint8_t map[32];
   RansLog log;
   Figures f = { .encode = 1e9 };
 
+  for (unsigned i = 0; i < sizeof map; i++)
+    map[i] = (uint8_t) i;
   for (unsigned run = 0; run < RUNS; run++) {
     const double start = seconds ();
     memset (counts, 0, n_tables * size * sizeof *counts);
@@ -182,9 +186,9 @@ others (const Plane *p, double *copy, double *pack, double *unpack, size_t *byte
 }
 
 static void
-bench (unsigned bits, double step, const RansMachine *machine)
+bench (const char *name, unsigned bits, double step, const RansMachine *machine, size_t quantum)
 {
-  Plane p = { .bits = bits, .machine = machine, .quantum = machine ? 8 : 1 };
+  Plane p = { .bits = bits, .machine = machine, .quantum = quantum };
   const double rate = 1e-6 * (double) N;
   double entropy, copy, pack, unpack;
   size_t zstd;
@@ -197,14 +201,33 @@ bench (unsigned bits, double step, const RansMachine *machine)
   others (&p, &copy, &pack, &unpack, &zstd);
   const double n = (double) N;
   printf (
-      "%2u bits step %-5g %s %.4f b/symbol, %+.3f%% | encode %4.0f decode %5.0f portable %4.0f | zstd %.4f b "
+      "%2u bits step %-5g %-10s %.4f b/symbol, %+.3f%% | encode %4.0f decode %5.0f portable %4.0f | zstd %.4f b "
       "%4.0f %5.0f | memcpy %6.0f Msymbols/s\n",
-      bits, step, machine ? "machine" : "plain  ", 8 * (double) f.bytes / n,
-      100 * (8 * (double) f.bytes / entropy - 1), rate / f.encode, rate / f.decode,
-      rate / f.portable, 8 * (double) zstd / n, rate / pack, rate / unpack, rate / copy);
+      bits, step, name, 8 * (double) f.bytes / n, 100 * (8 * (double) f.bytes / entropy - 1),
+      rate / f.encode, rate / f.decode, rate / f.portable, 8 * (double) zstd / n, rate / pack,
+      rate / unpack, rate / copy);
   free (p.symbols);
   free (p.tables);
   free (p.plane);
+}
+
+/* Speeds with the machines that hyper's lattice E8 and its trellis of 256 states declare. */
+static void
+bench_hyper (void)
+{
+  static uint16_t lattice_next[HYPER_MAX_LATTICE_STATES << 2];
+  static uint8_t lattice_context[HYPER_MAX_LATTICE_STATES];
+  static HyperTrellis trellis;
+  HyperLattice lattice;
+
+  hyper_lattice_init (&lattice, HYPER_E8, 9);
+  hyper_lattice_machine (HYPER_E8, lattice_next, lattice_context);
+  hyper_trellis_init (&trellis, 256);
+  const RansMachine e8 = { lattice.n_contexts, lattice.n_contexts, 2, lattice_next,
+                           lattice_context };
+  const RansMachine paths = { 256, 2, 1, trellis.next, trellis.choice };
+  bench ("lattice E8", 9, 1.03, &e8, 8);
+  bench ("trellis", 8, 1.03, &paths, 2048);
 }
 
 int
@@ -216,8 +239,9 @@ main (void)
   } planes[] = { { 8, 1.03 }, { 4, 1.03 }, { 8, 0.5 }, { 8, 0.05 }, { 11, 0.01 } };
 
   for (size_t i = 0; i < sizeof planes / sizeof *planes; i++) {
-    bench (planes[i].bits, planes[i].step, NULL);
-    bench (planes[i].bits, planes[i].step, &parity);
+    bench ("plain", planes[i].bits, planes[i].step, NULL, 1);
+    bench ("parity", planes[i].bits, planes[i].step, &parity, 8);
   }
+  bench_hyper ();
   return EXIT_SUCCESS;
 }

@@ -89,19 +89,20 @@ static const AfpProperty hyper_properties[] = {
                  "shared (trajectory=bezier)"),
 };
 
-#define PRESETS_AT(R)                                               \
+/* The trellis at 0.5 bits comes out below what is asked for. */
+#define PRESETS_AT(R, TRELLIS)                                      \
   { "z-" R, "trajectory=lattice lattice=z bits=" R,                 \
     R " bits per weight with entropy behind: whole numbers" },      \
       { "lattice-" R, "trajectory=lattice lattice=e8 bits=" R,      \
         R " bits per weight with entropy behind: the lattice E8" }, \
   {                                                                 \
-    "trellis-" R, "trajectory=trellis states=256 bits=" R,          \
+    "trellis-" R, "trajectory=trellis states=256 bits=" TRELLIS,    \
         R " bits per weight with entropy behind: a trellis"         \
   }
 
 static const AfpPreset hyper_presets[] = {
-  PRESETS_AT ("4.0"), PRESETS_AT ("3.0"), PRESETS_AT ("2.0"),
-  PRESETS_AT ("1.5"), PRESETS_AT ("1.0"), PRESETS_AT ("0.5"),
+  PRESETS_AT ("4.0", "4.0"), PRESETS_AT ("3.0", "3.0"), PRESETS_AT ("2.0", "2.0"),
+  PRESETS_AT ("1.5", "1.5"), PRESETS_AT ("1.0", "1.0"), PRESETS_AT ("0.5", "0.505"),
 };
 
 /* --- forms --- */
