@@ -168,6 +168,8 @@ G_DECLARE_DERIVABLE_TYPE (AfpCodec, afp_codec, AFP, CODEC, AfpTransform)
  *   then, its fixed children rounded, and the data are what was to be coded: with feedback the targets, else the plane again
  * @scratch: (nullable): working bytes for a plane beyond what the base class needs: an upper bound
  * @thread_scratch: (nullable): those that each thread needs, beside @scratch
+ *   What fit and encode_block make may depend on their arguments, the properties (no file's contents) and afp_context_get_seed() alone:
+ *   it is kept for later runs. So is what they find out for get_metrics(), by save_found() and restore_found()
  * @asks: %TRUE if encode_block uses quantizers of its block-scope float children
  */
 struct _AfpCodecClass {

@@ -376,3 +376,67 @@ afp_pipeline_set_cache (AfpPipeline *self, const char *folder, guint64 limit)
   afp_memo_free (self->memo);
   self->memo = afp_memo_new (folder, limit);
 }
+
+/* --- analyses ------------------------------------------------------------------------------------------------------ */
+
+static AfpStore *
+get_store (AfpRun *run)
+{
+  return afp_memo_get_store (afp_run_get_pipeline (run)->memo);
+}
+
+/* Whose it is: elements of one kind have it in common. */
+static char *
+make_analysis_key (AfpElement *element, const char *what)
+{
+  g_autofree char *text = g_strdup_printf (
+      "afpipe analysis 1\n%s\n%s %s\n%s", afp_identity_get_machine (),
+      afp_element_get_factory_name (element), afp_identity_get_code (element), what);
+
+  return g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, -1);
+}
+
+gboolean
+afp_run_has_cache (AfpRun *run)
+{
+  return get_store (run) != NULL;
+}
+
+/**
+ * afp_run_find_analysis:
+ * @run: a run
+ * @element: who asks
+ * @what: all that it depends on, beside the element's code and the machine: a text
+ *
+ * Returns: (transfer full) (nullable): what afp_run_keep_analysis() was given by an element of this kind for the same text, in this run or
+ *   an earlier one; in a mapped file, aligned to 64 bytes
+ */
+GBytes *
+afp_run_find_analysis (AfpRun *run, AfpElement *element, const char *what)
+{
+  AfpStore *store = get_store (run);
+  g_autofree char *key = store ? make_analysis_key (element, what) : NULL;
+
+  return key ? afp_store_get (store, key) : NULL;
+}
+
+/**
+ * afp_run_keep_analysis:
+ * @run: a run
+ * @element: who found it out
+ * @what: all that it depends on
+ * @bytes: what it is
+ *
+ * Without a cache, or where it cannot be written, nothing is kept, and that is no error.
+ */
+void
+afp_run_keep_analysis (AfpRun *run, AfpElement *element, const char *what, GBytes *bytes)
+{
+  AfpStore *store = get_store (run);
+  g_autoptr (GPtrArray) pieces = g_ptr_array_new ();
+  g_autofree char *key = store ? make_analysis_key (element, what) : NULL;
+
+  g_ptr_array_add (pieces, bytes);
+  if (key)
+    afp_store_put (store, key, pieces);
+}

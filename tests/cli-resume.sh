@@ -211,6 +211,12 @@ check 'planes that tensors share' one_for_all "$small ! vptq sharing=model k=16 
 if [ -n "$AFP_TEST_SHARED" ]; then
   check 'with feedback by moments' one_for_all "load location=$AFP_TEST_SHARED/data/stories260k/stories260K.gguf ! select tensors=*.0.attn* !
     calibrate text=$AFP_TEST_SHARED/data/text/valid200_eot.txt tokens=64 context=32 ! vptq k=16 feedback=true order=importance"
+  kept_moments () {
+    afpipe-launch -v --cache made "load location=$AFP_TEST_SHARED/data/stories260k/stories260K.gguf ! select tensors=*.0.attn* !
+      calibrate text=$AFP_TEST_SHARED/data/text/valid200_eot.txt tokens=64 context=32 ! null" >all 2>&1
+    grep 'moments are those of an earlier run$' all || { cat all; return 1; }
+  }
+  check 'the moments are kept there' kept_moments
 fi
 
 # What a killed run left is whole, or is made anew; two runs at once do not disturb each other.

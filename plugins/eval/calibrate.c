@@ -52,9 +52,10 @@ static const AfpProperty properties[] = {
                    "What pixels are multiplied by, a number or a ratio"),
   AFP_PROP_BOOL ("diagonal", "diag", 0, AfpCalibrate, diagonal, "false",
                  "Only the mean squares of the inputs, not the whole matrix"),
-  AFP_PROP_STRING ("cache", NULL, AFP_PROPERTY_RUN, AfpCalibrate, cache, NULL,
-                   "Folder where the moments are kept; by default afpipe/moments in the user's "
-                   "cache"),
+  AFP_PROP_STRING (
+      "cache", NULL, AFP_PROPERTY_RUN, AfpCalibrate, cache, NULL,
+      "Folder where the moments are kept; by default that of afpipe-launch --cache or, "
+      "without it, afpipe/moments in the user's cache"),
 };
 
 /* --- the plan ----------------------------------------------------------------------------------------------------- */
@@ -300,34 +301,59 @@ say (AfpCalibrate *self, AfpRun *run, AfpMessageType type, char *text)
   g_free (text);
 }
 
-/* From the cache; NULL: they have to be found out. */
+/* From the cache; NULL: they have to be found out. @path: (nullable): a file; else the folder of the run */
 static GHashTable *
-look_up (AfpCalibrate *self, AfpRun *run, const char *path)
+look_up (AfpCalibrate *self, AfpRun *run, const char *fingerprint, const char *path)
 {
   g_autoptr (GError) local = NULL;
-  GHashTable *found =
-      g_file_test (path, G_FILE_TEST_EXISTS) ? moment_file_read (path, &local) : NULL;
+  g_autoptr (GBytes) kept =
+      path ? NULL : afp_run_find_analysis (run, AFP_ELEMENT (self), fingerprint);
+  GHashTable *found = kept ? moment_file_parse (kept)
+                      : path && g_file_test (path, G_FILE_TEST_EXISTS)
+                          ? moment_file_read (path, &local)
+                          : NULL;
 
   if (found)
     say (self, run, AFP_MESSAGE_INFO,
-         g_strdup_printf ("moments are those of an earlier run: '%s'", path));
+         path ? g_strdup_printf ("moments are those of an earlier run: '%s'", path)
+              : g_strdup ("moments are those of an earlier run"));
   else if (local)
     say (self, run, AFP_MESSAGE_WARNING,
          g_strdup_printf ("%s; the model is run again", local->message));
   return found;
 }
 
-/* Where they are kept; a temporary file if nothing tells this model from others. */
+/* (nullable): where they are kept; NULL: in no file of ours */
 static char *
-make_path (AfpCalibrate *self, const char *fingerprint)
+make_path (AfpCalibrate *self, AfpRun *run, const char *fingerprint)
 {
   g_autofree char *name = g_strconcat (fingerprint ? fingerprint : "", ".moments", NULL);
 
-  if (!fingerprint)
-    return g_strdup_printf ("%s/afpipe-%d%s", eval_temporary_folder (), (int) getpid (), name);
-  if (eval_is_set (self->cache))
+  if (fingerprint && eval_is_set (self->cache))
     return g_build_filename (self->cache, name, NULL);
-  return g_build_filename (g_get_user_cache_dir (), "afpipe", "moments", name, NULL);
+  return fingerprint && !afp_run_has_cache (run)
+             ? g_build_filename (g_get_user_cache_dir (), "afpipe", "moments", name, NULL)
+             : NULL;
+}
+
+/* Into a file that goes at once, unless @path says where it stays. */
+static GHashTable *
+find_out (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, const char *fingerprint,
+          const char *path, GError **error)
+{
+  g_autofree char *temporary =
+      g_strdup_printf ("%s/afpipe-%d.moments", eval_temporary_folder (), (int) getpid ());
+  const char *place = path ? path : temporary;
+  GHashTable *found =
+      run_model (self, run, text, place, error) ? moment_file_read (place, error) : NULL;
+  g_autoptr (GBytes) bytes =
+      found && !path && fingerprint ? afp_mapped_new (temporary, NULL) : NULL;
+
+  if (bytes)
+    afp_run_keep_analysis (run, AFP_ELEMENT (self), fingerprint, bytes);
+  if (!path)
+    g_unlink (temporary);
+  return found;
 }
 
 static gboolean
@@ -342,12 +368,10 @@ calibrate_prepare (AfpElement *element, AfpRun *run, GError **error)
   if (self->language)
     text = get_text (self);
   g_autofree char *fingerprint = make_fingerprint (self, text);
-  g_autofree char *path = make_path (self, fingerprint);
-  self->found = fingerprint ? look_up (self, run, path) : NULL;
-  if (!self->found && run_model (self, run, text, path, error))
-    self->found = moment_file_read (path, error);
-  if (!fingerprint)
-    g_unlink (path);
+  g_autofree char *path = make_path (self, run, fingerprint);
+  self->found = fingerprint ? look_up (self, run, fingerprint, path) : NULL;
+  if (!self->found)
+    self->found = find_out (self, run, text, fingerprint, path, error);
   return self->found != NULL;
 }
 

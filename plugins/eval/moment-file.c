@@ -193,10 +193,17 @@ parse (GBytes *map, GHashTable *all)
 }
 
 GHashTable *
-moment_file_read (const char *path, GError **error)
+moment_file_parse (GBytes *bytes)
 {
   g_autoptr (GHashTable) all =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) afp_moments_unref);
+
+  return parse (bytes, all) ? g_steal_pointer (&all) : NULL;
+}
+
+GHashTable *
+moment_file_read (const char *path, GError **error)
+{
   GError *local = NULL;
   g_autoptr (GBytes) map = afp_mapped_new (path, &local);
 
@@ -205,8 +212,9 @@ moment_file_read (const char *path, GError **error)
     g_error_free (local);
     return NULL;
   }
-  if (parse (map, all))
-    return g_steal_pointer (&all);
+  GHashTable *all = moment_file_parse (map);
+  if (all)
+    return all;
   g_set_error (error, AFP_ERROR, AFP_ERROR_FORMAT, "'%s' is damaged, or no file of moments", path);
   return NULL;
 }

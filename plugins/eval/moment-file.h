@@ -25,3 +25,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (MomentWriter, moment_writer_free)
 
 /* Name of a tensor -> AfpMoments, mapped. AFP_ERROR_IO: there is no such file; AFP_ERROR_FORMAT: it is no such file. (transfer full) */
 GHashTable *moment_file_read (const char *path, GError **error);
+/* The same of a file's contents. NULL: they are none. */
+GHashTable *moment_file_parse (GBytes *bytes);
