@@ -34,6 +34,7 @@ only () { replies "$@" && [ "$(sort -u "$tmp/reply" | wc -l)" -eq 1 ]; }
 nothing () { complete_line "$@" && [ -z "$(cat "$tmp/reply")" ]; }
 
 check 'words: elements' replies load seedlm vptq null -- afpipe-launch ''
+check 'an element of a study' only synth -- afpipe-ablate --sort nll syn
 check 'an element at the start' only synth -- afpipe-launch syn
 check 'an element behind options' only synth -- afpipe-launch -q -j 4 --report r.json syn
 check 'elements after !' replies seedlm select -- afpipe-launch synth '!' se

@@ -79,26 +79,6 @@ typedef struct {
 
 /* --- options --- */
 
-/* A variable that is not in the pipeline is a typing error. */
-static gboolean
-check_variables (GHashTable *variables, const char *text, GError **error)
-{
-  GHashTableIter iter;
-  gpointer name;
-
-  g_hash_table_iter_init (&iter, variables);
-  while (g_hash_table_iter_next (&iter, &name, NULL)) {
-    g_autofree char *place = g_strdup_printf ("${%s}", (char *) name);
-
-    if (strstr (text, place))
-      continue;
-    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: the pipeline has no %s",
-                 (char *) name, place);
-    return FALSE;
-  }
-  return TRUE;
-}
-
 /* So that a run of hours does not end with a report that cannot be written. */
 static gboolean
 check_report_place (GError **error)
@@ -176,9 +156,9 @@ make_pipeline (char **arguments, GError **error)
   g_autoptr (AfpPipeline) pipeline = NULL;
   g_autoptr (AfpAst) ast = NULL;
   g_autofree char *text = tool_get_pipeline (TOOL, options.file, arguments, error);
-  g_autoptr (GHashTable) variables = text ? tool_parse_variables (options.sets, error) : NULL;
+  g_autoptr (GHashTable) variables = text ? tool_parse_variables (options.sets, text, error) : NULL;
 
-  if (!variables || !check_variables (variables, text, error) || !check_trace (error))
+  if (!variables || !check_trace (error))
     return NULL;
   warn_of_slow_plugins ();
   ast = afp_parse (text, variables, error);

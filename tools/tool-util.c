@@ -224,8 +224,28 @@ tool_add_variable (GHashTable *variables, const char *setting, GError **error)
   return TRUE;
 }
 
+/* A variable that is not in the pipeline is a typing error. */
+static gboolean
+tool_check_variables (GHashTable *variables, const char *text, GError **error)
+{
+  GHashTableIter iter;
+  gpointer name;
+
+  g_hash_table_iter_init (&iter, variables);
+  while (g_hash_table_iter_next (&iter, &name, NULL)) {
+    g_autofree char *place = g_strdup_printf ("${%s}", (char *) name);
+
+    if (strstr (text, place))
+      continue;
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--set %s: the pipeline has no %s",
+                 (char *) name, place);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 GHashTable *
-tool_parse_variables (char **settings, GError **error)
+tool_parse_variables (char **settings, const char *text, GError **error)
 {
   g_autoptr (GHashTable) variables =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
@@ -233,7 +253,7 @@ tool_parse_variables (char **settings, GError **error)
   for (; settings && *settings; settings++)
     if (!tool_add_variable (variables, *settings, error))
       return NULL;
-  return g_steal_pointer (&variables);
+  return tool_check_variables (variables, text, error) ? g_steal_pointer (&variables) : NULL;
 }
 
 gboolean

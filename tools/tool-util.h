@@ -36,8 +36,8 @@ char *tool_read_file (const char *path, GError **error);
 /* Options that several tools have. AFP_ERROR_USAGE. */
 /* The text: of @file (nullable), or the words of @arguments (after an optional "--") joined. */
 char *tool_get_pipeline (const char *tool, const char *file, char **arguments, GError **error);
-/* --set NAME=VALUE; @settings: (nullable) */
-GHashTable *tool_parse_variables (char **settings, GError **error);
+/* --set NAME=VALUE; each has to be in @text. @settings: (nullable) */
+GHashTable *tool_parse_variables (char **settings, const char *text, GError **error);
 /* -j N */
 gboolean tool_check_threads (int threads, GError **error);
 /* --max-mem SIZE; @text: (nullable): 0 bytes */
