@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define FORMAT "afpipe execution 1" /* of what is kept, and of the text that makes the key */
-#define DIGEST 32
+#define DIGEST 20 /* SHA-1, of a tile: twice as fast as SHA-256, and nobody makes numbers collide */
 #define ALIGN 64
 
 struct _AfpMemo {
@@ -65,7 +65,7 @@ typedef struct {
 static void
 digest_into (gconstpointer data, gsize size, guint8 *digest)
 {
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA1);
   gsize n = DIGEST;
 
   g_checksum_update (checksum, data, (gssize) size);
