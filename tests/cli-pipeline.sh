@@ -114,7 +114,7 @@ go_on () { # a chain stops at a file and goes on from it
   launch "load location=$model ! vptq ! write location=$tmp/first.h5" &&
     launch --report "$tmp/on.json" "load location=$tmp/first.h5 ! hyper ! entropy ! eval original=$model ! write location=$tmp/second.h5" &&
     [ "$(stat -c %s "$tmp/second.h5")" -lt "$(stat -c %s "$tmp/first.h5")" ] &&
-    afpipe-info "$tmp/second.h5" | grep -F 'codebook=hyper/2'
+    afpipe-info "$tmp/second.h5" | grep -F 'codebook=hyper/3'
 }
 check 'a chain goes on from our own file' go_on
 
