@@ -17,7 +17,7 @@ same () { cmp <(plain "$1") <(plain "$2"); }
 # --- a study, undisturbed ---
 printf '%s\n' "$text" >s.afp
 table () {
-  afpipe-ablate -f s.afp --csv s.csv >s.txt 2>s.err && cat s.txt s.err && [ -d s.ablation ] &&
+  afpipe-ablate -f s.afp --csv s.csv --plot s.svg >s.txt 2>s.err && cat s.txt s.err && grep -q '<svg' s.svg && grep -q '<html' s.ablation/report.html &&
     grep -q '^\*.*vptq k=16 ! hyper ' s.txt && grep -q 'hyper ! vptq k=16' s.txt && grep -q 'wins at' s.txt &&
     grep -q "^$(runs s.ablation) runs" s.txt && grep -q "^\[$(runs s.ablation)/" s.err &&
     [ "$(wc -l <s.csv)" -eq $(($(runs s.ablation) + 1)) ] && grep -q '"finished" : true' s.ablation/study.json
@@ -119,6 +119,8 @@ check 'a folder in use' busy
 check 'no study' fails 2 'no pipeline: write afpipe-ablate' -- ablate
 check 'a syntax error' fails 2 '^' -- ablate --out e 'synth ! ! null'
 check 'a key that is none' fails 2 "--sort: there is no 'size'" 'bytes' -- ablate --out e --sort size "$text"
+check 'axes that are none' fails 2 "--axes bytes,size: there is no 'size'" 'nmse' -- ablate --out e --plot p.svg --axes bytes,size "$text"
+check 'axes of no picture' fails 2 'there is no --plot' -- ablate --out e --axes bytes,nmse "$text"
 check 'rates that are none' fails 2 "--rates 1,x: 'x' is no number" -- ablate --out e --rates 1,x "$text"
 check 'too many at once' fails 2 '--runs-at-once 0: give 1..256' -- ablate --out e --runs-at-once 0 "$text"
 check 'threads' fails 2 '-j -1: give 1..1024' -- afpipe-ablate -j -1 --out e "$text"

@@ -28,7 +28,7 @@ static struct {
   char *file, *out;
   char **sets, **rivals;
   int threads, at_once;
-  char *max_mem, *cache_limit, *rates, *sort, *csv;
+  char *max_mem, *cache_limit, *rates, *sort, *csv, *plot, *axes;
   gboolean no_cache, plan, json, fresh, quiet, verbose;
 } options = { .at_once = 1, .sort = NULL };
 
@@ -62,6 +62,10 @@ static const GOptionEntry entries[] = {
     NULL },
   { "csv", 0, 0, G_OPTION_ARG_FILENAME, &options.csv, "Write the results to FILE as a table",
     "FILE" },
+  { "plot", 0, 0, G_OPTION_ARG_FILENAME, &options.plot,
+    "Write a picture of the results to FILE, an SVG", "FILE" },
+  { "axes", 0, 0, G_OPTION_ARG_STRING, &options.axes,
+    "What the picture shows (default: bits_per_weight,sqnr_db)", "X,Y" },
   { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options.quiet, "No progress, and no table", NULL },
   { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose,
     "Also what runs say, and in the table runs that miss a condition", NULL },
@@ -123,6 +127,29 @@ check_options (guint64 *memory, GError **error)
   }
   if (*memory == 0)
     *memory = afp_memory_get_default_budget ();
+  return TRUE;
+}
+
+/* So that a study of hours does not end with axes that there are not. */
+static gboolean
+check_axes (GError **error)
+{
+  const char *const *names = afp_ablate_plot_list_axes ();
+  g_auto (GStrv) axes = g_strsplit (options.axes ? options.axes : "", ",", -1);
+
+  if (options.axes && (!options.plot || g_strv_length (axes) != 2)) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--axes %s: %s", options.axes,
+                 options.plot ? "give two, such as bytes,nll" : "there is no --plot to draw");
+    return FALSE;
+  }
+  for (char **axis = axes; *axis; axis++) {
+    if (g_strv_contains (names, *axis))
+      continue;
+    g_autofree char *list = g_strjoinv (", ", (char **) names);
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--axes %s: there is no '%s'; there are %s",
+                 options.axes, *axis, list);
+    return FALSE;
+  }
   return TRUE;
 }
 
@@ -328,19 +355,26 @@ write_csv (Ablate *self, GError **error)
   return tool_write_file (options.csv, text, error);
 }
 
-/* report.html in the folder */
+/* report.html in the folder, and what --plot asks for. */
 static gboolean
-write_page (Ablate *self, JsonNode *summary, GError **error)
+write_pictures (Ablate *self, JsonNode *summary, GError **error)
 {
   const GPtrArray *records = self->results->records;
   g_autoptr (JsonArray) array = json_array_new ();
-  g_autofree char *page = NULL, *path = afp_results_get_path (self->results, "report.html");
+  g_autofree char *page = NULL, *picture = NULL;
+  g_autofree char *path = afp_results_get_path (self->results, "report.html");
 
   for (guint i = 0; i < records->len; i++)
     if (records->pdata[i])
       json_array_add_object_element (array, json_object_ref (records->pdata[i]));
   page = afp_ablate_html (summary, array);
-  return tool_write_file (path, page, error);
+  if (!tool_write_file (path, page, error))
+    return FALSE;
+  if (!options.plot)
+    return TRUE;
+  g_auto (GStrv) axes = g_strsplit (options.axes ? options.axes : "", ",", 2);
+  picture = afp_ablate_plot_svg (summary, array, axes[0], axes[0] ? axes[1] : NULL, error);
+  return picture && tool_write_file (options.plot, picture, error);
 }
 
 static int
@@ -369,7 +403,7 @@ conclude (Ablate *self, GError **error)
   afp_records_mark_pareto (self->results->records);
   if (!afp_results_rewrite (self->results, error) ||
       !write_summary (self, verdict, &summary, error) || !write_csv (self, error) ||
-      !write_page (self, summary, error))
+      !write_pictures (self, summary, error))
     return -1;
   status = print_results (self, verdict, summary);
   return status ? status : afp_ablate_get_status (self->results->records);
@@ -423,7 +457,8 @@ work (char **arguments)
   guint64 memory;
   int code = -1;
 
-  if (check_options (&memory, &error) && read_study (&self, arguments, &error))
+  if (check_options (&memory, &error) && check_axes (&error) &&
+      read_study (&self, arguments, &error))
     code = options.plan ? print_plan (&self, &error) : ablate (&self, memory, &error);
   if (code < 0)
     code = tool_print_error (TOOL, error);
@@ -458,5 +493,7 @@ main (int argc, char **argv)
   g_free (options.rates);
   g_free (options.sort);
   g_free (options.csv);
+  g_free (options.plot);
+  g_free (options.axes);
   return code;
 }
