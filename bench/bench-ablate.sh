@@ -36,7 +36,7 @@ afpipe-ablate -q -j1 --out whole "$study" || exit 1
 took=$(($(now) - begin))
 for ((i = 0; i < kills; i++)); do
   setsid afpipe-ablate -q -j1 --out killed "$study" 2>/dev/null & pid=$!
-  n=$((took * (RANDOM + 1) / 32768 / 5))
+  n=$((took * (RANDOM + 1) / 32768 / 8))
   sleep "$(printf '%d.%06d' $((n / 1000000)) $((n % 1000000)))"
   kill -9 $pid 2>/dev/null
   wait $pid 2>/dev/null
