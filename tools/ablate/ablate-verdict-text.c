@@ -111,7 +111,7 @@ add_other (GString *text, JsonObject *rate, const char *member, const char *who,
   if (!other)
     return;
   if (get (other, "advantage") == 0) {
-    g_string_append_printf (text, " %s%s is as good.", who, get_name (other));
+    g_string_append_printf (text, " No better than %s%s.", who, get_name (other));
     return;
   }
   g_autofree char *amount = format_amount (metric, get (other, "advantage"));
@@ -206,7 +206,7 @@ add_baselines (JsonArray *summary, JsonArray *rates)
       JsonObject *rate = json_array_get_object_element (rates, i);
       JsonArray *baselines = afp_json_get_array (rate, "baselines");
       const char *own = afp_json_get_text (afp_json_get_object (rate, "winner"), "baseline", "");
-      is_it += strcmp (own, afp_baselines[k].name) == 0;
+      is_it += get (rate, "chains") > 1 && strcmp (own, afp_baselines[k].name) == 0;
       for (guint j = 0; j < json_array_get_length (baselines); j++) {
         JsonObject *one = json_array_get_object_element (baselines, j);
         const double advantage = get (one, "advantage");
