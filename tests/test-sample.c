@@ -127,7 +127,8 @@ estimate (AfpContext *ctx)
 START_TEST (sums_are_right_on_average)
 {
   choose_shape ((guint) _i);
-  g_autofree float *w = columns = g_new (float, n_cols);
+  g_autofree float *w = g_new (float, n_cols);
+  columns = w;
   for (guint64 c = 0; c < n_cols; c++)
     w[c] = (float) (c % 7 == 3 ? 9 : 0.1 + 0.02 * (double) c);
   most = 100;
@@ -171,7 +172,8 @@ count_heavy (AfpContext *ctx)
 START_TEST (what_weighs_most)
 {
   choose_shape ((guint) _i);
-  g_autofree float *w = columns = one_heavy_column ();
+  g_autofree float *w = one_heavy_column ();
+  columns = w;
   most = 200;
   plane_name = "tensor/weight";
   run_probe (count_heavy, shapes[_i].properties);
@@ -206,7 +208,8 @@ sample_vectors (AfpContext *ctx)
 START_TEST (vectors_and_metric)
 {
   choose_shape ((guint) _i);
-  g_autofree float *w = columns = one_heavy_column ();
+  g_autofree float *w = one_heavy_column ();
+  columns = w;
   most = 77;
   plane_name = "tensor/weight";
   run_probe (sample_vectors, shapes[_i].properties);
@@ -243,7 +246,8 @@ START_TEST (even_draws)
   for (guint shape = 0; shape < G_N_ELEMENTS (shapes); shape++)
     for (gint with = 0; with < 2; with++) {
       choose_shape (shape);
-      g_autofree float *w = columns = with ? one_heavy_column () : NULL;
+      g_autofree float *w = with ? one_heavy_column () : NULL;
+      columns = w;
       most = counts[_i];
       plane_name = "tensor/weight";
       run_probe (draw_evenly, shapes[shape].properties);
@@ -272,7 +276,8 @@ draw_all (AfpContext *ctx)
 START_TEST (no_choice)
 {
   choose_shape ((guint) _i);
-  g_autofree float *w = columns = one_heavy_column ();
+  g_autofree float *w = one_heavy_column ();
+  columns = w;
   most = 100000;
   plane_name = "tensor/weight";
   run_probe (draw_all, shapes[_i].properties);
@@ -295,7 +300,8 @@ static const float nothing[] = { 0, 1e-30f, 1e30f };
 START_TEST (weights_that_say_nothing)
 {
   choose_shape (0);
-  g_autofree float *w = columns = g_new (float, n_cols);
+  g_autofree float *w = g_new (float, n_cols);
+  columns = w;
   for (guint64 c = 0; c < n_cols; c++)
     w[c] = nothing[_i];
   most = 100;
@@ -332,7 +338,8 @@ START_TEST (damaged_data)
     .name = "p", .kind = AFP_KIND_COEFFS, .rows = 60, .cols = 40, .fallback = "test-probe quantum=4"
   };
   choose_shape (0);
-  g_autofree float *w = columns = one_heavy_column ();
+  g_autofree float *w = one_heavy_column ();
+  columns = w;
   g_autoptr (AfpMatrix) matrix = afp_matrix_new (60, 40, damaged, NULL, NULL);
   g_autoptr (AfpClaim) claim = afp_claim_new_fallback (&desc, NULL);
   GError *error = NULL;

@@ -395,7 +395,7 @@ static int
 conclude (Ablate *self, GError **error)
 {
   JsonObject *verdict = afp_ablate_judge (self->results->records, self->rates);
-  g_autoptr (JsonNode) holder = json_node_init_object (json_node_alloc (), verdict);
+  g_autoptr (JsonNode) G_GNUC_UNUSED holder = json_node_init_object (json_node_alloc (), verdict);
   g_autoptr (JsonNode) summary = NULL;
   int status;
 

@@ -123,9 +123,11 @@ get_choice (const AfpGroup *group, const char *name, const char **text)
 static int
 compare_numbers (double a, double b, gboolean turned)
 {
+  const int order = (a > b) - (a < b);
+
   if (isnan (a) || isnan (b)) /* what is not known comes last */
     return isnan (a) - isnan (b);
-  return (a > b) - (a < b) ? (((a > b) - (a < b)) * (turned ? -1 : 1)) : 0;
+  return turned ? -order : order;
 }
 
 static int
