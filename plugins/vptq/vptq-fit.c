@@ -111,7 +111,7 @@ sample_draws (AfpContext *ctx, const AfpDraw *draws, gsize n, const Norm *norm, 
     const guint64 row = draws[i].row, col = draws[i].col;
     const float scale = norm->scale ? norm->scale[norm->per_row ? row : 0] : 1;
     const float factor = norm->per_row ? scale / unit : 1; /* of weights: they are relative */
-    float *x = sample->vectors + i * v, *w = sample->weights + i * stride;
+    float *x = sample->vectors + i * v, *w = stride ? sample->weights + i * stride : NULL;
     if (!afp_context_read (ctx, row, 1, col, v, x, error))
       return FALSE;
     if (norm->bias)
