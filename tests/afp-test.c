@@ -367,6 +367,17 @@ test_try (const char *text, guint threads, GError **error)
   return ok;
 }
 
+void
+test_refuses (const char *text, const char *shape, const char *one, const char *two)
+{
+  g_autoptr (AfpTensor) input = test_tensor ("w", AFP_DTYPE_F32, shape, NULL, 3);
+  GError *error = NULL;
+
+  test_set_tensors (input, NULL);
+  ck_assert (!test_try (text, 1, &error));
+  assert_error (error, AFP_ERROR_PROPERTY, one, two);
+}
+
 AfpTensor *
 test_run (const char *text, guint threads)
 {

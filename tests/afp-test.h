@@ -43,6 +43,8 @@ void test_init (void);
 void test_set_tensors (AfpTensor *first, ...) G_GNUC_NULL_TERMINATED;
 /* Runs "test-source ! TEXT ! test-sink" (only "test-source ! test-sink" if TEXT is ""). FALSE: failed. */
 gboolean test_try (const char *text, guint threads, GError **error);
+/* A tensor of @shape comes, and TEXT is refused for a property, with both words. */
+void test_refuses (const char *text, const char *shape, const char *one, const char *two);
 /* The same; it must go well. Returns the first tensor that reached the sink (transfer full). */
 AfpTensor *test_run (const char *text, guint threads);
 /* What reached the sink in the last run: finalized. (transfer none) (element-type AfpTensor) */
