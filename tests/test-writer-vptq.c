@@ -368,6 +368,9 @@ START_TEST (what_does_not_fit)
   assert_unfit (MAKE ("m.weight", "vptq", PARAMS, 8, 0, FALSE,
                       half_plane ("residual", AFP_KIND_RESIDUAL, 1, 1, 0, 0)),
                 "plane 'residual'", "residual-centroids=");
+  assert_unfit (MAKE ("m.weight", "vptq", PARAMS ",groups=2", 8, 0, FALSE,
+                      code_plane ("groups", 1, main_index)),
+                "several codebooks", "groups=1 and outliers=0");
 }
 END_TEST
 

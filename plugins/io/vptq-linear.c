@@ -90,6 +90,10 @@ check_planes (AfpTensor *tensor, GError **error)
     AfpPlane *child = afp_plane_get_child (root, i);
     const AfpPlaneDesc *desc = afp_plane_get_desc (child);
     const char *codec = afp_plane_get_codec (child);
+    if (strcmp (desc->name, "groups") == 0)
+      return refuse (error, tensor,
+                     "its columns have several codebooks, and this writer knows one; say groups=1 "
+                     "and outliers=0, or write an .h5");
     if (!g_strv_contains (known, desc->name))
       return refuse (error, tensor,
                      "it has a plane '%s' with codecs of its own; leave them out, and say "
