@@ -64,7 +64,7 @@ static const AfpProperty seedlm_properties[] = {
   AFP_PROP_DEVICE (
       AfpSeedlm, device,
       "Where seeds are searched; cuda, auto: the exact search where mantissas store the coefficients and there is no metric, the rest on the "
-      "CPU; cpu is the default while no device has run that"),
+      "CPU; the bytes are the same"),
 };
 
 static const AfpPreset seedlm_presets[] = {
