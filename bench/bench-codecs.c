@@ -5,6 +5,8 @@
  *
  *   make bench          or   bench/bench-codecs [ROWS] [COLUMNS]
  */
+#include "bench.h"
+
 #include "afpipe.h"
 
 #include <glib/gstdio.h>
@@ -30,21 +32,6 @@ fail (GError *error)
 {
   g_printerr ("bench-codecs: %s\n", error->message);
   exit (1);
-}
-
-static int
-compare (const void *a, const void *b)
-{
-  const double x = *(const double *) a, y = *(const double *) b;
-
-  return x < y ? -1 : x > y;
-}
-
-static double
-median (double *values)
-{
-  qsort (values, RUNS, sizeof *values, compare);
-  return values[RUNS / 2];
 }
 
 /* Seconds in the codecs of one run. */
@@ -126,8 +113,8 @@ main (int argc, char **argv)
         e[r] = encode (chains[c], rows, cols, threads);
         d[r] = decode (tensor, pool);
       }
-      speed[threads - 1] = n / median (e);
-      speed[threads + 1] = n / median (d);
+      speed[threads - 1] = n / bench_median (e, RUNS);
+      speed[threads + 1] = n / bench_median (d, RUNS);
     }
     g_print ("%-36s", chains[c]);
     for (guint i = 0; i < 4; i++) {

@@ -5,6 +5,8 @@
  *
  *   make bench          or   bench/bench-cuda
  */
+#include "bench.h"
+
 #include "hyper/hyper-cuda.h"
 #include "seedlm/seedlm-cuda.h"
 #include "vptq/vptq-cuda.h"
@@ -12,7 +14,6 @@
 #include "afp-bits.h"
 
 #include <cblas.h>
-#include <glib.h>
 #include <string.h>
 
 #define SIDE 4096u
@@ -22,14 +23,6 @@ typedef gboolean (*Call) (gpointer data, const char **why);
 
 /* --- time ---------------------------------------------------------------------------------------------------------- */
 
-static int
-compare_doubles (gconstpointer a, gconstpointer b)
-{
-  const double x = *(const double *) a, y = *(const double *) b;
-
-  return x < y ? -1 : x > y;
-}
-
 static double
 time_of (Call call, gpointer data)
 {
@@ -37,14 +30,13 @@ time_of (Call call, gpointer data)
   const char *why = NULL;
 
   for (int i = -1; i < CALLS; i++) {
-    const gint64 start = g_get_monotonic_time ();
+    const double start = bench_wall_seconds ();
     if (!call (data, &why))
       g_error ("%s", why ? why : "a call failed");
     if (i >= 0)
-      seconds[i] = (double) (g_get_monotonic_time () - start) / 1e6;
+      seconds[i] = bench_wall_seconds () - start;
   }
-  qsort (seconds, CALLS, sizeof *seconds, compare_doubles);
-  return seconds[CALLS / 2];
+  return bench_median (seconds, CALLS);
 }
 
 static void
@@ -57,21 +49,6 @@ row (const char *what, double weights, gpointer data, Call there, Call here)
 }
 
 /* --- data ---------------------------------------------------------------------------------------------------------- */
-
-static float *
-normal (gsize n)
-{
-  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
-  float *x = g_new (float, n);
-
-  for (gsize i = 0; i < n; i++) {
-    double sum = 0;
-    for (int k = 0; k < 4; k++)
-      sum += g_rand_double_range (rand, -1, 1);
-    x[i] = (float) (sum * 0.866);
-  }
-  return x;
-}
 
 static guint32 *
 symbols_below (gsize n, guint32 limit)
@@ -313,7 +290,7 @@ main (void)
     g_print ("bench-cuda: SKIP: %s\n", why);
     return EXIT_SUCCESS;
   }
-  g_autofree float *x = normal ((gsize) SIDE * SIDE + 64);
+  g_autofree float *x = bench_normal ((gsize) SIDE * SIDE + 64);
   g_autofree float *out = g_new (float, (gsize) SIDE *SIDE + SIDE);
   g_print ("%-34s %10s %10s %8s\n", "million weights per second", "device", "one thread", "ratio");
   bench_seeds (x, out);

@@ -1,42 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench.h"
+
 #include "entropy/rans-kernel.h"
 #include "entropy/rans-table-kernel.h"
 #include "hyper/hyper-lattice-kernel.h"
 #include "hyper/hyper-trellis-kernel.h"
 #include "simd-kernel.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <zstd.h>
 
 /* Speeds of entropy's range coder on one core, beside memcpy and zstd, and what it takes over the entropy of its symbols. */
 
 #define N ((size_t) 1 << 20)
 #define RUNS 7
-
-static double
-seconds (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
-}
-
-static void *
-allocate (size_t bytes)
-{
-  void *memory = calloc (1, bytes);
-
-  if (!memory) {
-    fprintf (stderr, "bench-entropy: no memory for %zu bytes\n", bytes);
-    exit (EXIT_FAILURE);
-  }
-  return memory;
-}
 
 static double
 bell (void)
@@ -85,13 +64,13 @@ decode_time (const RansDecoder *d, const uint8_t *in, size_t n, const Plane *p, 
   double best = 1e9;
 
   for (unsigned run = 0; run < RUNS; run++) {
-    const double start = seconds ();
+    const double start = bench_seconds ();
     memset (back, 0, n_bytes);
     if (!rans_decode (d, in, n, N, back, 0) || memcmp (back, p->plane, n_bytes) != 0) {
       fprintf (stderr, "bench-entropy: another plane came back\n");
       exit (EXIT_FAILURE);
     }
-    best = fmin (best, seconds () - start);
+    best = fmin (best, bench_seconds () - start);
   }
   return best;
 }
@@ -101,12 +80,12 @@ measure (Plane *p, double *entropy)
 {
   const unsigned n_tables = p->machine ? p->machine->n_contexts : 1, precision = 12;
   const size_t size = (size_t) 1 << p->bits, capacity = 2 * N + 4 * RANS_LANES;
-  uint32_t *counts = allocate (n_tables * size * sizeof *counts);
-  uint16_t *frequencies = allocate (n_tables * size * sizeof *frequencies);
-  RansSymbol *encoder = allocate (n_tables * size * sizeof *encoder);
-  uint32_t *slots = allocate ((n_tables << precision) * sizeof *slots);
-  uint16_t *values = allocate (((n_tables << precision) + 1) * sizeof *values);
-  uint8_t *out = allocate (capacity), *back = allocate (2 * N);
+  uint32_t *counts = g_malloc0 (n_tables * size * sizeof *counts);
+  uint16_t *frequencies = g_malloc0 (n_tables * size * sizeof *frequencies);
+  RansSymbol *encoder = g_malloc0 (n_tables * size * sizeof *encoder);
+  uint32_t *slots = g_malloc0 ((n_tables << precision) * sizeof *slots);
+  uint16_t *values = g_malloc0 (((n_tables << precision) + 1) * sizeof *values);
+  uint8_t *out = g_malloc0 (capacity), *back = g_malloc0 (2 * N);
   uint32_t steps[512];
   uint8_t map[32];
   RansLog log;
@@ -115,7 +94,7 @@ measure (Plane *p, double *entropy)
   for (unsigned i = 0; i < sizeof map; i++)
     map[i] = (uint8_t) i;
   for (unsigned run = 0; run < RUNS; run++) {
-    const double start = seconds ();
+    const double start = bench_seconds ();
     memset (counts, 0, n_tables * size * sizeof *counts);
     rans_get (p->plane, 0, p->symbols, N, p->bits);
     if (p->machine)
@@ -127,7 +106,7 @@ measure (Plane *p, double *entropy)
     rans_encoder_init (encoder, frequencies, n_tables, p->bits, precision);
     const RansEncoder e = { encoder, p->bits, precision, RANS_LANES, p->quantum };
     f.bytes = rans_encode (&e, p->symbols, p->machine ? p->tables : NULL, N, out, capacity);
-    f.encode = fmin (f.encode, seconds () - start);
+    f.encode = fmin (f.encode, bench_seconds () - start);
   }
   rans_log_init (&log);
   *entropy = 0;
@@ -165,21 +144,21 @@ static void
 others (const Plane *p, double *copy, double *pack, double *unpack, size_t *bytes)
 {
   const size_t n_bytes = N / 8 * p->bits, room = ZSTD_compressBound (N);
-  uint8_t *in = allocate (2 * N), *out = allocate (room + 2 * N);
+  uint8_t *in = g_malloc0 (2 * N), *out = g_malloc0 (room + 2 * N);
 
   *copy = *pack = *unpack = 1e9;
   for (size_t i = 0; i < N; i++)
     in[i] = (uint8_t) p->symbols[i];
   for (unsigned run = 0; run < RUNS; run++) {
-    double start = seconds ();
+    double start = bench_seconds ();
     memcpy (out, p->plane, n_bytes);
-    *copy = fmin (*copy, seconds () - start);
-    start = seconds ();
+    *copy = fmin (*copy, bench_seconds () - start);
+    start = bench_seconds ();
     *bytes = ZSTD_compress (out, room + 2 * N, in, N, 3);
-    *pack = fmin (*pack, seconds () - start);
-    start = seconds ();
+    *pack = fmin (*pack, bench_seconds () - start);
+    start = bench_seconds ();
     ZSTD_decompress (in, N, out, *bytes);
-    *unpack = fmin (*unpack, seconds () - start);
+    *unpack = fmin (*unpack, bench_seconds () - start);
   }
   free (in);
   free (out);
@@ -193,9 +172,9 @@ bench (const char *name, unsigned bits, double step, const RansMachine *machine,
   double entropy, copy, pack, unpack;
   size_t zstd;
 
-  p.symbols = allocate (N * sizeof *p.symbols);
-  p.tables = allocate (N);
-  p.plane = allocate (2 * N);
+  p.symbols = g_malloc0 (N * sizeof *p.symbols);
+  p.tables = g_malloc0 (N);
+  p.plane = g_malloc0 (2 * N);
   fill (&p, step);
   const Figures f = measure (&p, &entropy);
   others (&p, &copy, &pack, &unpack, &zstd);

@@ -6,15 +6,14 @@
  *
  *   make bench          or   bench/bench-hyper [NUMBERS]
  */
+#include "bench.h"
+
 #include "flow/synth-kernel.h"
 #include "hyper/hyper-lattice-kernel.h"
 #include "hyper/hyper-rate-kernel.h"
 #include "hyper/hyper-trellis-kernel.h"
 
-#include <glib.h>
-#include <math.h>
 #include <string.h>
-#include <time.h>
 
 #define SAMPLE 131072u
 #define LAMBDA 0.09
@@ -29,15 +28,6 @@ typedef struct {
   gsize n; /* vectors */
   guint32 *symbols;
 } Coder;
-
-static double
-seconds (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
-}
 
 typedef struct {
   double start, fitted, encoded, tallied, decoded, copied;
@@ -93,22 +83,22 @@ bench (const char *name, HyperLatticeKind kind, double bits, const float *x, gsi
                      .lengths = lengths,
                      .counts = counts };
   c.n = SAMPLE / d;
-  const double start = seconds ();
+  const double start = bench_seconds ();
   hyper_rate_search (&rate, FALSE);
-  const double fitted = seconds ();
+  const double fitted = bench_seconds ();
   const HyperLatticeCost cost = { lengths, LAMBDA, 1 };
   hyper_lattice_encode (&c.lattice, &c.frame, &cost, HYPER_METRIC_NONE, NULL, x, n / d, symbols);
-  const double encoded = seconds ();
+  const double encoded = bench_seconds ();
   HyperLatticeTally tally = { .counts = counts };
   memset (counts, 0, cells * sizeof *counts);
   hyper_lattice_tally (&c.lattice, &c.frame, HYPER_METRIC_NONE, NULL, x, n / d, symbols, &tally);
   const double all =
       hyper_rate_lengths (counts, c.lattice.n_contexts, c.lattice.n_symbols, lengths);
-  const double tallied = seconds ();
+  const double tallied = bench_seconds ();
   hyper_lattice_decode (&c.lattice, &c.frame, symbols, n / d, out);
-  const double decoded = seconds ();
+  const double decoded = bench_seconds ();
   memcpy (out, symbols, n * sizeof *out);
-  const double copied = seconds ();
+  const double copied = bench_seconds ();
   const Times times = { start, fitted, encoded, tallied, decoded, copied };
   report (name, (const char *[]){ "z", "a2", "d4", "e8" }[kind], bits, all / (double) n,
           tally.error / energy, n, &times);
@@ -134,22 +124,22 @@ bench_trellis (const char *name, double bits, const float *x, gsize n, guint32 *
   hyper_trellis_init (&trellis, HYPER_TRELLIS_MAX_STATES);
   g_autofree gpointer scratch = fit.scratch = g_malloc (hyper_trellis_fit_scratch_bytes (&fit));
   g_autofree gpointer own = g_malloc (hyper_trellis_scratch_bytes (trellis.n_states, SEGMENT));
-  Times t = { .start = seconds () };
+  Times t = { .start = bench_seconds () };
   hyper_trellis_fit (&fit, bits);
   hyper_trellis_frame_init (&frame, fit.params);
-  t.fitted = seconds ();
+  t.fitted = bench_seconds ();
   hyper_trellis_encode (&trellis, &frame, &fit.cost, NULL, x, n_segments, SEGMENT, fit.bits, own,
                         symbols);
-  t.encoded = seconds ();
+  t.encoded = bench_seconds ();
   hyper_trellis_sum (&trellis, &frame, NULL, x, symbols, n_segments, SEGMENT, fit.bits, &sums,
                      counts);
   const double all = hyper_rate_lengths (counts, 2, size, lengths);
-  t.tallied = seconds ();
+  t.tallied = bench_seconds ();
   hyper_trellis_points (&frame, fit.bits, points);
   hyper_trellis_decode (&trellis, points, symbols, n_segments, SEGMENT, fit.bits, out);
-  t.decoded = seconds ();
+  t.decoded = bench_seconds ();
   memcpy (out, symbols, n * sizeof *out);
-  t.copied = seconds ();
+  t.copied = bench_seconds ();
   report (name, "trellis", bits, all / (double) n, sums.error / energy, n, &t);
 }
 

@@ -5,6 +5,8 @@
  * processor's. Two baselines: B1 quantizes and scores every seed of every block; B2 does least squares for all seeds and quantizes
  * where the bound allows a better one. All but the fast search find the same error. Lists are used for as many blocks as a tile has.
  */
+#include "bench.h"
+
 #include "afpipe.h"
 #include "bench-seedlm-plain.h"
 #include "seedlm/seedlm-decode-kernel.h"
@@ -16,34 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define N_CENTROIDS 256
-
-static double
-seconds (void)
-{
-  return (double) g_get_monotonic_time () * 1e-6;
-}
-
-static float *
-normal_numbers (gsize n)
-{
-  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
-  float *x = g_new (float, n);
-
-  for (gsize i = 0; i < n; i++)
-    x[i] = (float) (sqrt (-2 * log (1 - g_rand_double (rand))) *
-                    cos (2 * G_PI * g_rand_double (rand)));
-  return x;
-}
-
-/* Of the processor, so that what else runs on it does not count. */
-static double
-own_seconds (void)
-{
-  return (double) clock () / CLOCKS_PER_SEC;
-}
 
 /* --- quantizers of coefficients ---------------------------------------------------------------------------------------- */
 
@@ -115,11 +91,11 @@ time_search (Bench *b, SeedlmQuantize quantize, gpointer user_data, gsize n, dou
   const gsize n_weights = n * b->basis->block_size;
   double error = 0, power = 0;
 
-  const double start = own_seconds ();
+  const double start = bench_seconds ();
   if (!seedlm_search_run (b->search, &params, b->blocks, NULL, n, b->seeds, b->t, b->codes,
                           b->errors))
     return 0;
-  const double time = own_seconds () - start;
+  const double time = bench_seconds () - start;
   for (gsize i = 0; i < n; i++)
     error += b->errors[i];
   for (gsize i = 0; i < n_weights; i++)
@@ -164,14 +140,14 @@ fit_codebook (Bench *b, guint n_centroids, gsize n)
 static double
 build_lists (Bench *b, const SeedlmListsShape *shape)
 {
-  const double start = own_seconds ();
+  const double start = bench_seconds ();
 
   b->lists = seedlm_lists_new (b->basis, shape);
   seedlm_lists_train (b->lists);
   for (guint i = 0; i < shape->n_coarse; i++)
     seedlm_lists_build (b->lists, i);
   seedlm_lists_take (b->lists);
-  return own_seconds () - start;
+  return bench_seconds () - start;
 }
 
 /* Do the first blocks have the same errors, but for rounding? */
@@ -192,9 +168,9 @@ time_plain (const Bench *b, SeedlmQuantize quantize, gpointer user_data, gboolea
   g_autofree double *errors = g_new (double, n);
 
   g_assert (plain);
-  const double start = own_seconds ();
+  const double start = bench_seconds ();
   plain_search_run (plain, quantize, user_data, b->blocks, n, errors);
-  const double time = own_seconds () - start;
+  const double time = bench_seconds () - start;
   plain_search_free (plain);
   compare (b, errors, n, 1e-4, "B1, B2");
   return (double) (n * b->basis->block_size) / time * 1e-6;
@@ -237,12 +213,12 @@ bench_kernel (guint block_size, guint rank, guint seed_bits, guint leap, gsize n
   Bench b = { .n = n };
   SeedlmListsShape shape;
 
-  double start = own_seconds ();
+  double start = bench_seconds ();
   b.sequence = seedlm_sequence_new (seed_bits, leap, SEEDLM_EXTRA);
   b.basis = seedlm_basis_new (b.sequence, block_size, rank);
-  const double build = own_seconds () - start;
+  const double build = bench_seconds () - start;
   b.search = seedlm_search_new (b.basis, 1);
-  b.blocks = normal_numbers (n * block_size);
+  b.blocks = bench_normal (n * block_size);
   b.t = g_new (float, n *rank);
   b.seeds = g_new (guint32, n);
   b.codes = g_new0 (guint32, n);
@@ -281,7 +257,7 @@ bench_decode (guint block_size, guint rank, guint seed_bits)
   SeedlmDecoder *decoder = seedlm_decoder_new (seed_bits, leap, block_size, rank);
   g_autoptr (GRand) rand = g_rand_new_with_seed (1);
   g_autofree guint32 *seeds = g_new (guint32, n);
-  g_autofree float *t = normal_numbers (n * rank), *out = g_new (float, n *block_size);
+  g_autofree float *t = bench_normal (n * rank), *out = g_new (float, n *block_size);
 
   for (gsize i = 0; i < n; i++)
     seeds[i] = 1 + g_rand_int (rand) % sequence->period;
@@ -320,10 +296,10 @@ bench_pipeline (const char *stages, guint n_threads, guint rows)
 
   if (pipeline) {
     afp_pipeline_set_threads (pipeline, n_threads);
-    const double start = seconds ();
+    const double start = bench_wall_seconds ();
     if (afp_pipeline_run (pipeline, &error)) {
       printf ("%-46s %u thread%s  %7.4f\n", stages, n_threads, n_threads > 1 ? "s" : " ",
-              rows * 1024.0 / (seconds () - start) * 1e-6);
+              rows * 1024.0 / (bench_wall_seconds () - start) * 1e-6);
       return TRUE;
     }
   }

@@ -4,6 +4,8 @@
  * Viterbi, every state looks at all states before it, one pass over one long stream that begins at 0; then the kernel with
  * portable code, AVX2 and AVX-512, on segments of 512 steps.
  */
+#include "bench.h"
+
 #include "afpipe.h"
 #include "seedlm/seedlm-shift-kernel.h"
 #include "simd-kernel.h"
@@ -12,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define STEPS 512 /* of a segment */
 
@@ -21,22 +22,13 @@ typedef struct {
   float gain; /* best scale of the values */
 } Config;
 
-static double
-seconds (void)
-{
-  return (double) clock () / CLOCKS_PER_SEC;
-}
-
 static float *
 normal_numbers (gsize n, float gain)
 {
-  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
-  float *x = g_new (float, n);
+  float *x = bench_normal (n);
 
   for (gsize i = 0; i < n; i++)
-    x[i] = (float) (sqrt (-2 * log (1 - g_rand_double (rand))) *
-                    cos (2 * G_PI * g_rand_double (rand))) /
-           gain;
+    x[i] /= gain;
   return x;
 }
 
@@ -80,10 +72,10 @@ static double
 time_plain (const SeedlmShift *shift, const float *x, gsize n, double *error)
 {
   g_autofree guint8 *choices = g_malloc0 ((n / shift->step_length) << shift->state_bits);
-  const double start = seconds ();
+  const double start = bench_seconds ();
 
   *error = plain_viterbi (shift, x, n, choices);
-  return (double) n / (seconds () - start) * 1e-6;
+  return (double) n / (bench_seconds () - start) * 1e-6;
 }
 
 static double
@@ -91,12 +83,12 @@ time_kernel (const SeedlmShift *shift, const float *x, gsize n, guint32 *steps, 
 {
   const gsize segment = (gsize) STEPS * shift->step_length;
   SeedlmShiftSearch *search = seedlm_shift_search_new (shift, STEPS);
-  const double start = seconds ();
+  const double start = bench_seconds ();
 
   *error = 0;
   for (gsize i = 0; i < n; i += segment)
     *error += seedlm_shift_encode (search, x + i, NULL, STEPS, steps + i / shift->step_length);
-  const double speed = (double) n / (seconds () - start) * 1e-6;
+  const double speed = (double) n / (bench_seconds () - start) * 1e-6;
   seedlm_shift_search_free (search);
   return speed;
 }
@@ -107,14 +99,14 @@ time_decode (const SeedlmShift *shift, const guint32 *steps, gsize n)
   const gsize segment = (gsize) STEPS * shift->step_length;
   float out[STEPS * SEEDLM_SHIFT_MAX_STEP_LENGTH];
   guint passes = 0;
-  const double start = seconds ();
+  const double start = bench_seconds ();
 
   do {
     for (gsize i = 0; i < n; i += segment)
       seedlm_shift_decode (shift, steps + i / shift->step_length, STEPS, 1, out);
     passes++;
-  } while (seconds () - start < 0.2);
-  return (double) n * passes / (seconds () - start) * 1e-6;
+  } while (bench_seconds () - start < 0.2);
+  return (double) n * passes / (bench_seconds () - start) * 1e-6;
 }
 
 static void

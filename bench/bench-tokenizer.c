@@ -6,6 +6,8 @@
  *
  * TOKENIZER: a tokenizer.json or a GGUF file. `make bench` names neither, so nothing is measured.
  */
+#include "bench.h"
+
 #include "afp-tokenizer.h"
 
 #include <stdio.h>
@@ -26,14 +28,6 @@ map (const char *path)
   return g_mapped_file_get_bytes (file);
 }
 
-static int
-compare (const void *a, const void *b)
-{
-  const gint64 x = *(const gint64 *) a, y = *(const gint64 *) b;
-
-  return (x > y) - (x < y);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -43,30 +37,28 @@ main (int argc, char **argv)
   }
   g_autoptr (GBytes) file = map (argv[1]), text = map (argv[2]);
   const gboolean json = g_str_has_suffix (argv[1], ".json");
-  gint64 reading[RUNS], encoding[RUNS];
+  double reading[RUNS], encoding[RUNS];
   gsize n;
   const char *data = g_bytes_get_data (text, &n);
   guint n_ids = 0;
 
   for (guint run = 0; run < RUNS; run++) {
     g_autoptr (GError) error = NULL;
-    const gint64 start = g_get_monotonic_time ();
+    const double start = bench_wall_seconds ();
     g_autoptr (AfpTokenizer) tokenizer =
         json ? afp_tokenizer_new_json (file, &error) : afp_tokenizer_new_gguf (file, &error);
     if (!tokenizer) {
       fprintf (stderr, "bench-tokenizer: %s\n", error->message);
       return EXIT_FAILURE;
     }
-    const gint64 read = g_get_monotonic_time ();
+    const double read = bench_wall_seconds ();
     g_autoptr (GArray) ids = afp_tokenizer_encode (tokenizer, data, n);
     reading[run] = read - start;
-    encoding[run] = g_get_monotonic_time () - read;
+    encoding[run] = bench_wall_seconds () - read;
     n_ids = ids->len;
   }
-  qsort (reading, RUNS, sizeof *reading, compare);
-  qsort (encoding, RUNS, sizeof *encoding, compare);
-  const double seconds = (double) encoding[RUNS / 2] / 1e6;
+  const double seconds = bench_median (encoding, RUNS);
   printf ("  read in %.3f s; %" G_GSIZE_FORMAT " bytes to %u tokens in %.3f s: %.1f MB/s\n",
-          (double) reading[RUNS / 2] / 1e6, n, n_ids, seconds, (double) n / seconds / 1e6);
+          bench_median (reading, RUNS), n, n_ids, seconds, (double) n / seconds / 1e6);
   return EXIT_SUCCESS;
 }

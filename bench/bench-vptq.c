@@ -1,36 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench.h"
+
 #include "simd-kernel.h"
 #include "vptq/vptq-train-kernel.h"
 
 #include <cblas.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Speeds of vptq's kernels on one core: weights per second, pairs of vector and centroid per second. */
-
-static double
-seconds (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
-}
-
-static void *
-allocate (size_t bytes)
-{
-  void *memory = calloc (1, bytes);
-
-  if (!memory) {
-    fprintf (stderr, "bench-vptq: no memory for %zu bytes\n", bytes);
-    exit (EXIT_FAILURE);
-  }
-  return memory;
-}
 
 static float
 bell (void)
@@ -64,11 +43,11 @@ bench_search (unsigned v, unsigned k, VptqMetric metric, size_t batch)
 {
   const size_t n = 16384;
   const size_t stride = vptq_metric_stride (metric, v);
-  float *codebook = allocate ((size_t) k * v * sizeof (float));
-  float *storage = allocate (vptq_table_floats (k, v) * sizeof (float));
-  float *x = allocate (n * v * sizeof (float));
-  float *weights = allocate ((n * stride + 1) * sizeof (float));
-  uint32_t *indices = allocate (n * sizeof (uint32_t));
+  float *codebook = g_malloc0 ((size_t) k * v * sizeof (float));
+  float *storage = g_malloc0 (vptq_table_floats (k, v) * sizeof (float));
+  float *x = g_malloc0 (n * v * sizeof (float));
+  float *weights = g_malloc0 ((n * stride + 1) * sizeof (float));
+  uint32_t *indices = g_malloc0 (n * sizeof (uint32_t));
   double best = 1e9;
   VptqTable table;
 
@@ -82,11 +61,11 @@ bench_search (unsigned v, unsigned k, VptqMetric metric, size_t batch)
     fill_matrix (weights + i * stride, v);
   vptq_table_init (&table, storage, codebook, k, v);
   for (unsigned run = 0; run < 5; run++) {
-    double start = seconds ();
+    double start = bench_seconds ();
 
     for (size_t p = 0; p < n; p += batch)
       vptq_search (&table, metric, weights + p * stride, x + p * v, batch, indices + p, NULL);
-    double time = seconds () - start;
+    double time = bench_seconds () - start;
     best = time < best ? time : best;
   }
   printf ("search v=%-2u k=%-5u metric=%-8s batches of %-5zu %7.1f Mweights/s %6.2f Gpairs/s\n", v,
@@ -142,11 +121,11 @@ static void
 bench_gemm (unsigned v, unsigned k)
 {
   const size_t n = 16384, batch = k > 1024 ? 32 : 256;
-  float *codebook = allocate ((size_t) k * v * sizeof (float));
-  float *storage = allocate (vptq_table_floats (k, v) * sizeof (float));
-  float *norms = allocate (k * sizeof (float)), *x = allocate (n * v * sizeof (float));
-  float *dots = allocate (batch * k * sizeof (float));
-  uint32_t *own = allocate (n * sizeof (uint32_t)), *other = allocate (n * sizeof (uint32_t));
+  float *codebook = g_malloc0 ((size_t) k * v * sizeof (float));
+  float *storage = g_malloc0 (vptq_table_floats (k, v) * sizeof (float));
+  float *norms = g_malloc0 (k * sizeof (float)), *x = g_malloc0 (n * v * sizeof (float));
+  float *dots = g_malloc0 (batch * k * sizeof (float));
+  uint32_t *own = g_malloc0 (n * sizeof (uint32_t)), *other = g_malloc0 (n * sizeof (uint32_t));
   double best[2] = { 1e9, 1e9 };
   size_t differ = 0;
   VptqTable table;
@@ -160,13 +139,13 @@ bench_gemm (unsigned v, unsigned k)
   vptq_table_init (&table, storage, codebook, k, v);
   openblas_set_num_threads (1);
   for (unsigned run = 0; run < 5; run++) {
-    double start = seconds ();
+    double start = bench_seconds ();
     vptq_search (&table, VPTQ_METRIC_NONE, NULL, x, n, own, NULL);
-    best[0] = fmin (best[0], seconds () - start);
-    start = seconds ();
+    best[0] = fmin (best[0], bench_seconds () - start);
+    start = bench_seconds ();
     for (size_t p = 0; p < n; p += batch)
       assign_by_gemm (codebook, norms, v, k, x + p * v, batch, dots, other + p);
-    best[1] = fmin (best[1], seconds () - start);
+    best[1] = fmin (best[1], bench_seconds () - start);
   }
   for (size_t p = 0; p < n; p++)
     differ += own[p] != other[p];
@@ -189,13 +168,13 @@ static void
 bench_lists (unsigned v, unsigned k, VptqMetric metric)
 {
   const size_t n = 32768, stride = vptq_metric_stride (metric, v), n_train = (size_t) k * 8;
-  float *codebook = allocate ((size_t) k * v * sizeof (float));
-  float *storage = allocate (vptq_table_floats (k, v) * sizeof (float));
-  float *x = allocate ((n > n_train ? n : n_train) * v * sizeof (float));
-  float *weights = allocate ((n * stride + 1) * sizeof (float));
+  float *codebook = g_malloc0 ((size_t) k * v * sizeof (float));
+  float *storage = g_malloc0 (vptq_table_floats (k, v) * sizeof (float));
+  float *x = g_malloc0 ((n > n_train ? n : n_train) * v * sizeof (float));
+  float *weights = g_malloc0 ((n * stride + 1) * sizeof (float));
   float *errors[3];
-  uint32_t *indices = allocate (n * sizeof (uint32_t));
-  void *workspace = allocate (vptq_train_bytes (n_train, k, v));
+  uint32_t *indices = g_malloc0 (n * sizeof (uint32_t));
+  void *workspace = g_malloc0 (vptq_train_bytes (n_train, k, v));
   const VptqTrainJob job = {
     .length = v, .n_centroids = k, .iterations = 4, .vectors = x, .n = n_train
   };
@@ -204,7 +183,7 @@ bench_lists (unsigned v, unsigned k, VptqMetric metric)
   VptqLists lists;
 
   for (size_t i = 0; i < 3; i++)
-    errors[i] = allocate (n * sizeof (float));
+    errors[i] = g_malloc0 (n * sizeof (float));
   for (size_t i = 0; i < (n > n_train ? n : n_train) * v; i++)
     x[i] = bell ();
   for (size_t i = 0; metric == VPTQ_METRIC_MATRIX && i < n; i++)
@@ -212,18 +191,18 @@ bench_lists (unsigned v, unsigned k, VptqMetric metric)
   for (size_t i = 0; metric != VPTQ_METRIC_MATRIX && i < n * stride; i++)
     weights[i] = 0.5f + (float) (i % 7);
   vptq_train (&job, workspace, codebook, NULL, NULL);
-  time[3] = seconds ();
-  vptq_lists_init (&lists, allocate (vptq_lists_bytes (k, v)), k, v);
-  vptq_lists_fill (&lists, codebook, false, allocate (vptq_lists_workspace (k, v)), NULL, NULL);
-  time[3] = seconds () - time[3];
+  time[3] = bench_seconds ();
+  vptq_lists_init (&lists, g_malloc0 (vptq_lists_bytes (k, v)), k, v);
+  vptq_lists_fill (&lists, codebook, false, g_malloc0 (vptq_lists_workspace (k, v)), NULL, NULL);
+  time[3] = bench_seconds () - time[3];
   vptq_table_init (&table, storage, codebook, k, v);
   for (unsigned way = 0; way < 3; way++) {
-    const double start = seconds ();
+    const double start = bench_seconds ();
     if (way == 0)
       vptq_search (&table, metric, weights, x, n, indices, errors[0]);
     else
       vptq_lists_search (&lists, way == 1, metric, weights, x, n, indices, errors[way]);
-    time[way] = seconds () - start;
+    time[way] = bench_seconds () - start;
   }
   for (size_t i = 0; i < n; i++) {
     loss += errors[2][i] - errors[0][i];
@@ -249,18 +228,18 @@ static void
 bench_lookup (unsigned v, unsigned k)
 {
   const size_t n = 65536;
-  float *codebook = allocate ((size_t) k * v * sizeof (float));
-  float *out = allocate (n * v * sizeof (float));
-  uint32_t *indices = allocate (n * sizeof (uint32_t));
+  float *codebook = g_malloc0 ((size_t) k * v * sizeof (float));
+  float *out = g_malloc0 (n * v * sizeof (float));
+  uint32_t *indices = g_malloc0 (n * sizeof (uint32_t));
   double best = 1e9;
 
   for (size_t i = 0; i < n; i++)
     indices[i] = (uint32_t) rand () % k;
   for (unsigned run = 0; run < 20; run++) {
-    double start = seconds ();
+    double start = bench_seconds ();
 
     vptq_lookup (codebook, k, v, 1, indices, n, out);
-    double time = seconds () - start;
+    double time = bench_seconds () - start;
     best = time < best ? time : best;
   }
   printf ("lookup v=%-2u k=%-5u %41.1f Mweights/s\n", v, k, 1e-6 * (double) (n * v) / best);
@@ -273,9 +252,9 @@ static void
 bench_train (unsigned v, unsigned k)
 {
   const size_t n = (size_t) k * 256;
-  float *vectors = allocate (n * v * sizeof (float));
-  float *codebook = allocate ((size_t) k * v * sizeof (float));
-  void *workspace = allocate (vptq_train_bytes (n, k, v));
+  float *vectors = g_malloc0 (n * v * sizeof (float));
+  float *codebook = g_malloc0 ((size_t) k * v * sizeof (float));
+  void *workspace = g_malloc0 (vptq_train_bytes (n, k, v));
   double objectives[26];
 
   for (size_t i = 0; i < n * v; i++)
@@ -283,9 +262,9 @@ bench_train (unsigned v, unsigned k)
   const VptqTrainJob job = {
     .length = v, .n_centroids = k, .iterations = 25, .vectors = vectors, .n = n
   };
-  double start = seconds ();
+  double start = bench_seconds ();
   int rounds = vptq_train (&job, workspace, codebook, NULL, objectives) - 1;
-  double time = seconds () - start;
+  double time = bench_seconds () - start;
   printf ("train  v=%-2u k=%-5u %zu vectors, %d rounds %11.3f s, error %.4f\n", v, k, n, rounds,
           time, objectives[rounds] / (double) (n * v));
   free (vectors);
