@@ -122,7 +122,8 @@ bench_trellis (const char *name, double bits, const float *x, gsize n, guint32 *
   g_autofree float *points = g_new (float, 2 * size), *lengths = g_new (float, 2 * size);
 
   hyper_trellis_init (&trellis, HYPER_TRELLIS_MAX_STATES);
-  g_autofree gpointer scratch = fit.scratch = g_malloc (hyper_trellis_fit_scratch_bytes (&fit));
+  g_autofree gpointer scratch G_GNUC_UNUSED = fit.scratch =
+      g_malloc (hyper_trellis_fit_scratch_bytes (&fit));
   g_autofree gpointer own = g_malloc (hyper_trellis_scratch_bytes (trellis.n_states, SEGMENT));
   Times t = { .start = bench_seconds () };
   hyper_trellis_fit (&fit, bits);

@@ -209,7 +209,8 @@ START_TEST (examples)
                 { "where-bits-go", 29 },
                 { "joint", 25 },
                 { "calibration", 7 },
-                { "baselines", 83 } };
+                { "baselines", 83 },
+                { "language-model", 42 } };
   const char *shared = g_getenv ("AFP_TEST_SHARED"), *source = g_getenv ("AFP_TEST_SRCDIR");
   g_autoptr (GHashTable) variables = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
   g_autofree char *file = g_strdup_printf ("%s/examples/studies/%s.afp", source, cases[_i].name);
@@ -246,7 +247,7 @@ plan_cases (void)
   tcase_add_test (tc, no_run_can_be_planned);
   tcase_add_test (tc, json);
   tcase_add_test (tc, long_tables_end);
-  tcase_add_loop_test (tc, examples, 0, 5);
+  tcase_add_loop_test (tc, examples, 0, 6);
   return tc;
 }
 
