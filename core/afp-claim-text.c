@@ -168,10 +168,20 @@ is_frozen (GPtrArray *route, const char *tensor, const char *path, const AfpClai
 
 typedef struct {
   AfpPipeline *pipeline;
-  GPtrArray *route;
-  GPtrArray *keys;
-  GHashTable *seen;
+  GPtrArray *route; /* from the source to the codec */
+  GPtrArray *work;  /* AfpWork */
+  GHashTable *seen; /* keys in it */
 } Listing;
+
+static void
+work_free (gpointer data)
+{
+  AfpWork *work = data;
+
+  g_free (work->key);
+  g_free (work->tensor);
+  g_free (work);
+}
 
 /* Links between stages are elements, too. */
 static gboolean
@@ -199,9 +209,35 @@ list_claim (AfpSpec *spec, const char *path, AfpClaim *claim, gpointer user_data
       add_claims (text, listing->route->pdata[i], tensor, path);
     else if (changes_tensors (listing->pipeline, listing->route->pdata[i]))
       add_element (text, listing->route->pdata[i]);
-  char *key = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text->str, (gssize) text->len);
-  if (g_hash_table_add (listing->seen, key))
-    g_ptr_array_add (listing->keys, g_strdup (key));
+  g_autofree char *key =
+      g_compute_checksum_for_string (G_CHECKSUM_SHA256, text->str, (gssize) text->len);
+  if (g_hash_table_contains (listing->seen, key))
+    return;
+  AfpWork *work = g_new0 (AfpWork, 1);
+  work->key = g_steal_pointer (&key);
+  work->codec = listing->route->pdata[listing->route->len - 1];
+  work->tensor = g_strdup (tensor);
+  work->weights = claim->layout->input.rows * claim->layout->input.cols;
+  g_hash_table_add (listing->seen, work->key);
+  g_ptr_array_add (listing->work, work);
+}
+
+/* (transfer full) (element-type AfpWork): the executions of afp_pipeline_list_executions(), and whose they are */
+GPtrArray *
+afp_pipeline_list_work (AfpPipeline *self)
+{
+  GPtrArray *work = g_ptr_array_new_with_free_func (work_free);
+  GPtrArray *elements = afp_pipeline_get_elements (self);
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < elements->len; i++) {
+    if (!AFP_IS_CODEC (elements->pdata[i]))
+      continue;
+    g_autoptr (GPtrArray) route = afp_element_find_route (elements->pdata[i]);
+    Listing listing = { self, route, work, seen };
+    afp_codec_foreach_claim (elements->pdata[i], list_claim, &listing);
+  }
+  return work;
 }
 
 /**
@@ -218,15 +254,9 @@ GPtrArray *
 afp_pipeline_list_executions (AfpPipeline *self)
 {
   GPtrArray *keys = g_ptr_array_new_with_free_func (g_free);
-  GPtrArray *elements = afp_pipeline_get_elements (self);
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GPtrArray) work = afp_pipeline_list_work (self);
 
-  for (guint i = 0; i < elements->len; i++) {
-    if (!AFP_IS_CODEC (elements->pdata[i]))
-      continue;
-    g_autoptr (GPtrArray) route = afp_element_find_route (elements->pdata[i]);
-    Listing listing = { self, route, keys, seen };
-    afp_codec_foreach_claim (elements->pdata[i], list_claim, &listing);
-  }
+  for (guint i = 0; i < work->len; i++)
+    g_ptr_array_add (keys, g_strdup (((AfpWork *) work->pdata[i])->key));
   return keys;
 }

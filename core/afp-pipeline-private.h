@@ -119,6 +119,15 @@ struct _AfpPipeline {
   guint64 charged_peak; /* the most that the run charged to its budget */
 };
 
+/* An execution that a run has to do, as far as the plan tells. */
+typedef struct {
+  char *key;         /* of afp_pipeline_list_executions() */
+  AfpElement *codec; /* who codes the plane */
+  char *tensor;
+  guint64 weights; /* of the plane */
+} AfpWork;
+GPtrArray *afp_pipeline_list_work (AfpPipeline *self);
+
 gboolean afp_pipeline_build (AfpPipeline *self, const AfpAst *ast, GError **error);
 AfpStage *afp_pipeline_find_stage (AfpPipeline *self, AfpElement *element);
 AfpLink *

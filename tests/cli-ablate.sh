@@ -41,10 +41,18 @@ check '--json streams a record for each run' streams
 check 'two runs at a time: the same results' at_once
 check '--sort' sorted
 planned () {
-  ablate --plan --out p.ablation -f s.afp >plan.txt && cat plan.txt && grep -q 'hyper' plan.txt &&
-    ablate --plan --json --out p.ablation -f s.afp >plan.json && grep -q '"runs"' plan.json && [ ! -e p.ablation ]
+  ablate --plan --out p.ablation -f s.afp >plan.txt && cat plan.txt && grep -q 'hyper' plan.txt && grep -q '^time: about .* s (' plan.txt &&
+    ! grep -q 'not counted' plan.txt && ablate --plan --json --out p.ablation -f s.afp >plan.json && grep -q '"runs"' plan.json &&
+    grep -q '"seconds" : [0-9.]*[1-9]' plan.json && [ ! -e p.ablation ]
 }
-check '--plan runs nothing' planned
+check '--plan runs nothing, and says how long it will take' planned
+plan_on_record () {
+  ablate --plan --out s.ablation -f s.afp >plan.txt && cat plan.txt && grep -q "^time: all $(runs s.ablation) runs are done" plan.txt &&
+    ablate --plan --fresh --out s.ablation -f s.afp | grep -q '^time: about' &&
+    ablate --plan --estimate-time 0 --out s.ablation -f s.afp >plan.txt && ! grep -q '^time' plan.txt
+}
+check '--plan of a study with records' plan_on_record
+check 'an estimate in no time' fails 2 '--estimate-time -1: give seconds' -- ablate --plan --estimate-time -1 "$text"
 
 # --- killed ---
 # The tool is killed when there are N more records than before, in the middle of a run, or of a line.

@@ -97,7 +97,7 @@ START_TEST (conditions_on_sizes)
   ck_assert (small->wanted && large->wanted && bound->wanted);
   ck_assert (!bound->exact && bound->broken == NULL);
   ck_assert (plan_of (&self, "")->wanted);
-  g_autofree char *text = afp_study_plan_to_string (self.plan, self.study);
+  g_autofree char *text = afp_study_plan_to_string (self.plan, self.study, NULL);
   ck_assert_ptr_nonnull (strstr (text, "4 runs, 2 of them only as prefixes of others"));
   ck_assert_ptr_nonnull (strstr (text, "<= "));
 
@@ -105,7 +105,7 @@ START_TEST (conditions_on_sizes)
   ck_assert (plan_of (&other, "hyper U=25")->wanted);
   ck_assert (!plan_of (&other, "hyper U=225")->wanted);
   ck_assert_uint_eq (other.plan->n_wanted, 2);
-  g_autofree char *again = afp_study_plan_to_string (other.plan, other.study);
+  g_autofree char *again = afp_study_plan_to_string (other.plan, other.study, NULL);
   ck_assert_ptr_nonnull (strstr (again, "left out: bytes<4k"));
   ck_assert_ptr_nonnull (strstr (again, "1 left out by conditions"));
 }
@@ -118,7 +118,7 @@ START_TEST (one_run_that_cannot_be_planned)
   ck_assert (g_error_matches (bad->error, AFP_ERROR, AFP_ERROR_PLAN));
   ck_assert (!bad->wanted && !plan_of (&self, "vptq feedback=true")->wanted);
   ck_assert (plan_of (&self, "vptq")->wanted);
-  g_autofree char *text = afp_study_plan_to_string (self.plan, self.study);
+  g_autofree char *text = afp_study_plan_to_string (self.plan, self.study, NULL);
   ck_assert_ptr_nonnull (
       strstr (text, "cannot be planned: vptq0: feedback=true, but there are no"));
   ck_assert_ptr_nonnull (
@@ -159,7 +159,7 @@ START_TEST (json)
   g_auto (Planned) self = plan_with (
       "let u={25} " SYNTH "either(hyper U=${u} ! entropy, vptq k={4,16} feedback=true) ! null",
       NULL);
-  g_autoptr (JsonNode) node = afp_study_plan_to_json (self.plan, self.study);
+  g_autoptr (JsonNode) node = afp_study_plan_to_json (self.plan, self.study, NULL);
   JsonObject *object = json_node_get_object (node);
   JsonArray *runs = json_object_get_array_member (object, "runs");
   ck_assert_uint_eq (json_array_get_length (runs), self.study->runs->len);
@@ -194,7 +194,7 @@ START_TEST (long_tables_end)
   ck_assert_msg (study != NULL, "%s", error ? error->message : "");
   g_autoptr (AfpStudyPlan) plan = afp_study_plan (study, &error);
   ck_assert_msg (plan != NULL, "%s", error ? error->message : "");
-  g_autofree char *table = afp_study_plan_to_string (plan, study);
+  g_autofree char *table = afp_study_plan_to_string (plan, study, NULL);
   ck_assert_ptr_nonnull (strstr (table, "... and 101 more: --json lists all"));
 }
 END_TEST

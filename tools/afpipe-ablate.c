@@ -2,6 +2,7 @@
 #include "tool-util.h"
 
 #include "ablate-baseline.h"
+#include "ablate-estimate.h"
 #include "ablate-html.h"
 #include "ablate-plan.h"
 #include "ablate-run.h"
@@ -22,15 +23,16 @@
 #define TOOL "afpipe-ablate"
 #define MAX_AT_ONCE 256
 #define CACHE_NAME "cache"
+#define ESTIMATE_TIME 20
 #define DEFAULT_SORT "bits_per_weight,nmse"
 
 static struct {
   char *file, *out;
   char **sets, **rivals;
-  int threads, at_once;
+  int threads, at_once, estimate;
   char *max_mem, *cache_limit, *rates, *sort, *csv, *plot, *axes;
   gboolean no_cache, plan, json, fresh, quiet, verbose;
-} options = { .at_once = 1, .sort = NULL };
+} options = { .at_once = 1, .estimate = ESTIMATE_TIME };
 
 static const GOptionEntry entries[] = {
   { "file", 'f', 0, G_OPTION_ARG_FILENAME, &options.file,
@@ -41,8 +43,11 @@ static const GOptionEntry entries[] = {
     "Folder of the results (default: beside the study file)", "DIR" },
   { "fresh", 0, 0, G_OPTION_ARG_NONE, &options.fresh,
     "Forget what an earlier call has done, and its cache", NULL },
-  { "plan", 0, 0, G_OPTION_ARG_NONE, &options.plan, "Print the runs and what they share, and end",
-    NULL },
+  { "plan", 0, 0, G_OPTION_ARG_NONE, &options.plan,
+    "Print the runs, what they share and about how long they take, and end", NULL },
+  { "estimate-time", 0, 0, G_OPTION_ARG_INT, &options.estimate,
+    "Seconds in which --plan may find out how long it all takes (default: 20; 0: it does not)",
+    "SECONDS" },
   { "jobs", 'j', 0, G_OPTION_ARG_INT, &options.threads,
     "Threads that compute, in all (default: one per processor)", "N" },
   { "runs-at-once", 0, 0, G_OPTION_ARG_INT, &options.at_once,
@@ -117,6 +122,11 @@ check_options (guint64 *memory, GError **error)
   if (options.at_once < 1 || options.at_once > MAX_AT_ONCE) {
     g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE, "--runs-at-once %d: give 1..%d",
                  options.at_once, MAX_AT_ONCE);
+    return FALSE;
+  }
+  if (options.estimate < 0) {
+    g_set_error (error, AFP_ERROR, AFP_ERROR_USAGE,
+                 "--estimate-time %d: give seconds, or 0 for no estimate", options.estimate);
     return FALSE;
   }
   if (options.cache_limit && (!afp_parse_size (options.cache_limit, &limit) || options.no_cache)) {
@@ -296,20 +306,10 @@ write_summary (Ablate *self, JsonObject *verdict, JsonNode **summary, GError **e
   return tool_write_file (path, text, error);
 }
 
-static void
-remove_tree (const char *path)
+static guint
+get_threads (void)
 {
-  g_autoptr (GDir) folder = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (folder && (name = g_dir_read_name (folder))) {
-    g_autofree char *inner = g_build_filename (path, name, NULL);
-    if (g_file_test (inner, G_FILE_TEST_IS_SYMLINK) || !g_file_test (inner, G_FILE_TEST_IS_DIR))
-      unlink (inner);
-    else
-      remove_tree (inner);
-  }
-  rmdir (path);
+  return options.threads ? (guint) options.threads : g_get_num_processors ();
 }
 
 static gboolean
@@ -320,8 +320,7 @@ run_all (Ablate *self, guint64 memory, GError **error)
   AfpRunner runner = { .results = self->results,
                        .planned = self->planned,
                        .program = program,
-                       .threads =
-                           options.threads ? (guint) options.threads : g_get_num_processors (),
+                       .threads = get_threads (),
                        .max_memory = memory,
                        .at_once = (guint) options.at_once,
                        .cache = options.no_cache ? NULL : cache,
@@ -424,7 +423,7 @@ ablate (Ablate *self, guint64 memory, GError **error)
     return -1;
   if (options.fresh) {
     g_autofree char *cache = afp_results_get_path (self->results, CACHE_NAME);
-    remove_tree (cache);
+    tool_remove_tree (cache);
   }
   count_todo (self);
   if (self->n_todo > 0 && !write_summary (self, NULL, &summary, error))
@@ -434,18 +433,44 @@ ablate (Ablate *self, guint64 memory, GError **error)
   return conclude (self, error);
 }
 
+/* Measures; NULL where nobody asks. */
+static AfpEstimate *
+estimate (Ablate *self, const AfpStudyPlan *plan, guint64 memory)
+{
+  g_autofree char *folder = get_folder ();
+  g_autofree char *program = afp_runner_find_launch (NULL);
+  g_autoptr (GPtrArray) records = options.fresh ? NULL : afp_results_peek (folder, self->study);
+  const AfpEstimateOptions how = { .program = program,
+                                   .threads = get_threads (),
+                                   .max_memory = memory,
+                                   .at_once = (guint) options.at_once,
+                                   .cached = !options.no_cache,
+                                   .limit = options.estimate,
+                                   .records = records };
+
+  if (options.estimate == 0)
+    return NULL;
+  if (self->terminal && !options.quiet)
+    g_printerr ("measuring, for at most %d s (--estimate-time)", options.estimate);
+  self->line = self->terminal;
+  AfpEstimate *result = afp_estimate_new (plan, self->study, &how);
+  clear_line (self);
+  return result;
+}
+
 static int
-print_plan (Ablate *self, GError **error)
+print_plan (Ablate *self, guint64 memory, GError **error)
 {
   g_autoptr (AfpStudyPlan) plan = afp_study_plan (self->study, error);
+  g_autoptr (AfpEstimate) time = plan ? estimate (self, plan, memory) : NULL;
 
   if (!plan)
     return -1;
   if (options.json) {
-    g_autoptr (JsonNode) node = afp_study_plan_to_json (plan, self->study);
+    g_autoptr (JsonNode) node = afp_study_plan_to_json (plan, self->study, time);
     return tool_print_json (TOOL, node);
   }
-  g_autofree char *text = afp_study_plan_to_string (plan, self->study);
+  g_autofree char *text = afp_study_plan_to_string (plan, self->study, time);
   return tool_print_text (TOOL, text);
 }
 
@@ -459,7 +484,7 @@ work (char **arguments)
 
   if (check_options (&memory, &error) && check_axes (&error) &&
       read_study (&self, arguments, &error))
-    code = options.plan ? print_plan (&self, &error) : ablate (&self, memory, &error);
+    code = options.plan ? print_plan (&self, memory, &error) : ablate (&self, memory, &error);
   if (code < 0)
     code = tool_print_error (TOOL, error);
   g_clear_pointer (&self.results, afp_results_close);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TOOL_BUGS "Pipelines are described in afpipe-pipeline(7)."
 #define TOOL_MAX_THREADS 1024
@@ -137,6 +138,22 @@ tool_write_file (const char *path, const char *text, GError **error)
     return TRUE;
   g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot write '%s': %s", path, local->message);
   return FALSE;
+}
+
+void
+tool_remove_tree (const char *path)
+{
+  g_autoptr (GDir) folder = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (folder && (name = g_dir_read_name (folder))) {
+    g_autofree char *inner = g_build_filename (path, name, NULL);
+    if (g_file_test (inner, G_FILE_TEST_IS_SYMLINK) || !g_file_test (inner, G_FILE_TEST_IS_DIR))
+      unlink (inner);
+    else
+      tool_remove_tree (inner);
+  }
+  rmdir (path);
 }
 
 static char *

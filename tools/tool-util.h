@@ -30,6 +30,8 @@ int tool_print_text (const char *tool, const char *text);
 JsonNode *tool_error_to_json (const GError *error);
 /* Writes a file under a temporary name, syncs it, renames it. AFP_ERROR_IO. */
 gboolean tool_write_file (const char *path, const char *text, GError **error);
+/* A folder with all that is in it; what cannot be removed stays. */
+void tool_remove_tree (const char *path);
 /* Reads a text file, or stdin for "-". AFP_ERROR_IO; AFP_ERROR_USAGE unless it is UTF-8. */
 char *tool_read_file (const char *path, GError **error);
 

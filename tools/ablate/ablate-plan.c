@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ablate-plan.h"
 
+#include "ablate-estimate.h"
+#include "afp-pipeline-private.h"
 #include "afp-table.h"
 #include "afpipe.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Runs that the table for people lists; the JSON has all. */
@@ -12,21 +15,14 @@
 typedef struct {
   AfpStudyPlan *plan;
   const AfpStudy *study;
-  GPtrArray *keys; /* of each run, GPtrArray of char *; NULL: not planned */
 } Planning;
 
 static void
 run_plan_free (AfpRunPlan *run)
 {
   g_clear_error (&run->error);
+  g_array_unref (run->work);
   g_free (run);
-}
-
-static void
-keys_free (gpointer keys)
-{
-  if (keys)
-    g_ptr_array_unref (keys);
 }
 
 void
@@ -35,6 +31,7 @@ afp_study_plan_free (AfpStudyPlan *plan)
   if (!plan)
     return;
   g_ptr_array_unref (plan->runs);
+  g_string_chunk_free (plan->texts);
   g_free (plan);
 }
 
@@ -75,6 +72,27 @@ check_size (AfpRunPlan *run, const AfpStudy *study)
   afp_study_accepts (study, results, &run->broken);
 }
 
+static void
+take_work (AfpRunPlan *run, AfpPipeline *pipeline, GStringChunk *texts)
+{
+  g_autoptr (GPtrArray) list = afp_pipeline_list_work (pipeline);
+
+  for (guint i = 0; i < list->len; i++) {
+    const AfpWork *from = list->pdata[i];
+    const AfpRunWork work = {
+      g_string_chunk_insert_const (texts, from->key),
+      g_string_chunk_insert_const (texts, afp_element_get_name (from->codec)),
+      g_string_chunk_insert_const (texts, afp_element_get_factory_name (from->codec)),
+      g_string_chunk_insert_const (texts, from->tensor),
+      from->weights,
+    };
+    g_array_append_val (run->work, work);
+  }
+  run->executions = list->len;
+  for (guint i = 0; i < afp_pipeline_get_elements (pipeline)->len; i++)
+    run->packs = run->packs || AFP_IS_PACKER (afp_pipeline_get_elements (pipeline)->pdata[i]);
+}
+
 static AfpRunPlan *
 plan_run (const Planning *self, const AfpStudyRun *run)
 {
@@ -82,12 +100,12 @@ plan_run (const Planning *self, const AfpStudyRun *run)
   g_autoptr (AfpPipeline) pipeline = afp_pipeline_new_from_text (run->pipeline, &result->error);
   AfpPlan *plan = pipeline ? afp_pipeline_plan (pipeline, &result->error) : NULL;
 
-  g_ptr_array_add (self->keys, plan ? afp_pipeline_list_executions (pipeline) : NULL);
+  result->work = g_array_new (FALSE, FALSE, sizeof (AfpRunWork));
   if (!plan)
     return result;
   take_size (result, plan);
   check_size (result, self->study);
-  result->executions = ((GPtrArray *) self->keys->pdata[self->keys->len - 1])->len;
+  take_work (result, pipeline, self->plan->texts);
   return result;
 }
 
@@ -111,16 +129,16 @@ find_wanted (const Planning *self)
 static void
 count_executions (const Planning *self)
 {
-  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
   AfpStudyPlan *plan = self->plan;
 
   for (guint i = 0; i < plan->runs->len; i++) {
     AfpRunPlan *run = plan->runs->pdata[i];
-    const GPtrArray *keys = self->keys->pdata[i];
     if (!run->wanted)
       continue;
-    for (guint k = 0; k < keys->len; k++)
-      run->n_new += g_hash_table_add (seen, keys->pdata[k]);
+    for (guint k = 0; k < run->work->len; k++)
+      run->n_new +=
+          g_hash_table_add (seen, (gpointer) g_array_index (run->work, AfpRunWork, k).key);
     plan->n_wanted++;
     plan->executions += run->executions;
     plan->distinct += run->n_new;
@@ -148,9 +166,9 @@ AfpStudyPlan *
 afp_study_plan (const AfpStudy *study, GError **error)
 {
   g_autoptr (AfpStudyPlan) plan = g_new0 (AfpStudyPlan, 1);
-  g_autoptr (GPtrArray) keys = g_ptr_array_new_with_free_func (keys_free);
-  const Planning self = { plan, study, keys };
+  const Planning self = { plan, study };
 
+  plan->texts = g_string_chunk_new (4096);
   plan->runs = g_ptr_array_new_with_free_func ((GDestroyNotify) run_plan_free);
   for (guint i = 0; i < study->runs->len; i++)
     g_ptr_array_add (plan->runs, plan_run (&self, study->runs->pdata[i]));
@@ -213,8 +231,19 @@ bound (const AfpRunPlan *plan, char *number)
   return text;
 }
 
+static char *
+describe_time (const AfpEstimate *estimate, const AfpRunPlan *plan, guint i)
+{
+  if (!estimate)
+    return g_strdup ("");
+  if (estimate->done[i] || !plan->wanted)
+    return g_strdup (plan->wanted ? "done" : "-");
+  return afp_format_seconds (estimate->runs[i]);
+}
+
+/* Takes @time. */
 static void
-add_row (AfpTable *table, guint i, const AfpRunPlan *plan, const AfpStudyRun *run)
+add_row (AfpTable *table, guint i, const AfpRunPlan *plan, const AfpStudyRun *run, char *time)
 {
   const gboolean known = plan->error == NULL;
   g_autofree char *name = describe_run (run), *fate = describe_fate (plan, run);
@@ -225,12 +254,13 @@ add_row (AfpTable *table, guint i, const AfpRunPlan *plan, const AfpStudyRun *ru
                         : g_strdup ("-"),
                   known ? bound (plan, afp_format_count (plan->bytes)) : g_strdup ("-"),
                   known ? g_strdup_printf ("%u", plan->executions) : g_strdup ("-"),
-                  known ? g_strdup_printf ("%u", plan->n_new) : g_strdup ("-"), g_strdup (name),
-                  g_strdup (fate), NULL);
+                  known ? g_strdup_printf ("%u", plan->n_new) : g_strdup ("-"), time,
+                  g_strdup (name), g_strdup (fate), NULL);
 }
 
 static void
-append_totals (GString *out, const AfpStudyPlan *plan, const AfpStudy *study)
+append_totals (GString *out, const AfpStudyPlan *plan, const AfpStudy *study,
+               const AfpEstimate *estimate)
 {
   guint n_added = 0, n_broken = 0, n_failed = 0;
 
@@ -253,25 +283,28 @@ append_totals (GString *out, const AfpStudyPlan *plan, const AfpStudy *study)
                           "\n%s stage executions (one stage codes one plane), %s of them distinct: "
                           "the cache has the others\n",
                           all, distinct);
-  g_string_append (
-      out,
-      "time: not known before the first run has ended; what is left is told while runs go on\n");
+  if (estimate) {
+    g_autofree char *time = afp_estimate_to_string (estimate);
+    g_string_append (out, time);
+  }
 }
 
 char *
-afp_study_plan_to_string (const AfpStudyPlan *plan, const AfpStudy *study)
+afp_study_plan_to_string (const AfpStudyPlan *plan, const AfpStudy *study,
+                          const AfpEstimate *estimate)
 {
-  g_autoptr (AfpTable) table = afp_table_new ("rrrrrrll");
+  g_autoptr (AfpTable) table = afp_table_new ("rrrrrrrll");
 
-  afp_table_add (table, "run", "prefix", "bits/weight", "bytes", "executions", "new", "chain",
-                 NULL);
+  afp_table_add (table, "run", "prefix", "bits/weight", "bytes", "executions", "new",
+                 estimate ? "time" : "", "chain", NULL);
   for (guint i = 0; i < plan->runs->len && i < MAX_ROWS; i++)
-    add_row (table, i, plan->runs->pdata[i], study->runs->pdata[i]);
+    add_row (table, i, plan->runs->pdata[i], study->runs->pdata[i],
+             describe_time (estimate, plan->runs->pdata[i], i));
   if (plan->runs->len > MAX_ROWS)
     afp_table_add_line (table, "... and %u more: --json lists all", plan->runs->len - MAX_ROWS);
   g_autofree char *rows = afp_table_to_string (table);
   GString *out = g_string_new (rows);
-  append_totals (out, plan, study);
+  append_totals (out, plan, study, estimate);
   return g_string_free (out, FALSE);
 }
 
@@ -305,7 +338,15 @@ add_flag (JsonBuilder *builder, const char *name, gboolean flag)
 }
 
 static void
-add_run (JsonBuilder *builder, guint i, const AfpRunPlan *plan, const AfpStudyRun *run)
+add_seconds (JsonBuilder *builder, double seconds)
+{
+  json_builder_set_member_name (builder, "seconds");
+  json_builder_add_value (builder, afp_json_number_or_null (seconds));
+}
+
+static void
+add_run (JsonBuilder *builder, guint i, const AfpRunPlan *plan, const AfpStudyRun *run,
+         const AfpEstimate *estimate)
 {
   const gboolean known = plan->error == NULL;
   JsonNode *choices = json_node_alloc ();
@@ -332,11 +373,13 @@ add_run (JsonBuilder *builder, guint i, const AfpRunPlan *plan, const AfpStudyRu
     json_builder_add_null_value (builder);
   add_number (builder, "executions", known, plan->executions);
   add_number (builder, "executions_new", known, plan->n_new);
+  add_seconds (builder, estimate ? estimate->runs[i] : NAN);
   json_builder_end_object (builder);
 }
 
 JsonNode *
-afp_study_plan_to_json (const AfpStudyPlan *plan, const AfpStudy *study)
+afp_study_plan_to_json (const AfpStudyPlan *plan, const AfpStudy *study,
+                        const AfpEstimate *estimate)
 {
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
@@ -345,11 +388,14 @@ afp_study_plan_to_json (const AfpStudyPlan *plan, const AfpStudy *study)
   add_number (builder, "runs_wanted", TRUE, plan->n_wanted);
   add_number (builder, "executions", TRUE, plan->executions);
   add_number (builder, "executions_distinct", TRUE, plan->distinct);
-  add_number (builder, "seconds", FALSE, 0);
+  add_seconds (builder, estimate ? estimate->seconds : NAN);
+  json_builder_set_member_name (builder, "estimate");
+  json_builder_add_value (builder, estimate ? afp_estimate_to_json (estimate)
+                                            : json_node_new (JSON_NODE_NULL));
   json_builder_set_member_name (builder, "runs");
   json_builder_begin_array (builder);
   for (guint i = 0; i < plan->runs->len; i++)
-    add_run (builder, i, plan->runs->pdata[i], study->runs->pdata[i]);
+    add_run (builder, i, plan->runs->pdata[i], study->runs->pdata[i], estimate);
   json_builder_end_array (builder);
   json_builder_end_object (builder);
   return json_builder_get_root (builder);

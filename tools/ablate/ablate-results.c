@@ -159,12 +159,10 @@ unref_record (gpointer record)
     json_object_unref (record);
 }
 
-AfpResults *
-afp_results_open (const char *folder, const AfpStudy *study, gboolean fresh, GError **error)
+static AfpResults *
+results_new (const char *folder, const AfpStudy *study)
 {
-  g_autoptr (AfpResults) self = g_new0 (AfpResults, 1);
-  g_autoptr (GHashTable) found =
-      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, unref_record);
+  AfpResults *self = g_new0 (AfpResults, 1);
 
   self->folder = g_strdup (folder);
   self->lock = self->log = -1;
@@ -172,6 +170,16 @@ afp_results_open (const char *folder, const AfpStudy *study, gboolean fresh, GEr
   self->ids = g_ptr_array_new_with_free_func (g_free);
   self->fingerprints = g_ptr_array_new_with_free_func (g_free);
   self->records = g_ptr_array_new_with_free_func (unref_record);
+  return self;
+}
+
+AfpResults *
+afp_results_open (const char *folder, const AfpStudy *study, gboolean fresh, GError **error)
+{
+  g_autoptr (AfpResults) self = results_new (folder, study);
+  g_autoptr (GHashTable) found =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, unref_record);
+
   if (!lock_folder (self, error))
     return NULL;
   identify_runs (self);
@@ -183,6 +191,22 @@ afp_results_open (const char *folder, const AfpStudy *study, gboolean fresh, GEr
   if (!keep_others (self, found, error) || !afp_results_rewrite (self, error))
     return NULL;
   return g_steal_pointer (&self);
+}
+
+GPtrArray *
+afp_results_peek (const char *folder, const AfpStudy *study)
+{
+  g_autoptr (AfpResults) self = results_new (folder, study);
+  g_autoptr (GHashTable) found =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, unref_record);
+  g_autoptr (GError) error = NULL;
+
+  if (!read_lines (self, OTHER_NAME, found, &error) ||
+      !read_lines (self, LOG_NAME, found, &error) || g_hash_table_size (found) == 0)
+    return NULL;
+  identify_runs (self);
+  take_over (self, found);
+  return g_ptr_array_ref (self->records);
 }
 
 void

@@ -22,6 +22,9 @@ typedef struct {
  * failed: then it is tried again. @fresh: none are. AFP_ERROR_IO, AFP_ERROR_FORMAT. */
 AfpResults *
 afp_results_open (const char *folder, const AfpStudy *study, gboolean fresh, GError **error);
+/* The records that are there, without a look at who else is at it, and without a change. (transfer full) (nullable)
+ * (element-type JsonObject): of each run, or NULL */
+GPtrArray *afp_results_peek (const char *folder, const AfpStudy *study);
 void afp_results_close (AfpResults *results);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpResults, afp_results_close)
 

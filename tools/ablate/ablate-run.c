@@ -68,24 +68,44 @@ prepare_child (gpointer parent)
 }
 
 static GPtrArray *
-make_arguments (const AfpRunner *runner, const Slot *slot, const char *pipeline)
+make_arguments (const AfpLaunch *launch, const char *pipeline)
 {
   GPtrArray *arguments = g_ptr_array_new_with_free_func (g_free);
 
-  g_ptr_array_add (arguments, g_strdup (runner->program));
+  g_ptr_array_add (arguments, g_strdup (launch->program));
   g_ptr_array_add (arguments, g_strdup ("-q"));
   g_ptr_array_add (arguments, g_strdup ("--report"));
-  g_ptr_array_add (arguments, g_strdup (slot->report));
-  g_ptr_array_add (arguments, g_strdup_printf ("--jobs=%u", slot->threads));
-  g_ptr_array_add (arguments, g_strdup_printf ("--max-mem=%" G_GUINT64_FORMAT, slot->memory));
-  if (runner->cache)
-    g_ptr_array_add (arguments, g_strconcat ("--cache=", runner->cache, NULL));
-  if (runner->cache && runner->cache_limit)
-    g_ptr_array_add (arguments, g_strconcat ("--cache-limit=", runner->cache_limit, NULL));
+  g_ptr_array_add (arguments, g_strdup (launch->report));
+  g_ptr_array_add (arguments, g_strdup_printf ("--jobs=%u", launch->threads));
+  g_ptr_array_add (arguments, g_strdup_printf ("--max-mem=%" G_GUINT64_FORMAT, launch->max_memory));
+  if (launch->cache)
+    g_ptr_array_add (arguments, g_strconcat ("--cache=", launch->cache, NULL));
+  if (launch->cache && launch->cache_limit)
+    g_ptr_array_add (arguments, g_strconcat ("--cache-limit=", launch->cache_limit, NULL));
   g_ptr_array_add (arguments, g_strdup ("--"));
   g_ptr_array_add (arguments, g_strdup (pipeline));
   g_ptr_array_add (arguments, NULL);
   return arguments;
+}
+
+GSubprocess *
+afp_launch_spawn (const AfpLaunch *launch, const char *pipeline, GError **error)
+{
+  g_autoptr (GSubprocessLauncher) launcher =
+      g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
+  g_autoptr (GPtrArray) arguments = make_arguments (launch, pipeline);
+  g_autoptr (GError) local = NULL;
+
+  g_unlink (launch->report);
+  g_subprocess_launcher_set_stderr_file_path (launcher, launch->said);
+  g_subprocess_launcher_set_child_setup (launcher, prepare_child, GINT_TO_POINTER (getpid ()),
+                                         NULL);
+  GSubprocess *process =
+      g_subprocess_launcher_spawnv (launcher, (const char *const *) arguments->pdata, &local);
+  if (!process)
+    g_set_error (error, AFP_ERROR, AFP_ERROR_IO, "cannot start '%s': %s", launch->program,
+                 local->message);
+  return process;
 }
 
 static JsonNode *
@@ -185,21 +205,13 @@ begin_run (Work *work, Slot *slot, guint number)
 {
   AfpRunner *runner = work->runner;
   const AfpStudyRun *run = runner->results->study->runs->pdata[number];
-  g_autoptr (GSubprocessLauncher) launcher =
-      g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
-  g_autoptr (GPtrArray) arguments = make_arguments (runner, slot, run->pipeline);
+  const AfpLaunch launch = { runner->program,     slot->threads, slot->memory, runner->cache,
+                             runner->cache_limit, slot->report,  slot->said };
   GError *error = NULL;
 
-  g_unlink (slot->report);
-  g_subprocess_launcher_set_stderr_file_path (launcher, slot->said);
-  g_subprocess_launcher_set_child_setup (launcher, prepare_child, GINT_TO_POINTER (getpid ()),
-                                         NULL);
-  slot->process =
-      g_subprocess_launcher_spawnv (launcher, (const char *const *) arguments->pdata, &error);
+  slot->process = afp_launch_spawn (&launch, run->pipeline, &error);
   if (!slot->process) {
-    fail (work, g_error_new (AFP_ERROR, AFP_ERROR_IO, "cannot start '%s': %s", runner->program,
-                             error->message));
-    g_error_free (error);
+    fail (work, error);
     return FALSE;
   }
   slot->number = number;

@@ -6,6 +6,27 @@
 G_BEGIN_DECLS
 
 /**
+ * AfpLaunch:
+ * @program: path of afpipe-launch
+ * @threads: that compute
+ * @max_memory: bytes
+ * @cache: (nullable): folder of the cache of stages
+ * @cache_limit: (nullable): as text
+ * @report: file for the report
+ * @said: file for what it says on standard error
+ *
+ * How a process of afpipe-launch is run. Whoever kills this one kills it, too; a terminal's Ctrl-C does not reach it.
+ */
+typedef struct {
+  const char *program;
+  guint threads;
+  guint64 max_memory;
+  const char *cache, *cache_limit;
+  const char *report, *said;
+} AfpLaunch;
+GSubprocess *afp_launch_spawn (const AfpLaunch *launch, const char *pipeline, GError **error);
+
+/**
  * AfpRunner:
  * @results: where records go
  * @planned: (nullable) (element-type gboolean): of each run: it is to run; NULL: all are
