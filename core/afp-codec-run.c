@@ -40,10 +40,7 @@ execute (AfpCodec *self, const AfpExecution *execution, GError **error)
   if (!memo)
     return encode (execution, self, error);
   AfpPlane *coded = afp_memo_execute (memo, execution, encode, self, error);
-  AfpStore *store = afp_memo_get_store (memo);
-  g_autofree char *problem = store ? afp_store_take_problem (store) : NULL;
-  if (problem)
-    afp_run_post (run, afp_message_new (AFP_MESSAGE_WARNING, NULL, problem, NULL));
+  afp_memo_tell_problem (memo, run);
   return coded;
 }
 

@@ -54,7 +54,9 @@ struct _AfpElementClass {
   gboolean (*judge) (AfpElement *self, AfpRun *run, GError **error);
   gboolean (*wants_held) (AfpElement *self);
   gboolean (*restore_tensor) (AfpElement *self, AfpTensor *tensor, GError **error);
-  gpointer padding[6];
+  const AfpAnalysisInfo *analyses; /* afp_element_class_set_analyses() */
+  gsize n_analyses;
+  gpointer padding[4];
 };
 
 /* Class setup. @base_offset: 0, or the private offset of a base class. */

@@ -44,14 +44,18 @@ get_file (const char *version, const char *filename)
   return text;
 }
 
-static const char *
-get_library (void)
+const char *
+afp_identity_get_file_of (gconstpointer function)
 {
   Dl_info info = { 0 };
 
-  return get_file (AFP_VERSION, dladdr ((gconstpointer) afp_identity_get_machine, &info) != 0
-                                    ? info.dli_fname
-                                    : NULL);
+  return get_file (AFP_VERSION, dladdr (function, &info) != 0 ? info.dli_fname : NULL);
+}
+
+static const char *
+get_library (void)
+{
+  return afp_identity_get_file_of ((gconstpointer) afp_identity_get_machine);
 }
 
 const char *

@@ -13,6 +13,8 @@
 
 /* Of the plugin that an element comes from, or of the library: "0.1.0+" and 16 hex digits, which change whenever its file does. */
 const char *afp_identity_get_code (AfpElement *element);
+/* Of the library or plugin that a function is part of, likewise, under the version of afpipe. */
+const char *afp_identity_get_file_of (gconstpointer function);
 /* Of the library, and the class of instruction sets within which results are the same to the bit: "0.1.0+... x86-64 avx2 avx512". */
 const char *afp_identity_get_machine (void);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "afp-memo.h"
 
+#include "afp-digest.h"
 #include "afp-identity.h"
 #include "afp-pipeline-private.h"
 #include "afp-pool.h"
@@ -8,14 +9,14 @@
 #include <string.h>
 
 #define FORMAT "afpipe execution 1" /* of what is kept, and of the text that makes the key */
-#define DIGEST 20 /* SHA-1, of a tile: twice as fast as SHA-256, and nobody makes numbers collide */
 #define ALIGN 64
 
 struct _AfpMemo {
   AfpStore *store; /* (nullable) */
   guint64 executions, cached;
-  AfpMoments *moments; /* (nullable): those of the last execution, */
-  char *digest;        /* and theirs */
+  gint analyses, analyses_cached; /* atomic */
+  AfpMoments *moments;            /* (nullable): those of the last execution, */
+  char *digest;                   /* and theirs */
 };
 
 AfpMemo *
@@ -48,6 +49,35 @@ afp_memo_get_cached (AfpMemo *self)
   return self->cached;
 }
 
+void
+afp_memo_count_analysis (AfpMemo *self, gboolean found)
+{
+  g_atomic_int_inc (&self->analyses);
+  if (found)
+    g_atomic_int_inc (&self->analyses_cached);
+}
+
+guint
+afp_memo_get_analyses (AfpMemo *self)
+{
+  return (guint) g_atomic_int_get (&self->analyses);
+}
+
+guint
+afp_memo_get_analyses_cached (AfpMemo *self)
+{
+  return (guint) g_atomic_int_get (&self->analyses_cached);
+}
+
+void
+afp_memo_tell_problem (AfpMemo *self, AfpRun *run)
+{
+  g_autofree char *problem = self->store ? afp_store_take_problem (self->store) : NULL;
+
+  if (problem)
+    afp_run_post (run, afp_message_new (AFP_MESSAGE_WARNING, NULL, problem, NULL));
+}
+
 AfpStore *
 afp_memo_get_store (AfpMemo *self)
 {
@@ -55,50 +85,6 @@ afp_memo_get_store (AfpMemo *self)
 }
 
 /* --- numbers ------------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-  AfpMatrix *matrix;
-  AfpTiles tiles;
-  guint8 *digests;
-} DigestJob;
-
-static void
-digest_into (gconstpointer data, gsize size, guint8 *digest)
-{
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA1);
-  gsize n = DIGEST;
-
-  g_checksum_update (checksum, data, (gssize) size);
-  g_checksum_get_digest (checksum, digest, &n);
-}
-
-static gboolean
-digest_tile (gsize index, gpointer user_data, GError **error)
-{
-  const DigestJob *job = user_data;
-  const AfpTile tile = afp_tiles_get (&job->tiles, index);
-  const gsize n = tile.n_rows * tile.n_cols;
-  g_autofree float *values = g_new (float, MAX (n, 1));
-
-  if (!afp_matrix_read (job->matrix, tile.row, tile.n_rows, tile.col, tile.n_cols, values, error))
-    return FALSE;
-  digest_into (values, n * sizeof *values, job->digests + index * DIGEST);
-  return TRUE;
-}
-
-/* The numbers as they are read: what dtype they are stored in, and in what order, is nothing to a codec. */
-static char *
-digest_matrix (AfpMatrix *matrix, AfpPool *pool)
-{
-  DigestJob job = { .matrix = matrix };
-
-  afp_tiles_init (&job.tiles, afp_matrix_get_rows (matrix), afp_matrix_get_cols (matrix), 1);
-  const gsize size = job.tiles.n_tiles * DIGEST;
-  g_autofree guint8 *digests = job.digests = g_malloc0 (MAX (size, 1));
-  return afp_parallel_for (pool, job.tiles.n_tiles, digest_tile, &job, NULL)
-             ? g_compute_checksum_for_data (G_CHECKSUM_SHA256, digests, size)
-             : NULL;
-}
 
 /* Tensors of one layer have the same moments one after another. */
 static const char *
@@ -189,7 +175,7 @@ make_key (AfpMemo *self, const AfpExecution *execution)
                           claim, execution->claim->sampling);
   if (!add_given (text, execution->claim))
     return NULL;
-  numbers = digest_matrix (execution->matrix, execution->pool);
+  numbers = afp_digest_matrix (execution->matrix, execution->pool, NULL);
   if (!numbers)
     return NULL;
   if (execution->metric)
@@ -375,68 +361,4 @@ afp_pipeline_set_cache (AfpPipeline *self, const char *folder, guint64 limit)
   g_return_if_fail (AFP_IS_PIPELINE (self) && !self->used);
   afp_memo_free (self->memo);
   self->memo = afp_memo_new (folder, limit);
-}
-
-/* --- analyses ------------------------------------------------------------------------------------------------------ */
-
-static AfpStore *
-get_store (AfpRun *run)
-{
-  return afp_memo_get_store (afp_run_get_pipeline (run)->memo);
-}
-
-/* Whose it is: elements of one kind have it in common. */
-static char *
-make_analysis_key (AfpElement *element, const char *what)
-{
-  g_autofree char *text = g_strdup_printf (
-      "afpipe analysis 1\n%s\n%s %s\n%s", afp_identity_get_machine (),
-      afp_element_get_factory_name (element), afp_identity_get_code (element), what);
-
-  return g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, -1);
-}
-
-gboolean
-afp_run_has_cache (AfpRun *run)
-{
-  return get_store (run) != NULL;
-}
-
-/**
- * afp_run_find_analysis:
- * @run: a run
- * @element: who asks
- * @what: all that it depends on, beside the element's code and the machine: a text
- *
- * Returns: (transfer full) (nullable): what afp_run_keep_analysis() was given by an element of this kind for the same text, in this run or
- *   an earlier one; in a mapped file, aligned to 64 bytes
- */
-GBytes *
-afp_run_find_analysis (AfpRun *run, AfpElement *element, const char *what)
-{
-  AfpStore *store = get_store (run);
-  g_autofree char *key = store ? make_analysis_key (element, what) : NULL;
-
-  return key ? afp_store_get (store, key) : NULL;
-}
-
-/**
- * afp_run_keep_analysis:
- * @run: a run
- * @element: who found it out
- * @what: all that it depends on
- * @bytes: what it is
- *
- * Without a cache, or where it cannot be written, nothing is kept, and that is no error.
- */
-void
-afp_run_keep_analysis (AfpRun *run, AfpElement *element, const char *what, GBytes *bytes)
-{
-  AfpStore *store = get_store (run);
-  g_autoptr (GPtrArray) pieces = g_ptr_array_new ();
-  g_autofree char *key = store ? make_analysis_key (element, what) : NULL;
-
-  g_ptr_array_add (pieces, bytes);
-  if (key)
-    afp_store_put (store, key, pieces);
 }

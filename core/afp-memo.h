@@ -47,8 +47,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpMemo, afp_memo_free)
 AfpPlane *afp_memo_execute (AfpMemo *self, const AfpExecution *execution, AfpExecuteFunc func,
                             gpointer user_data, GError **error);
 guint64 afp_memo_get_executions (AfpMemo *self);
-guint64 afp_memo_get_cached (AfpMemo *self);  /* of these: found */
-AfpStore *afp_memo_get_store (AfpMemo *self); /* (nullable) (transfer none) */
+guint64 afp_memo_get_cached (AfpMemo *self); /* of these: found */
+void afp_memo_tell_problem (AfpMemo *self,
+                            AfpRun *run); /* a warning, once: the folder cannot be written */
+/* One was looked for (afp-analysis.h). */
+void afp_memo_count_analysis (AfpMemo *self, gboolean found);
+guint afp_memo_get_analyses (AfpMemo *self);        /* looked for */
+guint afp_memo_get_analyses_cached (AfpMemo *self); /* of these: found */
+AfpStore *afp_memo_get_store (AfpMemo *self);       /* (nullable) (transfer none) */
 
 /* --- afp-plane-bytes.c: a coded plane as bytes, read again by who knows its claim --- */
 /* (transfer full) (element-type GBytes): each a multiple of 64 bytes; NULL: it is not what the claim makes */

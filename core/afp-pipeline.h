@@ -61,11 +61,6 @@ AFP_API gboolean afp_run_keep_memory (AfpRun *run, guint64 bytes);
 AFP_API guint64 afp_run_get_room (AfpRun *run);
 AFP_API gboolean afp_run_borrow_memory (AfpRun *run, guint64 bytes, GError **error);
 AFP_API void afp_run_return_memory (AfpRun *run);
-/* What an element finds out and others may need again (an analysis), in the folder of afp_pipeline_set_cache(). */
-AFP_API gboolean afp_run_has_cache (AfpRun *run);
-AFP_API GBytes *afp_run_find_analysis (AfpRun *run, AfpElement *element, const char *what);
-AFP_API void
-afp_run_keep_analysis (AfpRun *run, AfpElement *element, const char *what, GBytes *bytes);
 AFP_API void afp_run_post (AfpRun *run, AfpMessage *message); /* (transfer full) */
 
 G_END_DECLS

@@ -508,6 +508,8 @@ afp_pipeline_get_report (AfpPipeline *self, const GError *error)
   afp_report_set_count (report, "tensors_resumed", self->n_resumed);
   afp_report_set_count (report, "executions", afp_memo_get_executions (self->memo));
   afp_report_set_count (report, "executions_cached", afp_memo_get_cached (self->memo));
+  afp_report_set_count (report, "analyses", afp_memo_get_analyses (self->memo));
+  afp_report_set_count (report, "analyses_cached", afp_memo_get_analyses_cached (self->memo));
   json_object_set_double_member (report, "seconds", self->seconds);
   json_object_set_int_member (report, "threads",
                               self->plan        ? self->plan->n_threads

@@ -46,5 +46,6 @@ AFP_API AfpTensor *afp_source_read_tensor (AfpSource *self, gsize index, GError 
 AFP_API guint64 afp_source_get_tensor_memory (AfpSource *self, gsize index, AfpTensor *tensor);
 AFP_API JsonNode *afp_source_get_info (AfpSource *self);    /* an object; never NULL */
 AFP_API char *afp_source_get_fingerprint (AfpSource *self); /* or NULL */
+AFP_API char *afp_source_digest (AfpSource *self, AfpPool *pool, GError **error);
 
 G_END_DECLS

@@ -300,6 +300,12 @@ tidy (AfpStore *self)
   }
 }
 
+gboolean
+afp_store_has_room (AfpStore *self, guint64 bytes)
+{
+  return bytes <= self->limit && self->limit - bytes >= AFP_STORE_HEADER;
+}
+
 /**
  * afp_store_put:
  * @self: a store
@@ -311,11 +317,11 @@ tidy (AfpStore *self)
 void
 afp_store_put (AfpStore *self, const char *key, GPtrArray *pieces)
 {
-  const guint64 bytes = AFP_STORE_HEADER + count_pieces (pieces);
+  const guint64 contents = count_pieces (pieces), bytes = AFP_STORE_HEADER + contents;
   g_autofree char *path = NULL;
 
   g_return_if_fail (is_key (key));
-  if (bytes > self->limit)
+  if (!afp_store_has_room (self, contents))
     return;
   path = get_path (self, key);
   g_mutex_lock (&self->lock);

@@ -24,6 +24,8 @@ void afp_store_free (AfpStore *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (AfpStore, afp_store_free)
 /* (transfer full) (nullable): in a mapped file, aligned to 64 bytes */
 GBytes *afp_store_get (AfpStore *self, const char *key);
+/* May so many bytes stand in it? */
+gboolean afp_store_has_room (AfpStore *self, guint64 bytes);
 /* @pieces: (element-type GBytes): the contents, one after another */
 void afp_store_put (AfpStore *self, const char *key, GPtrArray *pieces);
 /* (transfer full) (nullable): why the store is of no use for writing any more: told once */

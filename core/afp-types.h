@@ -22,6 +22,8 @@ G_BEGIN_DECLS
 #define AFP_ABI_MAJOR 1
 #define AFP_ABI_MINOR 0
 
+typedef struct _AfpAnalysis AfpAnalysis;
+typedef struct _AfpAnalysisInfo AfpAnalysisInfo;
 typedef struct _AfpSpec AfpSpec;
 typedef struct _AfpMatrix AfpMatrix;
 typedef struct _AfpMoments AfpMoments;

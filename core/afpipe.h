@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "afp-analysis.h"
 #include "afp-caps.h"
 #include "afp-codec.h"
 #include "afp-device.h"

@@ -71,6 +71,8 @@ START_TEST (test_schema)
                                        "charged_peak_bytes",
                                        "executions",
                                        "executions_cached",
+                                       "analyses",
+                                       "analyses_cached",
                                        "trace" };
   static const char *const totals[] = {
     "weights",     "bytes",       "bits_per_weight", "file_bytes", "file_bits_per_weight",

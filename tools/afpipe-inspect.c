@@ -102,13 +102,25 @@ kind_of (AfpElement *element)
 }
 
 static JsonObject *
+analysis_to_json (const AfpAnalysisInfo *info)
+{
+  JsonObject *object = json_object_new ();
+
+  set_text (object, "name", info->name);
+  json_object_set_int_member (object, "version", info->version);
+  set_text (object, "blurb", info->blurb);
+  set_text (object, "depends", info->depends);
+  return object;
+}
+
+static JsonObject *
 element_to_json (AfpElementFactory *factory)
 {
   g_autoptr (AfpElement) element = afp_element_factory_make (factory, NULL);
   AfpElementClass *klass = AFP_ELEMENT_GET_CLASS (element);
   JsonObject *object = json_object_new ();
   JsonArray *properties = json_array_new (), *presets = json_array_new (),
-            *pads = json_array_new ();
+            *pads = json_array_new (), *analyses = json_array_new ();
   gsize n;
   g_autofree const AfpProperty **list = afp_element_class_list_properties (klass, &n);
 
@@ -135,6 +147,9 @@ element_to_json (AfpElementFactory *factory)
   json_object_set_array_member (object, "pads", pads);
   json_object_set_array_member (object, "properties", properties);
   json_object_set_array_member (object, "presets", presets);
+  for (gsize i = 0; i < klass->n_analyses; i++)
+    json_array_add_object_element (analyses, analysis_to_json (&klass->analyses[i]));
+  json_object_set_array_member (object, "analyses", analyses);
   return object;
 }
 
@@ -158,6 +173,18 @@ append_properties (GString *text, JsonArray *properties)
         text, "  %s%s%s%s: %s\n      %s%s\n", get_text (property, "name"), *alias ? " (" : "",
         alias, *alias ? ")" : "", get_text (property, "range"), get_text (property, "blurb"),
         json_object_get_boolean_member (property, "required") ? " (required)" : "");
+  }
+}
+
+static void
+append_analyses (GString *text, JsonArray *analyses)
+{
+  if (json_array_get_length (analyses))
+    g_string_append (text, "\nKept for later runs (afpipe-launch --cache)\n");
+  for (guint i = 0; i < json_array_get_length (analyses); i++) {
+    JsonObject *analysis = json_array_get_object_element (analyses, i);
+    g_string_append_printf (text, "  %s: %s\n      depends on: %s\n", get_text (analysis, "name"),
+                            get_text (analysis, "blurb"), get_text (analysis, "depends"));
   }
 }
 
@@ -195,6 +222,7 @@ element_to_text (JsonObject *object, JsonObject *plugin)
     g_string_append_printf (text, "  preset=%s: %s\n      %s\n", get_text (preset, "name"),
                             get_text (preset, "values"), get_text (preset, "blurb"));
   }
+  append_analyses (text, json_object_get_array_member (object, "analyses"));
   append_properties (text, json_object_get_array_member (object, "properties"));
   return g_string_free (text, FALSE);
 }

@@ -98,6 +98,15 @@ calibrate_get_memory_language (const EvalLanguage *language, gboolean diagonal)
   return bytes;
 }
 
+gsize
+calibrate_get_max_tokens (const EvalLanguage *language, gboolean diagonal, guint64 bytes)
+{
+  const guint64 least = calibrate_get_memory_language (language, diagonal);
+  const guint64 token = (guint64) language->config.dim * sizeof (float);
+
+  return bytes > least ? (gsize) ((bytes - least) / token) : 1;
+}
+
 guint64
 calibrate_get_memory_vision (GHashTable *planned, gboolean diagonal)
 {
@@ -247,9 +256,7 @@ calibrate_run_language (EvalLanguage *language, const AfpLmText *text, EvalSubje
                         const CalibrateMeans *means, MomentWriter *writer, GError **error)
 {
   g_autoptr (AfpLm) lm = afp_lm_new (&language->config, eval_subject_open, subject, error);
-  const guint64 least = calibrate_get_memory_language (language, means->diagonal);
-  const guint64 token = (guint64) language->config.dim * sizeof (float);
-  const gsize max_tokens = means->bytes > least ? (gsize) ((means->bytes - least) / token) : 1;
+  const gsize max_tokens = calibrate_get_max_tokens (language, means->diagonal, means->bytes);
   Run run;
 
   if (!lm)

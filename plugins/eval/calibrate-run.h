@@ -30,3 +30,5 @@ GHashTable *calibrate_plan_vision (const AfpNet *net, gboolean diagonal);
 /* Bytes that it takes at least: in all, and of the sums. */
 guint64 calibrate_get_memory_language (const EvalLanguage *language, gboolean diagonal);
 guint64 calibrate_get_memory_vision (GHashTable *planned, gboolean diagonal);
+/* Tokens that run at once with so many bytes. */
+gsize calibrate_get_max_tokens (const EvalLanguage *language, gboolean diagonal, guint64 bytes);

@@ -5,6 +5,8 @@
 #include "eval-progress.h"
 #include "eval-spill.h"
 
+#include "runtime/afp-runtime.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +58,12 @@ static const AfpProperty properties[] = {
       "cache", NULL, AFP_PROPERTY_RUN, AfpCalibrate, cache, NULL,
       "Folder where the moments are kept; by default that of afpipe-launch --cache or, "
       "without it, afpipe/moments in the user's cache"),
+};
+
+static const AfpAnalysisInfo analyses[] = {
+  { "moments", 1, "Second moments of what goes into the linear layers",
+    "the model's tensors and configuration, tokens of the text or pixels of the images, diagonal=, "
+    "the code that runs models" },
 };
 
 /* --- the plan ----------------------------------------------------------------------------------------------------- */
@@ -195,60 +203,40 @@ calibrate_settle (AfpElement *element, AfpPlan *plan, GError **error)
 
 /* --- before the first tensor -------------------------------------------------------------------------------------- */
 
-static void
-add_text (GChecksum *checksum, const char *text)
+/* Bytes of memory beyond which more is of no use, or as many as there are. */
+static guint64
+get_bytes (AfpCalibrate *self, AfpRun *run, const AfpLmText *text)
 {
-  g_checksum_update (checksum, (const guchar *) (text ? text : ""),
-                     text ? (gssize) strlen (text) + 1 : 1);
-}
+  const guint64 useful =
+      text ? afp_lm_text_get_n_tokens (text) * self->language->config.dim * sizeof (float)
+           : 2 * EVAL_VISION_ROUND;
 
-static void
-add_bytes (GChecksum *checksum, gconstpointer data, gsize n)
-{
-  g_checksum_update (checksum, data, (gssize) n);
-}
-
-static void
-add_language (AfpCalibrate *self, const AfpLmText *text, GChecksum *checksum)
-{
-  add_bytes (checksum, &self->language->config, sizeof self->language->config);
-  add_bytes (checksum, text->tokens, afp_lm_text_get_n_tokens (text) * sizeof *text->tokens);
-  add_bytes (checksum, text->starts, (text->n_documents + 1) * sizeof *text->starts);
-}
-
-static void
-add_vision (AfpCalibrate *self, GChecksum *checksum)
-{
-  const AfpImages *images = self->vision->images;
-  g_autofree char *form =
-      g_strdup_printf ("%ux%ux%u %d %a", images->height, images->width, images->channels,
-                       images->dtype, (double) self->vision->scale);
-  gsize n;
-  gconstpointer config = g_bytes_get_data (self->vision->config, &n);
-
-  add_bytes (checksum, config, n);
-  add_text (checksum, form);
-  add_bytes (checksum, g_bytes_get_data (images->pixels, NULL), g_bytes_get_size (images->pixels));
+  return MIN (self->memory + useful, afp_run_get_room (run));
 }
 
 /*
- * What the moments depend on: model, what goes with it, what it is run on, and the program. NULL: nothing tells this model from others.
+ * What the moments depend on: model, what goes with it, what it is run on, and the program. NULL: the model cannot be read.
  * @text: (nullable)
  */
-static char *
-make_fingerprint (AfpCalibrate *self, const AfpLmText *text)
+static AfpAnalysis *
+make_analysis (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, GError **error)
 {
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
-  g_autofree char *model = afp_source_get_fingerprint (get_source (self));
+  g_autofree char *model = afp_source_digest (get_source (self), afp_run_get_pool (run), error);
 
-  add_text (checksum, "moments " AFP_VERSION);
-  add_text (checksum, model);
-  add_text (checksum, self->diagonal ? "diagonal" : "full");
+  if (!model)
+    return NULL;
+  g_autoptr (AfpAnalysis) analysis = afp_analysis_new (AFP_ELEMENT (self), "moments");
+  afp_analysis_add_text (analysis, model);
+  afp_analysis_add_text (analysis, afp_runtime_get_identity ());
+  afp_analysis_add_text (analysis, self->diagonal ? "diagonal" : "full");
   if (text)
-    add_language (self, text, checksum);
+    eval_language_add_to (
+        self->language, text,
+        calibrate_get_max_tokens (self->language, self->diagonal, get_bytes (self, run, text)),
+        analysis);
   else
-    add_vision (self, checksum);
-  return model ? g_strdup (g_checksum_get_string (checksum)) : NULL;
+    eval_vision_add_to (self->vision, analysis);
+  return g_steal_pointer (&analysis);
 }
 
 /* The documents that hold so many tokens. */
@@ -263,16 +251,6 @@ get_text (AfpCalibrate *self)
   return afp_lm_text_new_part (all, 0, last);
 }
 
-/* Bytes of memory beyond which more is of no use. */
-static guint64
-get_useful (AfpCalibrate *self, const AfpLmText *text)
-{
-  if (!text)
-    return self->memory + 2 * EVAL_VISION_ROUND;
-  return self->memory +
-         afp_lm_text_get_n_tokens (text) * self->language->config.dim * sizeof (float);
-}
-
 /* @text: (nullable): else the images are shown */
 static gboolean
 run_model (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, const char *path, GError **error)
@@ -282,8 +260,7 @@ run_model (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, const char *p
   g_autoptr (MomentWriter) writer = subject ? moment_writer_new (path, error) : NULL;
 
   eval_progress_init (&progress, run, AFP_ELEMENT (self));
-  const CalibrateMeans means = { self->diagonal,
-                                 MIN (get_useful (self, text), afp_run_get_room (run)),
+  const CalibrateMeans means = { self->diagonal, get_bytes (self, run, text),
                                  afp_run_get_pool (run), eval_progress_tell, &progress };
   if (!writer || !afp_run_borrow_memory (run, means.bytes, error))
     return FALSE;
@@ -303,11 +280,10 @@ say (AfpCalibrate *self, AfpRun *run, AfpMessageType type, char *text)
 
 /* From the cache; NULL: they have to be found out. @path: (nullable): a file; else the folder of the run */
 static GHashTable *
-look_up (AfpCalibrate *self, AfpRun *run, const char *fingerprint, const char *path)
+look_up (AfpCalibrate *self, AfpRun *run, AfpAnalysis *analysis, const char *path)
 {
   g_autoptr (GError) local = NULL;
-  g_autoptr (GBytes) kept =
-      path ? NULL : afp_run_find_analysis (run, AFP_ELEMENT (self), fingerprint);
+  g_autoptr (GBytes) kept = path ? NULL : afp_run_find_analysis (run, analysis);
   GHashTable *found = kept ? moment_file_parse (kept)
                       : path && g_file_test (path, G_FILE_TEST_EXISTS)
                           ? moment_file_read (path, &local)
@@ -325,20 +301,20 @@ look_up (AfpCalibrate *self, AfpRun *run, const char *fingerprint, const char *p
 
 /* (nullable): where they are kept; NULL: in no file of ours */
 static char *
-make_path (AfpCalibrate *self, AfpRun *run, const char *fingerprint)
+make_path (AfpCalibrate *self, AfpRun *run, AfpAnalysis *analysis)
 {
-  g_autofree char *name = g_strconcat (fingerprint ? fingerprint : "", ".moments", NULL);
+  g_autofree char *name = g_strconcat (afp_analysis_get_key (analysis), ".moments", NULL);
 
-  if (fingerprint && eval_is_set (self->cache))
+  if (eval_is_set (self->cache))
     return g_build_filename (self->cache, name, NULL);
-  return fingerprint && !afp_run_has_cache (run)
-             ? g_build_filename (g_get_user_cache_dir (), "afpipe", "moments", name, NULL)
-             : NULL;
+  return afp_run_can_keep_analysis (run, 0)
+             ? NULL
+             : g_build_filename (g_get_user_cache_dir (), "afpipe", "moments", name, NULL);
 }
 
 /* Into a file that goes at once, unless @path says where it stays. */
 static GHashTable *
-find_out (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, const char *fingerprint,
+find_out (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, AfpAnalysis *analysis,
           const char *path, GError **error)
 {
   g_autofree char *temporary =
@@ -346,11 +322,10 @@ find_out (AfpCalibrate *self, AfpRun *run, const AfpLmText *text, const char *fi
   const char *place = path ? path : temporary;
   GHashTable *found =
       run_model (self, run, text, place, error) ? moment_file_read (place, error) : NULL;
-  g_autoptr (GBytes) bytes =
-      found && !path && fingerprint ? afp_mapped_new (temporary, NULL) : NULL;
+  g_autoptr (GBytes) bytes = found && !path ? afp_mapped_new (temporary, NULL) : NULL;
 
   if (bytes)
-    afp_run_keep_analysis (run, AFP_ELEMENT (self), fingerprint, bytes);
+    afp_run_keep_analysis (run, analysis, bytes);
   if (!path)
     g_unlink (temporary);
   return found;
@@ -367,11 +342,13 @@ calibrate_prepare (AfpElement *element, AfpRun *run, GError **error)
     return FALSE;
   if (self->language)
     text = get_text (self);
-  g_autofree char *fingerprint = make_fingerprint (self, text);
-  g_autofree char *path = make_path (self, run, fingerprint);
-  self->found = fingerprint ? look_up (self, run, fingerprint, path) : NULL;
+  g_autoptr (AfpAnalysis) analysis = make_analysis (self, run, text, error);
+  if (!analysis)
+    return FALSE;
+  g_autofree char *path = make_path (self, run, analysis);
+  self->found = look_up (self, run, analysis, path);
   if (!self->found)
-    self->found = find_out (self, run, text, fingerprint, path, error);
+    self->found = find_out (self, run, text, analysis, path, error);
   return self->found != NULL;
 }
 
@@ -406,6 +383,7 @@ afp_calibrate_class_init (AfpCalibrateClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = afp_calibrate_finalize;
   afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties), 0);
+  afp_element_class_set_analyses (element_class, analyses, G_N_ELEMENTS (analyses));
   afp_element_class_set_details (
       element_class, "Runs the model and tells codecs what goes into its linear layers",
       "load location=model.gguf ! calibrate text=train.txt ! vptq ! write location=m.h5");

@@ -134,3 +134,21 @@ eval_language_load (EvalLanguage *language, GError **error)
     g_prefix_error (error, "text=%s: ", language->path);
   return language->text != NULL;
 }
+
+void
+eval_language_add_to (const EvalLanguage *language, const AfpLmText *text, gsize max_tokens,
+                      AfpAnalysis *analysis)
+{
+  g_autoptr (GArray) ends = g_array_new (FALSE, FALSE, sizeof (gsize));
+  const gsize n = afp_lm_text_get_n_tokens (text);
+
+  afp_analysis_add_data (analysis, &language->config, sizeof language->config);
+  afp_analysis_add_data (analysis, text->tokens, n * sizeof *text->tokens);
+  afp_analysis_add_data (analysis, text->targets, n * sizeof *text->targets);
+  afp_analysis_add_data (analysis, text->starts, (text->n_documents + 1) * sizeof *text->starts);
+  for (gsize first = 0, last; first < text->n_documents; first = last) {
+    last = afp_lm_text_get_part_end (text, first, max_tokens);
+    g_array_append_val (ends, last);
+  }
+  afp_analysis_add_data (analysis, ends->data, ends->len * sizeof (gsize));
+}

@@ -41,3 +41,7 @@ gboolean eval_language_check (EvalLanguage *language, EvalSubject *planned, GErr
 gboolean eval_language_load (EvalLanguage *language, GError **error);
 /* What running takes of memory beside activations. */
 guint64 eval_language_get_memory (const EvalLanguage *language, guint n_models);
+/* What an analysis of the model on @text depends on: its configuration, tokens and targets, and which of them run at once, for products of
+ * more rows are rounded otherwise. */
+void eval_language_add_to (const EvalLanguage *language, const AfpLmText *text, gsize max_tokens,
+                           AfpAnalysis *analysis);

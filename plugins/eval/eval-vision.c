@@ -112,3 +112,19 @@ eval_vision_load (EvalVision *vision, GError **error)
   vision->images = afp_images_load (vision->images_path, vision->labels_path, error);
   return vision->images != NULL;
 }
+
+void
+eval_vision_add_to (const EvalVision *vision, AfpAnalysis *analysis)
+{
+  const AfpImages *images = vision->images;
+  g_autofree char *form =
+      g_strdup_printf ("%" G_GSIZE_FORMAT "x%ux%ux%u %d %a", images->n, images->height,
+                       images->width, images->channels, images->dtype, (double) vision->scale);
+  gsize n;
+  gconstpointer config = g_bytes_get_data (vision->config, &n);
+
+  afp_analysis_add_data (analysis, config, n);
+  afp_analysis_add_text (analysis, form);
+  gconstpointer pixels = g_bytes_get_data (images->pixels, &n);
+  afp_analysis_add_data (analysis, pixels, n);
+}

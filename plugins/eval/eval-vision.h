@@ -39,3 +39,5 @@ AfpNet *eval_vision_make_net (EvalVision *vision, EvalSubject *subject, GError *
 gboolean eval_vision_load (EvalVision *vision, GError **error);
 /* Bytes that running takes at least, beside the images: the largest tensor of @specs, dense, and what goes from layer to layer. */
 guint64 eval_vision_get_memory (const EvalVision *vision, GHashTable *specs);
+/* What an analysis of the network on the images depends on: its configuration, and their pixels. Labels are no part. */
+void eval_vision_add_to (const EvalVision *vision, AfpAnalysis *analysis);
