@@ -235,7 +235,7 @@ main (int argc, char **argv)
 
   for (guint r = 0; lm && r < RUNS; r++) {
     start_clock (&whole, r);
-    if (!afp_lm_score (&lm, 1, text, G_MAXUINT64, pool, NULL, NULL, &score, &error))
+    if (!afp_lm_score (&lm, 1, text, NULL, 0, pool, NULL, NULL, &score, &error))
       break;
     stop_clock (&whole, r);
     start_clock (&alone, r);

@@ -108,7 +108,7 @@ main (int argc, char **argv)
   for (guint i = 0; i < RUNS; i++) {
     const gint64 begin = g_get_monotonic_time ();
     const clock_t start = clock ();
-    if (!afp_net_score (&net, 1, images, &options, pool, NULL, NULL, &score, NULL))
+    if (!afp_net_score (&net, 1, NULL, images, &options, pool, NULL, NULL, &score, NULL))
       return 1;
     const clock_t middle = clock ();
     seconds += (double) (g_get_monotonic_time () - begin) / G_USEC_PER_SEC;

@@ -26,7 +26,7 @@ count_layer (const AfpLmConfig *config)
  * @n_threads: of the pool
  * @context: tokens of the longest document
  *
- * Returns: bytes that afp_lm_score() takes about, beside the activations that its max_bytes are for: the largest layer, dense, and what
+ * Returns: bytes that afp_lm_score() takes about, beside the activations of its tokens: the largest layer, dense, and what
  *   the threads work with
  */
 guint64

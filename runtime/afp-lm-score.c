@@ -129,23 +129,49 @@ keep_asked (const Batch *batch, gsize dim, float *x)
       memmove (x + dim * kept++, x + dim * t, dim * sizeof *x);
 }
 
-/* Every layer of every model, then the heads together. */
+/* @states: (nullable): of the first model */
 static gboolean
-batch_run (Batch *batch, AfpPool *pool, Progress *progress, GError **error)
+is_known (const AfpLmStates *states)
+{
+  return states && states->known;
+}
+
+/* Every layer of every model that has to run, side by side: of each what the head takes. */
+static gboolean
+batch_run_layers (Batch *batch, const AfpLmStates *states, AfpPool *pool, Progress *progress,
+                  GError **error)
 {
   const AfpLmConfig *config = afp_lm_get_config (batch->models[0]);
+  const guint first = is_known (states);
 
-  for (guint m = 0; m < batch->n_models; m++)
+  for (guint m = first; m < batch->n_models; m++)
     if (!(batch->x[m] = afp_lm_embed (batch->models[m], batch->text, pool, error)))
       return FALSE;
   for (guint layer = 0; layer < config->n_layers; layer++)
-    for (guint m = 0; m < batch->n_models; m++) {
+    for (guint m = first; m < batch->n_models; m++) {
       if (!afp_lm_run_layer (batch->models[m], layer, batch->text, batch->x[m], pool, error))
         return FALSE;
       step (progress, 0, 0);
     }
-  for (guint m = 0; m < batch->n_models; m++)
+  for (guint m = first; m < batch->n_models; m++)
     keep_asked (batch, config->dim, batch->x[m]);
+  return TRUE;
+}
+
+/* Layers, then the heads together. @at: targets before these */
+static gboolean
+batch_run (Batch *batch, const AfpLmStates *states, gsize at, AfpPool *pool, Progress *progress,
+           GError **error)
+{
+  const gsize dim = afp_lm_get_config (batch->models[0])->dim;
+
+  if (is_known (states))
+    batch->x[0] =
+        g_memdup2 (states->known + at * dim, batch->n_targets * dim * sizeof *states->known);
+  if (!batch_run_layers (batch, states, pool, progress, error))
+    return FALSE;
+  if (states && !states->known && states->keep)
+    states->keep (states->user_data, batch->x[0], batch->n_targets);
   return afp_lm_run_head (batch->models, batch->n_models, batch->n_targets, batch->x, pool,
                           fold_logits, batch, step, progress, error);
 }
@@ -183,8 +209,9 @@ check_models (AfpLm *const *models, guint n, const AfpLmText *text, GError **err
  * @models: (array length=n_models): the first is the reference
  * @n_models: at least 1
  * @text: what they predict
- * @max_bytes: what activations may take, the tokens' of all models; 0: no limit. A text that takes more runs in batches of whole documents
- *   (one at least), and every batch decodes all layers again: the same numbers, later
+ * @states: (nullable): of the reference
+ * @max_tokens: that run at once; 0: no limit. A text that has more runs in batches of whole documents
+ *   (one at least), and every batch decodes all layers again: the same numbers but for rounding, later
  * @pool: (nullable): threads
  * @progress: (nullable): is told after each layer and each tile of the vocabulary
  * @user_data: for @progress
@@ -195,27 +222,28 @@ check_models (AfpLm *const *models, guint n, const AfpLmText *text, GError **err
  * Returns: (transfer full): of each model, one behind the other, a prediction for each target of @text, in order
  */
 AfpLmPrediction *
-afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
-                AfpPool *pool, AfpLmProgress progress, gpointer user_data, GError **error)
+afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text,
+                const AfpLmStates *states, gsize max_tokens, AfpPool *pool, AfpLmProgress progress,
+                gpointer user_data, GError **error)
 {
   if (!check_models (models, n_models, text, error))
     return NULL;
   const gsize n = afp_lm_text_get_n_targets (text);
   g_autofree AfpLmPrediction *predictions = g_new (AfpLmPrediction, MAX (n * n_models, 1));
   const AfpLmConfig *config = afp_lm_get_config (models[0]);
-  const guint64 token_bytes = (guint64) config->dim * sizeof (float) * n_models;
-  const gsize max_tokens = max_bytes ? (gsize) (max_bytes / token_bytes) : G_MAXSIZE;
+  const gsize most = max_tokens ? max_tokens : G_MAXSIZE;
   Progress steps = { progress, user_data, 0,
-                     afp_lm_text_count_parts (text, max_tokens) *
-                         (config->n_layers * n_models + afp_lm_head_n_tiles (config)) };
+                     afp_lm_text_count_parts (text, most) *
+                         (config->n_layers * (n_models - is_known (states)) +
+                          afp_lm_head_n_tiles (config)) };
   gboolean ok = TRUE;
   gsize at = 0;
 
   for (gsize first = 0, last; ok && first < text->n_documents; first = last) {
     Batch batch;
-    last = afp_lm_text_get_part_end (text, first, max_tokens);
+    last = afp_lm_text_get_part_end (text, first, most);
     batch_init (&batch, models, n_models, text, first, last);
-    ok = batch_run (&batch, pool, &steps, error);
+    ok = batch_run (&batch, states, at, pool, &steps, error);
     if (ok)
       tell (&batch, predictions + at, n);
     at += batch.n_targets;
@@ -265,7 +293,8 @@ sum_up (const AfpLmPrediction *predictions, gsize n, AfpLmScore *score)
  * @models: (array length=n_models): the first is the reference
  * @n_models: at least 1
  * @text: what they predict; it has a target
- * @max_bytes: see afp_lm_predict()
+ * @states: (nullable): of the reference
+ * @max_tokens: see afp_lm_predict()
  * @pool: (nullable): threads
  * @progress: (nullable): see afp_lm_predict()
  * @user_data: for @progress
@@ -275,13 +304,13 @@ sum_up (const AfpLmPrediction *predictions, gsize n, AfpLmScore *score)
  * The same numbers for any number of threads.
  */
 gboolean
-afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
-              AfpPool *pool, AfpLmProgress progress, gpointer user_data, AfpLmScore *scores,
-              GError **error)
+afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text,
+              const AfpLmStates *states, gsize max_tokens, AfpPool *pool, AfpLmProgress progress,
+              gpointer user_data, AfpLmScore *scores, GError **error)
 {
   const gsize n = afp_lm_text_get_n_targets (text);
   g_autofree AfpLmPrediction *predictions =
-      afp_lm_predict (models, n_models, text, max_bytes, pool, progress, user_data, error);
+      afp_lm_predict (models, n_models, text, states, max_tokens, pool, progress, user_data, error);
 
   for (guint m = 0; predictions && m < n_models; m++)
     sum_up (predictions + m * n, n, &scores[m]);

@@ -27,11 +27,24 @@ typedef struct {
   double same_top1; /* share of predictions where both think the same token likeliest */
 } AfpLmScore;
 
+/**
+ * AfpLmStates: what the last layer of the reference gives, of each target: dim floats, in their order. With them, only its head has to run
+ * @known: (nullable): what @keep was told in an earlier run of the same model on the same text
+ * @keep: (nullable): where they are not known: is told of the next @n targets
+ * @user_data: for @keep
+ */
+typedef struct {
+  const float *known;
+  void (*keep) (gpointer user_data, const float *states, gsize n);
+  gpointer user_data;
+} AfpLmStates;
+
 guint64
 afp_lm_score_get_memory (const AfpLmConfig *config, guint n_models, guint n_threads, guint context);
-AfpLmPrediction *
-afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text, guint64 max_bytes,
-                AfpPool *pool, AfpLmProgress progress, gpointer user_data, GError **error);
-gboolean afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text,
-                       guint64 max_bytes, AfpPool *pool, AfpLmProgress progress, gpointer user_data,
-                       AfpLmScore *scores, GError **error);
+AfpLmPrediction *afp_lm_predict (AfpLm *const *models, guint n_models, const AfpLmText *text,
+                                 const AfpLmStates *states, gsize max_tokens, AfpPool *pool,
+                                 AfpLmProgress progress, gpointer user_data, GError **error);
+gboolean
+afp_lm_score (AfpLm *const *models, guint n_models, const AfpLmText *text,
+              const AfpLmStates *states, gsize max_tokens, AfpPool *pool, AfpLmProgress progress,
+              gpointer user_data, AfpLmScore *scores, GError **error);

@@ -333,10 +333,10 @@ afp_lm_tasks_judge (const AfpLmTasks *tasks, const AfpLmText *text,
 /**
  * afp_lm_tasks_score:
  * @tasks: questions
- * @tokenizer: the models'
+ * @text: of afp_lm_tasks_make_text(), with the models' tokenizer
  * @models: (array length=n_models): they run side by side, layer by layer
  * @n_models: at least 1
- * @max_bytes: see afp_lm_predict()
+ * @max_tokens: see afp_lm_predict()
  * @pool: (nullable): threads
  * @progress: (nullable): see afp_lm_predict()
  * @user_data: for @progress
@@ -344,18 +344,13 @@ afp_lm_tasks_judge (const AfpLmTasks *tasks, const AfpLmText *text,
  * @error: %AFP_ERROR_PLAN, %AFP_ERROR_FORMAT, %AFP_ERROR_CANCELLED
  */
 gboolean
-afp_lm_tasks_score (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer, AfpLm *const *models,
-                    guint n_models, guint64 max_bytes, AfpPool *pool, AfpLmProgress progress,
+afp_lm_tasks_score (const AfpLmTasks *tasks, const AfpLmText *text, AfpLm *const *models,
+                    guint n_models, gsize max_tokens, AfpPool *pool, AfpLmProgress progress,
                     gpointer user_data, AfpLmTaskScore *scores, GError **error)
 {
-  const AfpLmConfig *config = afp_lm_get_config (models[0]);
-  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, config->context, error);
-
-  if (!text)
-    return FALSE;
   const gsize n = afp_lm_text_get_n_targets (text);
   g_autofree AfpLmPrediction *predictions =
-      afp_lm_predict (models, n_models, text, max_bytes, pool, progress, user_data, error);
+      afp_lm_predict (models, n_models, text, NULL, max_tokens, pool, progress, user_data, error);
   for (guint m = 0; predictions && m < n_models; m++)
     afp_lm_tasks_judge (tasks, text, predictions + m * n, &scores[m]);
   return predictions != NULL;

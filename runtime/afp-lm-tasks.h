@@ -36,6 +36,6 @@ AfpLmText *afp_lm_tasks_make_text (const AfpLmTasks *tasks, const AfpTokenizer *
 void afp_lm_tasks_judge (const AfpLmTasks *tasks, const AfpLmText *text,
                          const AfpLmPrediction *predictions, AfpLmTaskScore *score);
 gboolean
-afp_lm_tasks_score (const AfpLmTasks *tasks, const AfpTokenizer *tokenizer, AfpLm *const *models,
-                    guint n_models, guint64 max_bytes, AfpPool *pool, AfpLmProgress progress,
+afp_lm_tasks_score (const AfpLmTasks *tasks, const AfpLmText *text, AfpLm *const *models,
+                    guint n_models, gsize max_tokens, AfpPool *pool, AfpLmProgress progress,
                     gpointer user_data, AfpLmTaskScore *scores, GError **error);

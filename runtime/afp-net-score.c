@@ -69,25 +69,36 @@ judge (const AfpImages *images, gsize n_classes, const float *p, const float *q,
 }
 
 gboolean
-afp_net_score (AfpNet *const *nets, guint n_nets, const AfpImages *images,
+afp_net_score (AfpNet *const *nets, guint n_nets, GBytes **logits, const AfpImages *images,
                const AfpNetOptions *options, AfpPool *pool, AfpLmProgress progress,
                gpointer user_data, AfpNetScore *scores, GError **error)
 {
   if (!check_nets (nets, n_nets, images, error))
     return FALSE;
-  const gsize n_classes = (gsize) afp_net_get_n_classes (nets[0]);
-  g_autofree float *reference = NULL, *weights = g_new (float, n_classes);
-  Progress part = { progress, user_data, 0, n_nets };
+  const gsize n_classes = (gsize) afp_net_get_n_classes (nets[0]),
+              size = images->n * n_classes * sizeof (float);
+  g_autoptr (GBytes) reference = logits && *logits ? g_bytes_ref (*logits) : NULL;
+  g_autofree float *weights = g_new (float, n_classes);
+  const guint n_known = reference != NULL;
+  Progress part = { progress, user_data, 0, n_nets - n_known };
 
+  g_return_val_if_fail (!reference || g_bytes_get_size (reference) == size, FALSE);
   for (guint i = 0; i < n_nets; i++) {
-    part.net = i;
-    g_autofree float *logits =
-        afp_net_run (nets[i], images, options, pool, progress ? tell : NULL, &part, error);
-    if (!logits)
-      return FALSE;
-    scores[i] = judge (images, n_classes, reference ? reference : logits, logits, weights);
+    g_autoptr (GBytes) own = i < n_known ? g_bytes_ref (reference) : NULL;
+    part.net = i - n_known;
+    if (!own) {
+      float *made =
+          afp_net_run (nets[i], images, options, pool, progress ? tell : NULL, &part, error);
+      if (!made)
+        return FALSE;
+      own = g_bytes_new_take (made, size);
+    }
     if (!reference)
-      reference = g_steal_pointer (&logits);
+      reference = g_bytes_ref (own);
+    scores[i] = judge (images, n_classes, g_bytes_get_data (reference, NULL),
+                       g_bytes_get_data (own, NULL), weights);
   }
+  if (logits && !*logits)
+    *logits = g_steal_pointer (&reference);
   return TRUE;
 }

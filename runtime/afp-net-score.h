@@ -19,6 +19,8 @@ typedef struct {
  * afp_net_score:
  * @nets: (array length=n_nets): the first is the reference; they run one after another, the weights of one in memory at a time
  * @n_nets: at least 1
+ * @logits: (optional) (inout) (transfer full): what comes out of the first, in the order of images: n x classes floats. If it is known, that
+ *   network does not run; else it is told
  * @images: with labels, at least one
  * @options: see #AfpNetOptions
  * @pool: (nullable): threads
@@ -29,6 +31,6 @@ typedef struct {
  *
  * What comes out of a network counts as logits, also where it has no softmax. The same numbers for any number of threads.
  */
-gboolean afp_net_score (AfpNet *const *nets, guint n_nets, const AfpImages *images,
+gboolean afp_net_score (AfpNet *const *nets, guint n_nets, GBytes **logits, const AfpImages *images,
                         const AfpNetOptions *options, AfpPool *pool, AfpLmProgress progress,
                         gpointer user_data, AfpNetScore *scores, GError **error);

@@ -69,6 +69,32 @@ calibrates () {
 }
 check 'calibrate keeps its moments in the cache' calibrates
 
+# kept FOUND OF [COMMAND...]: so many analyses are in the folder
+kept () {
+  local found=$1 of=$2
+  shift 2
+  "$@" afpipe-launch -q --cache kept --report k.json "$load ! calibrate text=text.txt ! seedlm ! eval text=text.txt ! null" || return 1
+  grep analyses k.json
+  [ "$(value_of analyses k.json)" = "$of" ] && [ "$(value_of analyses_cached k.json)" = "$found" ]
+}
+once () { kept 0 2 && kept 2 2 && kept 2 2; }
+check 'with a folder, the original is asked once' once
+# The same plugin, but for a byte that nobody reads.
+other_plugin () {
+  mkdir -p other || return 1
+  local file
+  file=$(afpipe-inspect eval | sed -n 's/^  \(\/.*afpeval\..*\)$/\1/p')
+  [ -f "$file" ] && cp "$file" other && printf x >>"other/${file##*/}" && kept 0 2 env "AFPIPE_PLUGIN_PATH=$PWD/other:$AFPIPE_PLUGIN_PATH" &&
+    kept 2 2 env "AFPIPE_PLUGIN_PATH=$PWD/other:$AFPIPE_PLUGIN_PATH" && kept 2 2
+}
+check 'another version of the plugin does not trust the folder' other_plugin
+changed_text () {
+  printf 'abba, said the boat, and the sea said abba' >text.txt
+  kept 0 2 && kept 2 2
+}
+check 'another text' changed_text
+check 'an inspection says what is kept' says '^Kept for later runs' '^  states: ' '^      depends on: ' -- afpipe-inspect eval
+
 # refused STATUS TEXT PIPELINE: nothing is written
 refused () {
   fails "$1" "$2" -- afpipe-launch "$3 ! write location=x.h5" && [ -z "$(ls x.h5* 2>/dev/null)" ]

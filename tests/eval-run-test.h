@@ -14,6 +14,7 @@ static GString *eval_said;        /* "TYPE who: text", a line each; no metrics, 
 static AfpMessageFunc eval_watch; /* (nullable) sees the messages, too */
 static guint eval_threads = 2;
 static guint64 eval_max_memory;
+static guint64 eval_cache_limit; /* of "kept" in the test's folder; 0: no cache */
 
 /* A folder with the model. */
 static void
@@ -32,6 +33,7 @@ eval_teardown (void)
   eval_watch = NULL;
   eval_threads = 2;
   eval_max_memory = 0;
+  eval_cache_limit = 0;
   folder_teardown ();
 }
 
@@ -73,6 +75,10 @@ eval_try (const char *text, GError **error)
     return FALSE;
   afp_pipeline_set_threads (pipeline, eval_threads);
   afp_pipeline_set_max_memory (pipeline, eval_max_memory);
+  if (eval_cache_limit) {
+    g_autofree char *kept = in_folder ("kept");
+    afp_pipeline_set_cache (pipeline, kept, eval_cache_limit);
+  }
   afp_pipeline_set_handler (pipeline, eval_take_message, pipeline);
   const gboolean ok = afp_pipeline_run (pipeline, &local);
   eval_report = afp_pipeline_get_report (pipeline, local);

@@ -81,7 +81,7 @@ START_TEST (stories260k_scores_as_published)
   g_autoptr (AfpPool) pool = afp_pool_new (2);
 
   ck_assert_ptr_nonnull (lm);
-  ck_assert (afp_lm_score (&lm, 1, text, 0, pool, NULL, NULL, &score, NULL));
+  ck_assert (afp_lm_score (&lm, 1, text, NULL, 0, pool, NULL, NULL, &score, NULL));
   ck_assert_uint_eq (afp_lm_text_get_n_targets (text), stories[which].tokens);
   ck_assert_uint_gt (n_bytes, stories[which].tokens);
   ck_assert_double_eq_tol (score.nll, stories[which].nll, 1e-5);
@@ -135,7 +135,7 @@ START_TEST (scores_are_those_of_the_logits)
   AfpLmScore scores[2];
   guint steps = 0;
 
-  ck_assert (afp_lm_score (models, 2, text, 0, NULL, count_steps, &steps, scores, NULL));
+  ck_assert (afp_lm_score (models, 2, text, NULL, 0, NULL, count_steps, &steps, scores, NULL));
   ck_assert_uint_eq (steps, 5 + (guint) _i); /* two layers of two models, and the tiles */
   for (gsize t = 0; t < 79; t++) {
     double p_sum = 0, q_sum = 0;
@@ -172,7 +172,7 @@ START_TEST (predictions_are_in_order)
   guint at = 0, steps = 0;
 
   g_autofree AfpLmPrediction *predictions =
-      afp_lm_predict (&lm, 1, &text, (guint64) _i, NULL, count_steps, &steps, NULL);
+      afp_lm_predict (&lm, 1, &text, NULL, (gsize) _i, NULL, count_steps, &steps, NULL);
   ck_assert_ptr_nonnull (predictions);
   ck_assert_uint_eq (steps, _i == 0 ? 3 : 9);
   for (guint t = 0; t < 8; t++) {
@@ -212,9 +212,9 @@ START_TEST (batches_change_no_figure)
     tokens[i] = i * i % a->config.vocab;
     targets[i] = (i + 1) * (i + 1) % a->config.vocab;
   }
-  const guint64 limit = (guint64) 299 * a->config.dim * sizeof (float) * 2;
-  ck_assert (afp_lm_score (models, 2, &text, 0, NULL, NULL, NULL, whole, NULL));
-  ck_assert (afp_lm_score (models, 2, &text, limit, NULL, count_steps, &steps, parts, NULL));
+  const gsize limit = 299;
+  ck_assert (afp_lm_score (models, 2, &text, NULL, 0, NULL, NULL, NULL, whole, NULL));
+  ck_assert (afp_lm_score (models, 2, &text, NULL, limit, NULL, count_steps, &steps, parts, NULL));
   ck_assert_uint_eq (steps, 3 * 5);
   for (guint m = 0; m < 2; m++) {
     ck_assert_uint_eq (parts[m].n_tokens, 500);
@@ -223,6 +223,60 @@ START_TEST (batches_change_no_figure)
     ck_assert_double_eq_tol (parts[m].kl_mean, whole[m].kl_mean, 1e-6);
     ck_assert_double_eq (parts[m].same_top1, whole[m].same_top1);
   }
+}
+END_TEST
+
+/* Collects what it is told. */
+static void
+collect_states (gpointer user_data, const float *states, gsize n)
+{
+  const guint dim = GPOINTER_TO_UINT (g_array_index ((GArray *) user_data, gpointer, 0));
+  GArray *all = g_array_index ((GArray *) user_data, GArray *, 1);
+
+  g_array_append_vals (all, states, (guint) n * dim);
+}
+
+/* Bit for bit what it is when all run, in as many batches; and no layer of the reference is read any more. */
+START_TEST (known_states_change_nothing)
+{
+  g_autoptr (LmTest) a = lm_test_new (TRUE, TRUE, FALSE, FALSE);
+  g_autoptr (LmTest) b = lm_test_new (FALSE, TRUE, FALSE, FALSE);
+  g_autoptr (AfpLm) first = afp_lm_new (&a->config, lm_test_open, a, NULL);
+  g_autoptr (AfpLm) second = afp_lm_new (&b->config, lm_test_open, b, NULL);
+  AfpLm *const models[] = { first, second };
+  guint32 tokens[50], targets[50];
+  gsize starts[] = { 0, 10, 20, 30, 40, 50 };
+  AfpLmText text = { tokens, targets, starts, 5 };
+  const gsize max_tokens = _i ? 29 : 0, n = 40;
+  g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (float));
+  g_autoptr (GArray) told = g_array_new (FALSE, FALSE, sizeof (gpointer));
+  gpointer items[] = { GUINT_TO_POINTER (a->config.dim), all };
+  AfpLmStates states = { NULL, collect_states, told };
+  guint steps = 0, fewer = 0;
+
+  g_array_append_vals (told, items, 2);
+  for (guint i = 0; i < 50; i++) {
+    tokens[i] = i * i % a->config.vocab;
+    targets[i] = i % 5 ? tokens[i] : AFP_LM_NO_TARGET;
+  }
+  g_autofree AfpLmPrediction *plain =
+      afp_lm_predict (models, 2, &text, NULL, max_tokens, NULL, NULL, NULL, NULL);
+  g_autofree AfpLmPrediction *keeping =
+      afp_lm_predict (models, 2, &text, &states, max_tokens, NULL, count_steps, &steps, NULL);
+  ck_assert_uint_eq (all->len, n * a->config.dim);
+  states = (AfpLmStates){ (const float *) (gpointer) all->data, collect_states, told };
+  a->failing = "layers.0.attention.wq.weight";
+  g_autofree AfpLmPrediction *known =
+      afp_lm_predict (models, 2, &text, &states, max_tokens, NULL, count_steps, &fewer, NULL);
+  ck_assert_ptr_nonnull (known);
+  ck_assert_uint_eq (all->len, n * a->config.dim); /* told of nothing more */
+  ck_assert_uint_eq (steps - fewer, a->config.n_layers * (_i ? 3 : 1));
+  for (gsize i = 0; i < 2 * n; i++)
+    for (guint k = 0; k < 2; k++) {
+      const AfpLmPrediction *x = &plain[i], *y = k ? &known[i] : &keeping[i];
+      ck_assert (x->log_p == y->log_p && x->divergence == y->divergence && x->hit == y->hit &&
+                 x->same == y->same);
+    }
 }
 END_TEST
 
@@ -242,7 +296,7 @@ START_TEST (what_is_no_number_is_no_score)
   g_autoptr (AfpLmText) text = make_text (a);
   AfpLmScore scores[2];
 
-  ck_assert (afp_lm_score (models, 2, text, 0, NULL, NULL, NULL, scores, NULL));
+  ck_assert (afp_lm_score (models, 2, text, NULL, 0, NULL, NULL, NULL, scores, NULL));
   ck_assert (isfinite (scores[0].nll));
   ck_assert (isnan (scores[1].nll));
   ck_assert (isnan (scores[1].kl_mean));
@@ -262,7 +316,7 @@ START_TEST (other_sizes_cannot_be_compared)
   AfpLmScore scores[2];
   GError *error = NULL;
 
-  ck_assert (!afp_lm_score (models, 2, text, 0, NULL, NULL, NULL, scores, &error));
+  ck_assert (!afp_lm_score (models, 2, text, NULL, 0, NULL, NULL, NULL, scores, &error));
   assert_error (error, AFP_ERROR_PLAN, "cannot be compared", "2 layers against 24, 16, 1");
 }
 END_TEST
@@ -276,7 +330,7 @@ START_TEST (a_target_beyond_the_vocabulary_is_an_error)
   AfpLmScore score;
   GError *error = NULL;
 
-  ck_assert (!afp_lm_score (&lm, 1, text, 0, NULL, NULL, NULL, &score, &error));
+  ck_assert (!afp_lm_score (&lm, 1, text, NULL, 0, NULL, NULL, NULL, &score, &error));
   assert_error (error, AFP_ERROR_FORMAT, "token 4711", "vocabulary of 24");
 }
 END_TEST
@@ -293,7 +347,7 @@ START_TEST (cancelling_ends_it)
 
   afp_pool_set_cancellable (pool, cancellable);
   g_cancellable_cancel (cancellable);
-  ck_assert (!afp_lm_score (&lm, 1, text, 0, pool, NULL, NULL, &score, &error));
+  ck_assert (!afp_lm_score (&lm, 1, text, NULL, 0, pool, NULL, NULL, &score, &error));
   assert_error (error, AFP_ERROR_CANCELLED, "cancelled");
 }
 END_TEST
@@ -306,6 +360,7 @@ good_case (void)
   tcase_add_loop_test (tcase, scores_are_those_of_the_logits, 0, 2);
   tcase_add_loop_test (tcase, predictions_are_in_order, 0, 2);
   tcase_add_test (tcase, batches_change_no_figure);
+  tcase_add_loop_test (tcase, known_states_change_nothing, 0, 2);
   return tcase;
 }
 

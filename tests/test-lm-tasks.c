@@ -176,11 +176,11 @@ START_TEST (models_answer_side_by_side)
   g_autoptr (AfpLmTasks) tasks = parse (three, NULL);
   g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 100, NULL);
   g_autofree AfpLmPrediction *predictions =
-      afp_lm_predict (&second, 1, text, 0, NULL, NULL, NULL, NULL);
+      afp_lm_predict (&second, 1, text, NULL, 0, NULL, NULL, NULL, NULL);
   AfpLmTaskScore one[2], many[2], alone;
 
-  ck_assert (afp_lm_tasks_score (tasks, tokenizer, models, 2, 0, NULL, NULL, NULL, one, NULL));
-  ck_assert (afp_lm_tasks_score (tasks, tokenizer, models, 2, 0, pool, NULL, NULL, many, NULL));
+  ck_assert (afp_lm_tasks_score (tasks, text, models, 2, 0, NULL, NULL, NULL, one, NULL));
+  ck_assert (afp_lm_tasks_score (tasks, text, models, 2, 0, pool, NULL, NULL, many, NULL));
   assert_same_score (&one[0], &many[0]);
   assert_same_score (&one[1], &many[1]);
   afp_lm_tasks_judge (tasks, text, predictions, &alone);
@@ -286,7 +286,7 @@ START_TEST (models_answer_as_elsewhere)
   ck_assert_uint_eq (afp_lm_tasks_get_n (tasks), n);
   g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, config.context, NULL);
   g_autofree AfpLmPrediction *predictions =
-      afp_lm_predict (&lm, 1, text, 0, pool, NULL, NULL, NULL);
+      afp_lm_predict (&lm, 1, text, NULL, 0, pool, NULL, NULL, NULL);
   ck_assert_ptr_nonnull (predictions);
   for (gsize i = 0; i < afp_lm_text_get_n_targets (text); i++)
     log_p += predictions[i].log_p;
@@ -370,10 +370,11 @@ START_TEST (another_tokenizer_is_an_error)
   g_autoptr (AfpLm) lm = afp_lm_new (&m->config, lm_test_open, m, NULL);
   g_autoptr (AfpTokenizer) tokenizer = make_tokenizer ();
   g_autoptr (AfpLmTasks) tasks = parse (three, NULL);
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (tasks, tokenizer, 100, NULL);
   AfpLmTaskScore score;
   GError *error = NULL;
 
-  ck_assert (!afp_lm_tasks_score (tasks, tokenizer, &lm, 1, 0, NULL, NULL, NULL, &score, &error));
+  ck_assert (!afp_lm_tasks_score (tasks, text, &lm, 1, 0, NULL, NULL, NULL, &score, &error));
   assert_error (error, AFP_ERROR_FORMAT, "beyond the model's vocabulary of 24");
 }
 END_TEST

@@ -35,7 +35,7 @@ START_TEST (networks_score_as_published)
   g_autoptr (AfpNet) net = net_test_net (test, NULL);
   g_autoptr (AfpImages) images = afp_images_load (file, labels, &error);
   ck_assert_msg (images != NULL, "%s", error ? error->message : "");
-  ck_assert (afp_net_score (&net, 1, images, &options, pool, NULL, NULL, &score, NULL));
+  ck_assert (afp_net_score (&net, 1, NULL, images, &options, pool, NULL, NULL, &score, NULL));
   ck_assert_uint_eq (score.n, 1000);
   ck_assert_uint_eq (score.hits, figures[_i].hits);
   ck_assert_double_eq (score.accuracy, (double) figures[_i].hits / 1000);
@@ -148,8 +148,8 @@ START_TEST (scores_are_those_of_the_logits)
                    *q = afp_net_run (pair->nets[1], pair->images, &net_test_plain, NULL, NULL, NULL,
                                      NULL);
 
-  ck_assert (
-      afp_net_score (pair->nets, 2, pair->images, &net_test_plain, NULL, NULL, NULL, scores, NULL));
+  ck_assert (afp_net_score (pair->nets, 2, NULL, pair->images, &net_test_plain, NULL, NULL, NULL,
+                            scores, NULL));
   for (guint i = 0; i < 2; i++) {
     const AfpNetScore expected = plain_score (p, i ? q : p, pair->images->labels, 5, 5);
     ck_assert_uint_eq (scores[i].hits, expected.hits);
@@ -167,8 +167,8 @@ START_TEST (the_same_weights_diverge_by_nothing)
   g_autoptr (Pair) pair = pair_new (1);
   AfpNetScore scores[2];
 
-  ck_assert (
-      afp_net_score (pair->nets, 2, pair->images, &net_test_plain, NULL, NULL, NULL, scores, NULL));
+  ck_assert (afp_net_score (pair->nets, 2, NULL, pair->images, &net_test_plain, NULL, NULL, NULL,
+                            scores, NULL));
   ck_assert_double_eq (scores[1].kl_mean, 0);
   ck_assert_double_eq (scores[1].same_top1, 1);
   ck_assert_uint_eq (scores[0].hits, scores[1].hits);
@@ -195,10 +195,36 @@ START_TEST (progress_counts_layers_of_all_networks)
   AfpNetScore scores[2];
   Steps steps = { 0, 0 };
 
-  ck_assert (afp_net_score (pair->nets, 2, pair->images, &net_test_plain, NULL, count_steps, &steps,
-                            scores, NULL));
+  ck_assert (afp_net_score (pair->nets, 2, NULL, pair->images, &net_test_plain, NULL, count_steps,
+                            &steps, scores, NULL));
   ck_assert_uint_eq (steps.last, steps.all);
   ck_assert_uint_eq (steps.all, 2 * afp_net_get_graph (pair->nets[0])->nodes->len);
+}
+END_TEST
+
+/* Of a network whose logits are known no weight is read. */
+START_TEST (known_logits_change_nothing)
+{
+  g_autoptr (Pair) pair = pair_new (-20);
+  AfpNetScore plain[2], keeping[2], known[2], alone;
+  g_autoptr (GBytes) logits = NULL;
+  Steps steps = { 0, 0 };
+
+  ck_assert (afp_net_score (pair->nets, 2, NULL, pair->images, &net_test_plain, NULL, NULL, NULL,
+                            plain, NULL));
+  ck_assert (afp_net_score (pair->nets, 2, &logits, pair->images, &net_test_plain, NULL, NULL, NULL,
+                            keeping, NULL));
+  ck_assert_uint_eq (g_bytes_get_size (logits), 5 * 5 * sizeof (float));
+  ck_assert (afp_net_score (pair->nets, 2, &logits, pair->images, &net_test_plain, NULL,
+                            count_steps, &steps, known, NULL));
+  ck_assert_uint_eq (steps.last, steps.all);
+  ck_assert_uint_eq (steps.all, afp_net_get_graph (pair->nets[0])->nodes->len);
+  ck_assert_mem_eq (plain, keeping, sizeof plain);
+  ck_assert_mem_eq (plain, known, sizeof plain);
+  pair->model->failing = "dense/kernel:0";
+  ck_assert (afp_net_score (pair->nets, 1, &logits, pair->images, &net_test_plain, NULL, NULL, NULL,
+                            &alone, NULL));
+  ck_assert_mem_eq (plain, &alone, sizeof alone);
 }
 END_TEST
 
@@ -211,8 +237,8 @@ START_TEST (a_label_beyond_the_classes_is_refused)
   GError *error = NULL;
 
   pair->images->labels[3] = 5;
-  ck_assert (!afp_net_score (pair->nets, 1, pair->images, &net_test_plain, NULL, NULL, NULL, &score,
-                             &error));
+  ck_assert (!afp_net_score (pair->nets, 1, NULL, pair->images, &net_test_plain, NULL, NULL, NULL,
+                             &score, &error));
   assert_error (error, AFP_ERROR_PLAN, "label 5 of image 3 is beyond the network's 5 classes");
 }
 END_TEST
@@ -227,8 +253,8 @@ START_TEST (networks_of_other_classes_are_not_compared)
   AfpNetScore scores[2];
   GError *error = NULL;
 
-  ck_assert (
-      !afp_net_score (nets, 2, pair->images, &net_test_plain, NULL, NULL, NULL, scores, &error));
+  ck_assert (!afp_net_score (nets, 2, NULL, pair->images, &net_test_plain, NULL, NULL, NULL, scores,
+                             &error));
   assert_error (error, AFP_ERROR_PLAN, "cannot be compared: 5 classes against 6");
 }
 END_TEST
@@ -240,8 +266,8 @@ START_TEST (images_of_another_size_are_refused)
   GError *error = NULL;
 
   pair->images->width++;
-  ck_assert (!afp_net_score (pair->nets, 1, pair->images, &net_test_plain, NULL, NULL, NULL, &score,
-                             &error));
+  ck_assert (!afp_net_score (pair->nets, 1, NULL, pair->images, &net_test_plain, NULL, NULL, NULL,
+                             &score, &error));
   assert_error (error, AFP_ERROR_PLAN, "the images are 11x10x3", "the network takes 11x9x3");
 }
 END_TEST
@@ -253,8 +279,8 @@ START_TEST (a_failing_reader_of_any_network_is_heard)
   GError *error = NULL;
 
   pair->model->failing = "dense/kernel:0";
-  ck_assert (!afp_net_score (pair->nets, 2, pair->images, &net_test_plain, NULL, NULL, NULL, scores,
-                             &error));
+  ck_assert (!afp_net_score (pair->nets, 2, NULL, pair->images, &net_test_plain, NULL, NULL, NULL,
+                             scores, &error));
   assert_error (error, AFP_ERROR_IO, "dense/kernel:0: gone");
 }
 END_TEST
@@ -267,6 +293,7 @@ good_case (void)
   tcase_add_test (tcase, scores_are_those_of_the_logits);
   tcase_add_test (tcase, the_same_weights_diverge_by_nothing);
   tcase_add_test (tcase, progress_counts_layers_of_all_networks);
+  tcase_add_test (tcase, known_logits_change_nothing);
   return tcase;
 }
 

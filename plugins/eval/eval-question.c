@@ -12,7 +12,8 @@
 struct _EvalQuestion {
   EvalLanguage *language; /* about a text, or tasks; NULL: it is about images */
   EvalVision *vision;
-  char *tasks_path; /* NULL: none */
+  char *tasks_path;   /* NULL: none */
+  GBytes *tasks_file; /* what stands there */
   AfpLmTasks *tasks;
   guint64 least; /* bytes that running takes; of an image classifier */
 };
@@ -93,6 +94,7 @@ eval_question_free (EvalQuestion *question)
   g_clear_pointer (&question->vision, eval_vision_free);
   g_clear_pointer (&question->tasks, afp_lm_tasks_free);
   g_free (question->tasks_path);
+  g_clear_pointer (&question->tasks_file, g_bytes_unref);
   g_free (question);
 }
 
@@ -113,13 +115,15 @@ eval_question_check (EvalQuestion *question, GHashTable *specs, guint64 *bytes, 
 static gboolean
 load_tasks (EvalQuestion *question, GError **error)
 {
-  g_autofree char *text = NULL;
   gsize n;
 
   if (!question->tasks_path)
     return TRUE;
-  if (!(text = eval_read_file ("tasks", question->tasks_path, &n, error)))
+  char *text = eval_read_file ("tasks", question->tasks_path, &n, error);
+  if (!text)
     return FALSE;
+  g_clear_pointer (&question->tasks_file, g_bytes_unref);
+  question->tasks_file = g_bytes_new_take (text, n);
   g_clear_pointer (&question->tasks, afp_lm_tasks_free);
   question->tasks = afp_lm_tasks_parse (text, n, question->tasks_path, error);
   return question->tasks != NULL;
@@ -194,13 +198,14 @@ make_languages (EvalQuestion *question, const Models *models, GError **error)
   return g_steal_pointer (&all);
 }
 
-/* What the models take beside activations is left out of the bytes for those. */
-static guint64
-get_activations (const EvalQuestion *question, guint n_models, const EvalMeans *means)
+/* Tokens whose activations have room beside what the models take. */
+static gsize
+get_max_tokens (const EvalQuestion *question, guint n_models, const EvalMeans *means)
 {
   const guint64 fixed = eval_language_get_memory (question->language, n_models);
+  const guint64 token = (guint64) question->language->config.dim * sizeof (float) * n_models;
 
-  return means->bytes > fixed ? means->bytes - fixed : 1;
+  return means->bytes > fixed + token ? (gsize) ((means->bytes - fixed) / token) : 1;
 }
 
 static gboolean
@@ -211,10 +216,13 @@ ask_text (EvalQuestion *question, GPtrArray *all, const Models *models, const Ev
 
   if (!question->language->text)
     return TRUE;
+  const gsize max_tokens = get_max_tokens (question, all->len, means);
+  g_autoptr (EvalStates) states = eval_states_new (means->recall, question->language, max_tokens);
   if (!afp_lm_score ((AfpLm *const *) all->pdata, all->len, question->language->text,
-                     get_activations (question, all->len, means), means->pool, means->progress,
+                     eval_states_get (states), max_tokens, means->pool, means->progress,
                      means->user_data, found, error))
     return FALSE;
+  eval_states_end (states);
   for (guint i = 0; i < asked->n; i++)
     add_text_scores (question, &found[models->places[i]], models->compares ? &found[0] : NULL,
                      asked->scores[i]);
@@ -234,6 +242,36 @@ add_task_scores (const AfpLmTaskScore *score, const AfpLmTaskScore *reference, E
   eval_scores_add_known (scores, "questions", score->n, reference ? score->n : NAN);
 }
 
+/* Of models that have to run; that of the reference may be known. */
+static gboolean
+score_tasks (EvalQuestion *question, GPtrArray *all, const EvalMeans *means, AfpLmTaskScore *found,
+             GError **error)
+{
+  const EvalLanguage *language = question->language;
+  g_autoptr (AfpLmText) text = afp_lm_tasks_make_text (question->tasks, language->tokenizer,
+                                                       language->config.context, error);
+  if (!text)
+    return FALSE;
+  const gsize max_tokens = get_max_tokens (question, all->len, means);
+  g_autoptr (AfpAnalysis) analysis =
+      eval_recall_tasks (means->recall, language, text, max_tokens, question->tasks_file);
+  g_autoptr (GBytes) known = eval_recall_find (means->recall, analysis, sizeof *found);
+  const guint first = known != NULL;
+
+  if (known)
+    found[0] = *(const AfpLmTaskScore *) g_bytes_get_data (known, NULL);
+  if (all->len > first &&
+      !afp_lm_tasks_score (question->tasks, text, (AfpLm *const *) all->pdata + first,
+                           all->len - first, max_tokens, means->pool, means->progress,
+                           means->user_data, found + first, error))
+    return FALSE;
+  if (analysis && !known) {
+    g_autoptr (GBytes) bytes = g_bytes_new (found, sizeof *found);
+    eval_recall_keep (means->recall, analysis, bytes);
+  }
+  return TRUE;
+}
+
 static gboolean
 ask_tasks (EvalQuestion *question, GPtrArray *all, const Models *models, const EvalAsked *asked,
            const EvalMeans *means, GError **error)
@@ -242,10 +280,7 @@ ask_tasks (EvalQuestion *question, GPtrArray *all, const Models *models, const E
 
   if (!question->tasks)
     return TRUE;
-  if (!afp_lm_tasks_score (question->tasks, question->language->tokenizer,
-                           (AfpLm *const *) all->pdata, all->len,
-                           get_activations (question, all->len, means), means->pool,
-                           means->progress, means->user_data, found, error))
+  if (!score_tasks (question, all, means, found, error))
     return FALSE;
   for (guint i = 0; i < asked->n; i++)
     add_task_scores (&found[models->places[i]], models->compares ? &found[0] : NULL,
@@ -282,23 +317,48 @@ add_image_scores (const AfpNetScore *score, const AfpNetScore *reference, EvalSc
   eval_scores_add_known (scores, "same_top1", score->same_top1, NAN);
 }
 
-static gboolean
-ask_vision (EvalQuestion *question, const Models *models, const EvalAsked *asked,
-            const EvalMeans *means, GError **error)
+/* (transfer full) (element-type AfpNet) */
+static GPtrArray *
+make_nets (EvalQuestion *question, const Models *models, GError **error)
 {
   g_autoptr (GPtrArray) nets = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_net_free);
-  const AfpNetOptions options = { question->vision->scale,
-                                  MIN (means->bytes / 2, EVAL_VISION_ROUND) };
-  g_autofree AfpNetScore *found = g_new0 (AfpNetScore, models->subjects->len);
 
   for (guint i = 0; i < models->subjects->len; i++) {
     AfpNet *net = eval_vision_make_net (question->vision, models->subjects->pdata[i], error);
     if (!net)
-      return FALSE;
+      return NULL;
     g_ptr_array_add (nets, net);
   }
-  if (!afp_net_score ((AfpNet *const *) nets->pdata, nets->len, question->vision->images, &options,
+  return g_steal_pointer (&nets);
+}
+
+static gboolean
+score_images (const EvalVision *vision, GPtrArray *nets, const EvalMeans *means, AfpNetScore *found,
+              GError **error)
+{
+  const AfpNetOptions options = { vision->scale, MIN (means->bytes / 2, EVAL_VISION_ROUND) };
+  const gsize size =
+      vision->images->n * (gsize) afp_net_get_n_classes (nets->pdata[0]) * sizeof (float);
+  g_autoptr (AfpAnalysis) analysis = eval_recall_images (means->recall, vision);
+  g_autoptr (GBytes) logits = eval_recall_find (means->recall, analysis, size);
+  const gboolean known = logits != NULL;
+
+  if (!afp_net_score ((AfpNet *const *) nets->pdata, nets->len, &logits, vision->images, &options,
                       means->pool, means->progress, means->user_data, found, error))
+    return FALSE;
+  if (!known)
+    eval_recall_keep (means->recall, analysis, logits);
+  return TRUE;
+}
+
+static gboolean
+ask_vision (EvalQuestion *question, const Models *models, const EvalAsked *asked,
+            const EvalMeans *means, GError **error)
+{
+  g_autoptr (GPtrArray) nets = make_nets (question, models, error);
+  g_autofree AfpNetScore *found = g_new0 (AfpNetScore, models->subjects->len);
+
+  if (!nets || !score_images (question->vision, nets, means, found, error))
     return FALSE;
   for (guint i = 0; i < asked->n; i++)
     add_image_scores (&found[models->places[i]], models->compares ? &found[0] : NULL,

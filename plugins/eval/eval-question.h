@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "eval-language.h"
+#include "eval-recall.h"
 #include "eval-scores.h"
-#include "eval-vision.h"
 
 /*
  * EvalQuestion: what a model is asked by running it. The original and all models that are asked the same run side by side.
@@ -45,6 +44,7 @@ typedef struct {
   guint64 bytes; /* of memory that it may take */
   AfpLmProgress progress;
   gpointer user_data;
+  EvalRecall *recall; /* (nullable): of the reference */
 } EvalMeans;
 
 /**

@@ -23,6 +23,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (EvalSpill, eval_spill_free)
 /* At the end, at a multiple of 64 bytes. @place: (out) */
 gboolean
 eval_spill_append (EvalSpill *spill, gconstpointer data, gsize n, EvalPlace *place, GError **error);
+/* Or at a place beyond the end. */
 gboolean
 eval_spill_replace (EvalSpill *spill, const EvalPlace *place, gconstpointer data, GError **error);
 gboolean eval_spill_read (EvalSpill *spill, const EvalPlace *place, gpointer data, GError **error);

@@ -146,10 +146,14 @@ eval_tap_ask (GPtrArray *taps, AfpSource *source, AfpSource *reference, AfpEleme
     g_ptr_array_add (made, subjects[i]);
   }
   eval_progress_init (&progress, run, element);
+  g_autoptr (EvalRecall) recall =
+      reference ? eval_recall_new (run, element, reference, error) : NULL;
+  if (reference && !recall)
+    return FALSE;
   const EvalAsked asked = { original, subjects, scores, taps->len };
   const guint64 useful = eval_question_get_memory (first->question, taps->len + 1);
   const EvalMeans means = { afp_run_get_pool (run), MIN (useful, afp_run_get_room (run)),
-                            eval_progress_tell, &progress };
+                            eval_progress_tell, &progress, recall };
   return afp_run_borrow_memory (run, means.bytes, error) &&
          eval_question_ask (first->question, &asked, &means, error);
 }

@@ -2,6 +2,7 @@
 #include "calibrate.h"
 #include "eval-command.h"
 #include "eval-metrics.h"
+#include "eval-recall.h"
 #include "eval-require.h"
 #include "eval-tap.h"
 #include "eval-text.h"
@@ -416,6 +417,7 @@ afp_eval_class_init (AfpEvalClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = afp_eval_finalize;
   afp_element_class_add_properties (element_class, properties, G_N_ELEMENTS (properties), 0);
+  afp_element_class_set_analyses (element_class, eval_recall_analyses, EVAL_RECALL_N_ANALYSES);
   afp_element_class_set_details (
       element_class,
       "Measures what is left of the model: error of the weights, and what it answers",
