@@ -11,14 +11,19 @@
 
 /* --- a codec ------------------------------------------------------------------------------------------------------- */
 
+gboolean
+afp_codec_owns_property (const AfpProperty *property)
+{
+  g_autoptr (GTypeClass) base = g_type_class_ref (AFP_TYPE_CODEC);
+
+  return !afp_element_class_find_property (AFP_ELEMENT_CLASS (base), property->name);
+}
+
 /* Properties of the codec's own; those of the base class say which planes it takes, or are spoken of where they count. */
 static gboolean
 is_own (const AfpProperty *property)
 {
-  g_autoptr (GTypeClass) base = g_type_class_ref (AFP_TYPE_CODEC);
-
-  return !(property->flags & AFP_PROPERTY_RUN) &&
-         !afp_element_class_find_property (AFP_ELEMENT_CLASS (base), property->name);
+  return !(property->flags & AFP_PROPERTY_RUN) && afp_codec_owns_property (property);
 }
 
 static void

@@ -129,6 +129,8 @@ void
 afp_quantizer_get_code_child (AfpQuantizer *self, guint i, guint *n, guint *bits, guint *offset);
 
 #define AFP_QUANTIZER_MAX_CHILDREN 16
+/* Not of the base class, whose properties say which planes a codec takes (rules=FILE, too): a claim says what came of those. */
+gboolean afp_codec_owns_property (const AfpProperty *property);
 char *afp_claim_get_canonical_text (const AfpClaim *claim);
 AfpPlane *afp_claim_make_plane (const AfpClaim *claim, AfpPlane *const *children);
 /* The same claim on a plane of another size: a sample. */

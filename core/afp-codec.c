@@ -40,7 +40,7 @@ static const AfpProperty properties[] = {
   AFP_PROP_STRING ("exclude", NULL, 0, AfpCodecPrivate, routing.exclude, NULL,
                    "Globs of tensor names to leave alone, separated by commas"),
   AFP_PROP_STRING (
-      "rules", NULL, 0, AfpCodecPrivate, routing.rules, NULL,
+      "rules", NULL, AFP_PROPERTY_FILE, AfpCodecPrivate, routing.rules, NULL,
       "File of rules, one a line: GLOB pass | GLOB take | GLOB NAME=VALUE ...; the first match counts"),
   AFP_PROP_UINT ("min-dims", NULL, 0, AfpCodecPrivate, routing.min_dims, 0, AFP_MAX_RANK, "2",
                  "axes", "Tensors of fewer dimensions are left alone"),

@@ -126,7 +126,7 @@ can_keep_codec (AfpElement *codec)
   if (klass->get_metrics && !(klass->save_found && klass->restore_found))
     return FALSE;
   for (gsize i = 0; i < n; i++) {
-    g_autofree char *value = rows[i]->flags & AFP_PROPERTY_FILE
+    g_autofree char *value = rows[i]->flags & AFP_PROPERTY_FILE && afp_codec_owns_property (rows[i])
                                  ? afp_element_get_property_text (codec, rows[i]->name)
                                  : NULL;
     if (value && *value)
