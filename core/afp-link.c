@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "afp-plan-private.h"
 #include "afp-watch.h"
 #include "afp-pipeline-private.h"
 
@@ -195,6 +196,7 @@ static gboolean
 afp_link_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
 {
   AfpLink *self = AFP_LINK (afp_pad_get_element (pad));
+  AfpElement *before = afp_plan_set_element (plan, self->to->element);
   AfpCrashNote note;
   GError *local = NULL;
 
@@ -205,6 +207,7 @@ afp_link_plan (AfpPad *pad, AfpTensor *tensor, AfpPlan *plan, GError **error)
   afp_crash_enter_stage (&note, self->to->element,
                          afp_spec_get_name (afp_tensor_get_spec (tensor)));
   gboolean ok = afp_pad_push_plan (self->src, tensor, plan, &local);
+  afp_plan_set_element (plan, before);
   afp_crash_leave (&note);
   if (ok)
     return TRUE;

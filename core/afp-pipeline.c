@@ -399,12 +399,14 @@ afp_pipeline_plan_tensor (AfpPipeline *self, AfpStage *stage, gsize index, GHash
                          afp_element_get_name (stage->element), name);
   } else {
     afp_plan_note_tensor (self->plan, stage->element, NULL, tensor);
+    afp_plan_set_element (self->plan, stage->element);
     afp_plan_begin_tensor (self->plan, tensor,
                            afp_source_get_tensor_memory (source, index, tensor));
     afp_pad_push_plan (afp_element_get_pad (stage->element, AFP_PAD_SRC, 0), tensor, self->plan,
                        &error);
     afp_plan_drop (self->plan, tensor);
     afp_plan_end_tensor (self->plan);
+    afp_plan_set_element (self->plan, NULL);
   }
   if (error)
     afp_plan_add_error (self->plan, error);

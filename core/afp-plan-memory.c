@@ -107,6 +107,35 @@ find_memory (AfpPlan *plan, AfpSpec *spec)
   return memory;
 }
 
+/* --- elements ------------------------------------------------------------------------------------------------------ */
+
+AfpElement *
+afp_plan_set_element (AfpPlan *plan, AfpElement *element)
+{
+  AfpElement *before = plan->element;
+
+  plan->element = element;
+  return before;
+}
+
+/* The element holds so much, beside what each of its threads works with. */
+static void
+note_element (AfpPlan *plan, AfpElement *element, guint64 all, guint64 per_thread)
+{
+  AfpPlanMemory *memory = element ? g_hash_table_lookup (plan->elements, element) : NULL;
+
+  if (!element)
+    return;
+  if (!memory) {
+    memory = g_new0 (AfpPlanMemory, 1);
+    g_hash_table_insert (plan->elements, element, memory);
+  }
+  memory->all = MAX (memory->all, all);
+  memory->per_thread = MAX (memory->per_thread, per_thread);
+}
+
+/* --- tensors ------------------------------------------------------------------------------------------------------- */
+
 void
 afp_plan_hold (AfpPlan *plan, AfpTensor *tensor)
 {
@@ -115,6 +144,7 @@ afp_plan_hold (AfpPlan *plan, AfpTensor *tensor)
   hold_tensor (plan, tensor, FALSE);
   memory->kept = MAX (memory->kept, plan->live);
   memory->all = MAX (memory->all, plan->live + plan->working);
+  note_element (plan, plan->element, plan->live + plan->working, 0);
   plan->working = 0;
 }
 
@@ -177,6 +207,7 @@ afp_plan_note_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes)
   AfpPlanMemory *memory = find_memory (plan, spec);
 
   memory->all = MAX (memory->all, plan->live + bytes);
+  note_element (plan, plan->element, plan->live + bytes, 0);
   plan->working = MAX (plan->working, bytes);
 }
 
@@ -192,6 +223,7 @@ afp_plan_note_thread_memory (AfpPlan *plan, AfpSpec *spec, guint64 bytes)
   AfpPlanMemory *memory = find_memory (plan, spec);
 
   memory->per_thread = MAX (memory->per_thread, bytes);
+  note_element (plan, plan->element, plan->live, bytes);
 }
 
 /* A float plane that a fallback codes. */
@@ -265,6 +297,7 @@ afp_plan_note_standing_memory (AfpPlan *plan, guint64 bytes)
 void
 afp_plan_note_judge_memory (AfpPlan *plan, AfpElement *element, guint64 bytes)
 {
+  note_element (plan, element, bytes, 0);
   if (bytes <= plan->judge)
     return;
   plan->judge = bytes;
@@ -278,6 +311,14 @@ static guint64
 sum_of (const AfpPlanMemory *memory, guint n_threads)
 {
   return memory->all + n_threads * memory->per_thread;
+}
+
+guint64
+afp_plan_get_element_memory (AfpPlan *plan, AfpElement *element)
+{
+  const AfpPlanMemory *memory = g_hash_table_lookup (plan->elements, element);
+
+  return memory ? sum_of (memory, plan->n_threads) : 0;
 }
 
 guint64

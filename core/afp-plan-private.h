@@ -75,6 +75,8 @@ struct _AfpPlan {
   guint64 live, working;  /* bytes of those that are held; what was noted since the last of them */
   guint64 judge;          /* the most that an element takes when it judges the whole model */
   char *judge_name;       /* (nullable): that element */
+  AfpElement *element;    /* (nullable): whose notes come now */
+  GHashTable *elements;   /* element -> AfpPlanMemory: the most of each */
   guint64 standing;       /* what elements keep between tensors */
   guint64 base;           /* what the process takes without any tensor, the standing included */
   guint n_threads;        /* that the budget allows */
@@ -89,6 +91,10 @@ AfpPlanOutput *afp_plan_find_output (AfpPlan *plan, AfpElement *sink);
 /* --- afp-plan-memory.c --- */
 AFP_API void afp_plan_begin_tensor (AfpPlan *plan, AfpTensor *tensor, guint64 bytes);
 AFP_API void afp_plan_end_tensor (AfpPlan *plan);
+/* Notes are of @element from here on. Returns whose they were. */
+AFP_API AfpElement *afp_plan_set_element (AfpPlan *plan, AfpElement *element);
+/* The most that is held while the element works, the tensor's planes among it; 0 if nothing is known. */
+AFP_API guint64 afp_plan_get_element_memory (AfpPlan *plan, AfpElement *element);
 /* A stage has @tensor from here on; all notes since the last call were of the stage that made it. */
 AFP_API void afp_plan_hold (AfpPlan *plan, AfpTensor *tensor);
 AFP_API void afp_plan_drop (AfpPlan *plan, AfpTensor *tensor);

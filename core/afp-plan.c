@@ -69,6 +69,7 @@ afp_plan_new (void)
   plan->stages = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plan_stage_free);
   plan->outputs = g_ptr_array_new_with_free_func ((GDestroyNotify) afp_plan_output_free);
   plan->memory = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  plan->elements = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   plan->names = g_ptr_array_new ();
   plan->held = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) afp_plane_unref, g_free);
   plan->n_threads = 1;
@@ -94,6 +95,7 @@ afp_plan_unref (AfpPlan *plan)
   g_ptr_array_unref (plan->names);
   g_free (plan->judge_name);
   g_hash_table_unref (plan->memory);
+  g_hash_table_unref (plan->elements);
   g_hash_table_unref (plan->held);
   g_ptr_array_unref (plan->errors);
   g_free (plan);

@@ -330,6 +330,9 @@ afp_report_add_stages (AfpPipeline *self, JsonObject *report)
     afp_report_set_text (object, "element", afp_element_get_factory_name (stage->element));
     json_object_set_double_member (object, "seconds", (double) stage->usec / G_USEC_PER_SEC);
     afp_report_add_bytes (object, stage);
+    afp_report_set_count (object, "planned_peak_bytes",
+                          self->plan ? afp_plan_get_element_memory (self->plan, stage->element)
+                                     : 0);
     json_object_set_array_member (object, "claims", afp_report_get_claims (self, stage));
     json_array_add_object_element (stages, object);
   }

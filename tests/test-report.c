@@ -178,6 +178,35 @@ START_TEST (test_stages)
 }
 END_TEST
 
+static gint64
+stage_peak (JsonNode *report, guint stage)
+{
+  return json_object_get_int_member (entry (report, "stages", stage), "planned_peak_bytes");
+}
+
+/* A stage that codes holds what came in and what it makes; who passes tensors on has no more than those; a sink has what came to it. */
+START_TEST (test_stage_memory)
+{
+  const gint64 array = 100 * (gint64) sizeof (float);
+  g_autoptr (JsonNode) report = report_of ("tsource n=1 rows=100 ! tpass ! f16 ! tsink");
+  g_autoptr (JsonNode) larger = report_of ("tsource n=7 rows=10000 ! tpass ! f16 ! tsink");
+  g_autoptr (JsonNode) failed = report_of ("tsource n=1 fail-open=true ! f16 ! tsink");
+
+  ck_assert_int_le (stage_peak (report, 0), stage_peak (report, 1));
+  ck_assert_int_ge (stage_peak (report, 2), array / 2);
+  ck_assert_int_gt (stage_peak (report, 2), stage_peak (report, 1));
+  for (guint i = 0; i < 4; i++) {
+    ck_assert_int_le (
+        stage_peak (report, i),
+        json_object_get_int_member (json_node_get_object (report), "planned_peak_bytes"));
+    ck_assert_int_ge (stage_peak (larger, i), stage_peak (report, i));
+    if (i < count (failed, "stages"))
+      ck_assert_int_eq (stage_peak (failed, i), 0);
+  }
+  ck_assert_int_ge (stage_peak (larger, 2), 100 * array / 2);
+}
+END_TEST
+
 START_TEST (test_evals)
 {
   g_autoptr (JsonNode) report = report_of ("tsource n=3 ! tpass ! tpass metrics=true ! tsink");
@@ -504,6 +533,7 @@ make_json (void)
   tcase_add_test (tcase, test_total_with_a_file);
   tcase_add_test (tcase, test_tensors_add_up);
   tcase_add_test (tcase, test_stages);
+  tcase_add_test (tcase, test_stage_memory);
   tcase_add_test (tcase, test_evals);
   tcase_add_test (tcase, test_branches);
   tcase_add_test (tcase, test_last_eval_counts);

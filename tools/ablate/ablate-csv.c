@@ -89,7 +89,24 @@ add_head (GString *text, const AfpStudy *study)
       add_cell (text, study->names->pdata[i]);
   for (guint i = 0; i < G_N_ELEMENTS (after); i++)
     add_cell (text, after[i]);
-  g_string_append (text, ",pareto,error\n");
+  g_string_append (text, ",stage_peak_bytes,pareto,error\n");
+}
+
+/* "seedlm0=123 vptq0=456" */
+static void
+add_stage_peaks (GString *text, JsonObject *record)
+{
+  JsonArray *stages = afp_json_get_array (record, "stages");
+  g_autoptr (GString) peaks = g_string_new (NULL);
+
+  for (guint i = 0; stages && i < json_array_get_length (stages); i++) {
+    JsonObject *stage = json_array_get_object_element (stages, i);
+    const double bytes = afp_json_get_number (stage, "planned_peak_bytes", NAN);
+    if (!isnan (bytes))
+      g_string_append_printf (peaks, "%s%s=%.0f", peaks->len ? " " : "",
+                              afp_json_get_text (stage, "name", ""), bytes);
+  }
+  add_cell (text, peaks->str);
 }
 
 /* "nll nmse": the fronts that it is on */
@@ -125,6 +142,7 @@ afp_ablate_format_csv (const GPtrArray *records, const AfpStudy *study)
         add_node (text, choices ? json_object_get_member (choices, study->names->pdata[k]) : NULL);
     for (guint k = 0; k < G_N_ELEMENTS (after); k++)
       add_node (text, find_number (record, after[k]));
+    add_stage_peaks (text, record);
     add_fronts (text, record);
     add_cell (text, error ? afp_json_get_text (error, "message", "") : "");
     g_string_append_c (text, '\n');

@@ -63,7 +63,8 @@ static const char *const total_members[] = {
 static const char *const run_members[] = { "seconds",           "peak_rss_bytes", "executions",
                                            "executions_cached", "versions",       NULL };
 static const char *const stage_members[] = { "name",     "element",   "seconds",
-                                             "bytes_in", "bytes_out", NULL };
+                                             "bytes_in", "bytes_out", "planned_peak_bytes",
+                                             NULL };
 static const char *const tensor_members[] = { "name", "shape", "bits_per_weight", "nmse", NULL };
 
 static void
