@@ -17,13 +17,13 @@ same () { cmp <(plain "$1") <(plain "$2"); }
 # --- a study, undisturbed ---
 printf '%s\n' "$text" >s.afp
 table () {
-  afpipe-ablate -f s.afp --csv s.csv --plot s.svg >s.txt 2>s.err && cat s.txt s.err && grep -q '<svg' s.svg && grep -q '<html' s.ablation/report.html &&
+  afpipe-ablate -j1 -f s.afp --csv s.csv --plot s.svg >s.txt 2>s.err && cat s.txt s.err && grep -q '<svg' s.svg && grep -q '<html' s.ablation/report.html &&
     grep -q '^\*.*vptq k=16 ! hyper ' s.txt && grep -q 'hyper ! vptq k=16' s.txt && grep -q 'wins at' s.txt &&
     grep -q "^$(runs s.ablation) runs" s.txt && grep -q "^\[$(runs s.ablation)/" s.err &&
     [ "$(wc -l <s.csv)" -eq $(($(runs s.ablation) + 1)) ] && grep -q '"finished" : true' s.ablation/study.json
 }
 only_prints () {
-  cp s.ablation/results.jsonl before && afpipe-ablate -f s.afp >again.txt 2>again.err && cat again.err &&
+  cp s.ablation/results.jsonl before && afpipe-ablate -j1 -f s.afp >again.txt 2>again.err && cat again.err &&
     cmp before s.ablation/results.jsonl && cmp s.txt again.txt && [ ! -s again.err ]
 }
 streams () {
@@ -91,6 +91,26 @@ interrupted () {
 }
 check 'killed three times: the same results' killed
 check 'SIGTERM ends the runs and the study' interrupted
+# SIGINT while two runs go on: no process is left, and the same command ends with the results of an undisturbed study.
+stopped () {
+  local pid i status children=
+  bash -c 'trap - INT; exec afpipe-ablate -j2 --runs-at-once 2 --out v.ablation -f s.afp' 2>v.err >v.txt &
+  pid=$!
+  for ((i = 0; i < 1000; i++)); do
+    [ "$(runs v.ablation 2>/dev/null || echo 0)" -ge 1 ] 2>/dev/null && break
+    sleep 0.005
+  done
+  children=$(cat /proc/$pid/task/$pid/children 2>/dev/null)
+  kill -INT $pid
+  wait $pid
+  status=$?
+  cat v.err
+  for i in $children; do
+    ! grep -q '^State:[^Z]*$' "/proc/$i/status" 2>/dev/null || { echo "process $i is left"; return 1; }
+  done
+  { [ $status -eq 130 ] || [ $status -eq 0 ]; } && ablate --out v.ablation -f s.afp && same s.ablation v.ablation
+}
+check 'SIGINT: no process is left, and the study goes on' stopped
 
 # --- inputs that change ---
 changed () {
@@ -106,6 +126,16 @@ fresh () {
     same s.ablation j.ablation
 }
 check '--fresh starts over' fresh
+
+rules () { # the content of a file of rules counts, not its name
+  local study='synth shapes=32x32 count=2 ! vptq k=4 rules=r.txt ! eval ! null'
+  ids () { grep -o '"id":"[0-9a-f]*"' u.ablation/results.jsonl; }
+  echo 'synth.0 pass' >r.txt && ablate --out u.ablation "$study" && ids >first &&
+    ablate --out u.ablation "$study" && ids | cmp - first &&
+    echo 'synth.1 k=16' >r.txt && ablate --out u.ablation "$study" && ids >second && ! cmp -s first second &&
+    ablate --out u.ablation --fresh --json "$study" | grep '"chain":"vptq' | grep -q '"executions":2'
+}
+check 'a changed file of rules has other results' rules
 
 # --- failures ---
 bad () { # a run fails, the others go on
@@ -124,6 +154,20 @@ busy () {
   return $status
 }
 check 'a folder in use' busy
+crash () { # a process of a run dies by a signal: no more than a failed run
+  (
+    ulimit -c 0
+    leave_signals
+    export AFPIPE_PLUGIN_PATH=${AFP_TEST_BUILDDIR:?}:$tmp/crashing
+    mkdir -p crashing && ln -sf "$AFP_TEST_BUILDDIR/tests/plugins/.libs/afpcrash.so" crashing/ || exit 1
+    fails 139 'failed: afpipe-launch was ended by signal 11' -- \
+      afpipe-ablate -j1 --out d.ablation 'synth shapes=32x32 ! either(crash in=encode, hyper) ! eval ! null' &&
+      grep '"kind":"crash"' d.ablation/results.jsonl | grep '"status":"failed","exit":139' | grep -q 'was ended by signal 11' &&
+      [ "$(grep -c '"kind":"crash"' d.ablation/results.jsonl)" -eq 1 ] && [ "$(grep -c '"status":"ok"' d.ablation/results.jsonl)" -eq 2 ] &&
+      grep -q '"finished" : true' d.ablation/study.json && ! ls d.ablation/run-* 2>/dev/null
+  )
+}
+check 'a run that crashes: the others go on, and the status says so' crash
 check 'no study' fails 2 'no pipeline: write afpipe-ablate' -- ablate
 check 'a syntax error' fails 2 '^' -- ablate --out e 'synth ! ! null'
 check 'a key that is none' fails 2 "--sort: there is no 'size'" 'bytes' -- ablate --out e --sort size "$text"
@@ -143,4 +187,17 @@ rival () {
     grep -q '"chain":"rival model.h5"' r.ablation/results.jsonl && ! grep -q '"nmse":true.*rival' r.ablation/results.jsonl
 }
 check 'a rival goes through the same eval' rival
+# By what is left of each byte of the text, for their tokenizers may differ.
+rival_by_text () {
+  local m=$shared/data/stories260k/stories260K.gguf
+  head -c 2000 "$shared/data/text/valid200_eot.txt" >r.txt &&
+    afpipe-ablate -q -j2 --csv rt.csv --out rt.ablation --rival "$m" "load location=$m ! rtn bits=8 ! eval text=r.txt ! null" &&
+    grep '"rival' rt.ablation/results.jsonl | grep -q '"nll_per_byte":[0-9]' && grep -q 'stories260K.gguf' rt.ablation/study.json &&
+    grep '"summary"' -A9 rt.ablation/study.json | grep 'nats\|byte'
+}
+if [ -f "$shared/data/stories260k/stories260K.gguf" ]; then
+  check 'a rival that is asked a text' rival_by_text
+else
+  skip 'a rival that is asked a text' 'no shared data'
+fi
 finish
