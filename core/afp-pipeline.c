@@ -406,7 +406,6 @@ afp_pipeline_plan_tensor (AfpPipeline *self, AfpStage *stage, gsize index, GHash
                        &error);
     afp_plan_drop (self->plan, tensor);
     afp_plan_end_tensor (self->plan);
-    afp_plan_set_element (self->plan, NULL);
   }
   if (error)
     afp_plan_add_error (self->plan, error);

@@ -189,6 +189,7 @@ afp_plan_end_tensor (AfpPlan *plan)
 {
   plan->current->after = MAX (plan->current->after, plan->live);
   plan->current = NULL;
+  afp_plan_set_element (plan, NULL);
   plan->live = plan->working = 0;
   g_hash_table_remove_all (plan->held);
 }

@@ -205,12 +205,8 @@ START_TEST (examples)
   static const struct {
     const char *name;
     guint n_runs;
-  } cases[] = { { "orders", 61 },
-                { "where-bits-go", 29 },
-                { "joint", 25 },
-                { "calibration", 7 },
-                { "baselines", 83 },
-                { "language-model", 42 } };
+  } cases[] = { { "orders", 61 },     { "where-bits-go", 29 }, { "joint", 25 },
+                { "calibration", 7 }, { "baselines", 83 },     { "language-model", 42 } };
   const char *shared = g_getenv ("AFP_TEST_SHARED"), *source = g_getenv ("AFP_TEST_SRCDIR");
   g_autoptr (GHashTable) variables = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
   g_autofree char *file = g_strdup_printf ("%s/examples/studies/%s.afp", source, cases[_i].name);
