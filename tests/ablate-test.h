@@ -25,6 +25,7 @@ make_study (const char *const *chains)
     run->prefix = mark ? atoi (mark + 2) : -1;
     run->pipeline = g_strdup_printf ("synth shapes=16x16 ! %s%seval ! null", run->chain,
                                      *run->chain ? " ! " : "");
+    run->codecs = g_strdup (run->chain);
     run->choices = json_object_new ();
     g_ptr_array_add (study->runs, run);
   }
@@ -37,6 +38,7 @@ clear_study (AfpStudy *study)
   for (guint i = 0; i < study->runs->len; i++) {
     AfpStudyRun *run = study->runs->pdata[i];
     g_free (run->chain);
+    g_free (run->codecs);
     g_free (run->pipeline);
     json_object_unref (run->choices);
     g_free (run);

@@ -246,6 +246,34 @@ START_TEST (shapes_and_baselines)
 }
 END_TEST
 
+/* What comes before the stages makes no chain of a single one, and no other baseline. */
+START_TEST (what_does_not_compress_is_no_stage)
+{
+  static const struct {
+    const char *chain, *codecs;
+    double bits, nmse;
+  } rows[] = { { "decode ! calibrate ! vptq k=4", "vptq", 2, 0.1 },
+               { "decode ! calibrate ! vptq ! hyper", "vptq ! hyper", 2, 0.2 },
+               { "decode ! calibrate ! rtn bits=2", "rtn", 2, 0.3 },
+               { "decode ! calibrate", "", 2, 0.4 } };
+  g_autoptr (GPtrArray) records = make_records ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
+    add (records, rows[i].chain, rows[i].bits, rows[i].nmse);
+    json_object_set_string_member (records->pdata[i], "codecs", rows[i].codecs);
+  }
+  g_autofree char *text = judge (records, NULL);
+  assert_says (text, "a single stage");
+  assert_says (text, "round-to-nearest");
+  assert_silent (text, "was not asked");
+  assert_silent (text, "3 other chains");
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) /* as an earlier version wrote them */
+    json_object_remove_member (records->pdata[i], "codecs");
+  g_autofree char *before = judge (records, NULL);
+  assert_says (before, "was not asked");
+}
+END_TEST
+
 START_TEST (interpolation)
 {
   static const AfpRatePoint points[] = { { 4, 0.01 }, { 2, 0.16 }, { 3, 0.04 } };
@@ -435,6 +463,7 @@ tests (void)
   tcase_add_test (tc, sort_keys);
   tcase_add_test (tc, csv);
   tcase_add_test (tc, shapes_and_baselines);
+  tcase_add_test (tc, what_does_not_compress_is_no_stage);
   tcase_add_test (tc, interpolation);
   tcase_add_test (tc, a_chain_that_wins);
   tcase_add_test (tc, a_chain_that_loses);

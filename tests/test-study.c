@@ -220,6 +220,12 @@ END_TEST
 /* What counts for the name ends at the first eval; branches have no prefixes. */
 START_TEST (other_elements)
 {
+  g_autoptr (AfpStudy) mixed =
+      study_of (SYNTH "calibrate text=x ! vptq k={4,16} ! decode ! hyper ! eval ! seedlm ! null");
+  const AfpStudyRun *last = run_at (mixed, mixed->runs->len - 1);
+  ck_assert_str_eq (last->codecs, "vptq ! hyper");
+  ck_assert_uint_eq (last->n_stages, 2);
+  ck_assert_str_eq (run_at (mixed, 0)->codecs, "");
   assert_runs (SYNTH "identity ! tensor,rank=2 ! vptq ! eval ! hyper ! null",
                "+0:  <- -1\n1: vptq <- 0\n");
   assert_runs (SYNTH "seedlm ! decode ! vptq ! null",

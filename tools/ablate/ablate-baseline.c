@@ -40,10 +40,18 @@ has_shared_exponent (JsonObject *record)
   return FALSE;
 }
 
+char *
+afp_record_get_codecs (JsonObject *record)
+{
+  const char *codecs = afp_json_get_text (record, "codecs", NULL);
+
+  return codecs ? g_strdup (codecs) : afp_chain_get_shape (afp_json_get_text (record, "chain", ""));
+}
+
 int
 afp_group_get_baseline (const AfpGroup *group)
 {
-  g_autofree char *shape = afp_chain_get_shape (afp_json_get_text (group->first, "chain", ""));
+  g_autofree char *shape = afp_record_get_codecs (group->first);
 
   if (strcmp (shape, "rtn") == 0)
     return has_shared_exponent (group->first) ? 1 : 0;

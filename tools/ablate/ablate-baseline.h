@@ -17,6 +17,8 @@ extern const AfpBaseline afp_baselines[AFP_N_BASELINES];
 
 /* The names of the stages: "seedlm ! vptq" of the chain "seedlm ! vptq k=16". (transfer full) */
 char *afp_chain_get_shape (const char *chain);
+/* Likewise of the stages of a run that compress. (transfer full) */
+char *afp_record_get_codecs (JsonObject *record);
 /* Index in afp_baselines of what the group is, or -1. */
 int afp_group_get_baseline (const AfpGroup *group);
 

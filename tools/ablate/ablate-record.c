@@ -141,6 +141,7 @@ afp_record_place (JsonObject *record, const AfpStudy *study, guint number, const
 
   json_object_set_int_member (record, "run", number);
   json_object_set_string_member (record, "chain", run->chain);
+  json_object_set_string_member (record, "codecs", run->codecs);
   json_object_set_object_member (record, "choices", json_object_ref (run->choices));
   json_object_set_int_member (record, "repeat", run->repeat);
   json_object_set_boolean_member (record, "added", run->added);

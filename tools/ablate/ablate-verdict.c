@@ -69,7 +69,8 @@ collect_entries (GPtrArray *groups, const AfpGoal *goal)
     if (!isfinite (entry.bits) || !isfinite (entry.value) || afp_record_get_rival (group->first))
       continue;
     entry.shape = afp_chain_get_shape (afp_json_get_text (group->first, "chain", ""));
-    entry.n_stages = count_stages (entry.shape);
+    g_autofree char *codecs = afp_record_get_codecs (group->first);
+    entry.n_stages = count_stages (codecs);
     entry.baseline = afp_group_get_baseline (group);
     if (entry.n_stages > 0)
       g_array_append_val (entries, entry);

@@ -360,6 +360,22 @@ study_run_last_stage (StudyNames *names, const GArray *items, guint *n_stages)
   return has_branches (items) ? -1 : last;
 }
 
+char *
+study_run_codecs (StudyNames *names, const GArray *items)
+{
+  GString *out = g_string_new (NULL);
+
+  for (guint i = 0; i < items->len; i++) {
+    const StudyItem *item = &g_array_index (items, StudyItem, i);
+    const Kind *kind = find_kind (names, item);
+    if (!item->node || (kind && kind->ends))
+      break;
+    if (kind && kind->compresses)
+      g_string_append_printf (out, "%s%s", out->len ? " ! " : "", item->node->name);
+  }
+  return g_string_free (out, FALSE);
+}
+
 static gboolean
 is_called (const GArray *items, guint index, const char *name)
 {

@@ -54,6 +54,8 @@ void study_run_foreach_output (StudyNames *names, const GArray *items, StudyOutp
 char *study_run_chain (StudyNames *names, const GArray *items);
 /* Index of the last compressing item of the main chain, or -1; how many there are. */
 int study_run_last_stage (StudyNames *names, const GArray *items, guint *n_stages);
+/* Names of the compressing items of the main chain. */
+char *study_run_codecs (StudyNames *names, const GArray *items);
 /* Adds "vptq.k" and the like, in the order of the text. */
 void study_run_add_choices (const GArray *items, JsonObject *choices);
 /* @items without the stage at @index, without a decode that would end the chain then, and without a calibrate that no stage is behind. (transfer full) */

@@ -24,6 +24,7 @@ run_free (AfpStudyRun *run)
 {
   g_free (run->pipeline);
   g_free (run->chain);
+  g_free (run->codecs);
   json_object_unref (run->choices);
   g_free (run);
 }
@@ -156,6 +157,7 @@ make_run (Build *self, const GArray *items, gboolean added)
   if (self->study->n_repeats > 1)
     json_object_set_int_member (run->choices, "repeat", self->repeat);
   study_run_last_stage (self->names, items, &run->n_stages);
+  run->codecs = study_run_codecs (self->names, items);
   return run;
 }
 

@@ -26,6 +26,7 @@ G_BEGIN_DECLS
  * @prefix: index of the run that is the same without its last compressing stage, and without choices of that stage; -1: there is none, for
  *   this one has no compressing stage, or the text has branches
  * @n_stages: compressing stages
+ * @codecs: their names: "seedlm ! vptq"
  * @added: the text does not stand for it: it is there for being the prefix of another
  *
  * A run of a study. A prefix comes before its runs.
@@ -37,6 +38,7 @@ typedef struct {
   guint repeat;
   int prefix;
   guint n_stages;
+  char *codecs;
   gboolean added;
 } AfpStudyRun;
 
