@@ -274,6 +274,23 @@ START_TEST (what_does_not_compress_is_no_stage)
 }
 END_TEST
 
+/* An entropy coder makes no chain of several stages of hyper: who asks whether chaining pays does not mean that. */
+START_TEST (a_baseline_is_no_chain)
+{
+  g_autoptr (GPtrArray) records = make_records ();
+
+  add_nll (records, "hyper preset=z-2.0 ! entropy", "", 2, 1);
+  add_nll (records, "vptq", "", 2, 2);
+  add_nll (records, "seedlm ! vptq", "", 2, 3);
+  g_autofree char *text = judge (records, NULL);
+  assert_says (
+      text, "wins at none of the 1 rates that have both: a single stage is better, or a baseline");
+  assert_says (text, "the next, vptq by 1.0000 nats");
+  assert_says (text, "the best chain of several stages, seedlm ! vptq by 2.0000 nats");
+  assert_silent (text, "the best single stage");
+}
+END_TEST
+
 START_TEST (interpolation)
 {
   static const AfpRatePoint points[] = { { 4, 0.01 }, { 2, 0.16 }, { 3, 0.04 } };
@@ -464,6 +481,7 @@ tests (void)
   tcase_add_test (tc, csv);
   tcase_add_test (tc, shapes_and_baselines);
   tcase_add_test (tc, what_does_not_compress_is_no_stage);
+  tcase_add_test (tc, a_baseline_is_no_chain);
   tcase_add_test (tc, interpolation);
   tcase_add_test (tc, a_chain_that_wins);
   tcase_add_test (tc, a_chain_that_loses);

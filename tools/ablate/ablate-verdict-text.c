@@ -145,12 +145,15 @@ afp_verdict_describe_rate (JsonObject *rate, const char *metric)
   JsonArray *baselines = afp_json_get_array (rate, "baselines");
   JsonObject *runner_up = afp_json_get_object (rate, "runner_up");
   JsonObject *single = afp_json_get_object (rate, "single");
+  JsonObject *joined = afp_json_get_object (rate, "joined");
   GString *text = g_string_new (NULL);
 
   add_winner (text, rate, winner, metric);
   add_other (text, rate, "runner_up", "the next, ", metric);
   if (single && runner_up && strcmp (get_name (single), get_name (runner_up)) != 0)
     add_other (text, rate, "single", "the best single stage, ", metric);
+  if (joined && runner_up && strcmp (get_name (joined), get_name (runner_up)) != 0)
+    add_other (text, rate, "joined", "the best chain of several stages, ", metric);
   for (guint i = 0; i < json_array_get_length (baselines); i++)
     add_baseline (text, json_array_get_object_element (baselines, i), metric);
   return g_string_free (text, FALSE);
@@ -189,7 +192,7 @@ add_joining (JsonArray *summary, JsonArray *rates)
   else if (won == 0)
     add_sentence (summary,
                   "A chain of several stages wins at none of the %u rates that have both: a single "
-                  "stage is better.",
+                  "stage is better, or a baseline.",
                   compared);
   else
     add_sentence (summary, "A chain of several stages wins at %u of the %u rates that have both.",

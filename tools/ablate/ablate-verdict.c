@@ -70,8 +70,8 @@ collect_entries (GPtrArray *groups, const AfpGoal *goal)
       continue;
     entry.shape = afp_chain_get_shape (afp_json_get_text (group->first, "chain", ""));
     g_autofree char *codecs = afp_record_get_codecs (group->first);
-    entry.n_stages = count_stages (codecs);
     entry.baseline = afp_group_get_baseline (group);
+    entry.n_stages = entry.baseline >= 0 ? 1 : count_stages (codecs); /* with its entropy coder */
     if (entry.n_stages > 0)
       g_array_append_val (entries, entry);
     else
