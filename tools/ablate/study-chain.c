@@ -314,21 +314,61 @@ append_properties (StudyNames *names, GString *out, const StudyItem *item)
   }
 }
 
+/* Items of the main chain, before what judges or ends it. */
+static guint
+count_main (StudyNames *names, const GArray *items)
+{
+  guint n = 0;
+
+  for (; n < items->len; n++) {
+    const StudyItem *item = &g_array_index (items, StudyItem, n);
+    const Kind *kind = find_kind (names, item);
+    if (!item->node || (kind && kind->ends))
+      break;
+  }
+  return n;
+}
+
+static void
+append_name (GString *out, const StudyItem *item)
+{
+  g_string_append_printf (out, "%s%s", out->len ? " ! " : "", item->node->name);
+}
+
 char *
 study_run_chain (StudyNames *names, const GArray *items)
 {
   GString *out = g_string_new (NULL);
+  const guint n = count_main (names, items);
 
-  for (guint i = 0; i < items->len; i++) {
+  for (guint i = 0; i < n; i++) {
     const StudyItem *item = &g_array_index (items, StudyItem, i);
     const Kind *kind = find_kind (names, item);
-    if (!item->node || (kind && kind->ends))
-      break;
     if (!kind || kind->silent)
       continue;
-    g_string_append_printf (out, "%s%s", out->len ? " ! " : "", item->node->name);
+    append_name (out, item);
     append_properties (names, out, item);
   }
+  return g_string_free (out, FALSE);
+}
+
+static gboolean
+compresses (StudyNames *names, const StudyItem *item)
+{
+  const Kind *kind = find_kind (names, item);
+
+  return kind && kind->compresses;
+}
+
+char *
+study_run_codecs (StudyNames *names, const GArray *items)
+{
+  GString *out = g_string_new (NULL);
+  const guint n = count_main (names, items);
+
+  for (guint i = 0; i < n; i++)
+    if (compresses (names, &g_array_index (items, StudyItem, i)))
+      append_name (out, &g_array_index (items, StudyItem, i));
   return g_string_free (out, FALSE);
 }
 
@@ -344,36 +384,16 @@ has_branches (const GArray *items)
 int
 study_run_last_stage (StudyNames *names, const GArray *items, guint *n_stages)
 {
+  const guint n = count_main (names, items);
   int last = -1;
 
   *n_stages = 0;
-  for (guint i = 0; i < items->len; i++) {
-    const StudyItem *item = &g_array_index (items, StudyItem, i);
-    const Kind *kind = find_kind (names, item);
-    if (!item->node || (kind && kind->ends))
-      break;
-    if (kind && kind->compresses) {
+  for (guint i = 0; i < n; i++)
+    if (compresses (names, &g_array_index (items, StudyItem, i))) {
       last = (int) i;
       ++*n_stages;
     }
-  }
   return has_branches (items) ? -1 : last;
-}
-
-char *
-study_run_codecs (StudyNames *names, const GArray *items)
-{
-  GString *out = g_string_new (NULL);
-
-  for (guint i = 0; i < items->len; i++) {
-    const StudyItem *item = &g_array_index (items, StudyItem, i);
-    const Kind *kind = find_kind (names, item);
-    if (!item->node || (kind && kind->ends))
-      break;
-    if (kind && kind->compresses)
-      g_string_append_printf (out, "%s%s", out->len ? " ! " : "", item->node->name);
-  }
-  return g_string_free (out, FALSE);
 }
 
 static gboolean
